@@ -1,0 +1,95 @@
+// Package par runs numbered tasks on a fixed set of workers. It starts no
+// goroutine per operation and allocates nothing while running, so a training
+// step can pass through it some hundred times.
+//
+// Which worker runs which task is free; results must not depend on it. Sums
+// that span tasks are therefore kept per task and added in task order by a
+// later phase, never per worker.
+package par
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// A Phase is work that falls into Tasks independent parts. Run is called once
+// for every task in [0,Tasks), from several goroutines at a time; worker, in
+// [0,Pool.Workers()), is never used by two calls at once and selects scratch
+// memory. One phase ends before the next begins.
+type Phase struct {
+	Tasks int
+	Run   func(worker, task int)
+}
+
+// A Pool is a set of workers. The goroutine that calls Run is worker 0, the
+// others wait for it; a Pool is used by one goroutine at a time.
+type Pool struct {
+	workers int
+	next    atomic.Int64
+	phase   Phase
+	start   []chan struct{} // one per helper: a token starts it on phase, closing ends it
+	running sync.WaitGroup  // helpers on the current phase
+	helpers sync.WaitGroup  // helpers alive
+}
+
+// NewPool starts a pool; 0 workers means one for every processor Go may use.
+// Close ends it.
+func NewPool(workers int) *Pool {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	p := &Pool{workers: workers, start: make([]chan struct{}, workers-1)}
+	for i := range p.start {
+		p.start[i] = make(chan struct{}, 1)
+		p.helpers.Go(func() {
+			for range p.start[i] {
+				p.work(i + 1)
+				p.running.Done()
+			}
+		})
+	}
+	return p
+}
+
+// Workers returns the number of workers, the calling one included.
+func (p *Pool) Workers() int { return p.workers }
+
+// Run runs the phase and returns when all its tasks are done.
+func (p *Pool) Run(ph Phase) {
+	helpers := min(p.workers, ph.Tasks) - 1
+	if helpers <= 0 {
+		for task := range ph.Tasks {
+			ph.Run(0, task)
+		}
+		return
+	}
+	p.phase = ph
+	p.next.Store(0)
+	p.running.Add(helpers)
+	for _, c := range p.start[:helpers] {
+		c <- struct{}{}
+	}
+	p.work(0)
+	p.running.Wait()
+	p.phase = Phase{}
+}
+
+// work takes tasks off the shared counter until none is left.
+func (p *Pool) work(worker int) {
+	for {
+		task := int(p.next.Add(1)) - 1
+		if task >= p.phase.Tasks {
+			return
+		}
+		p.phase.Run(worker, task)
+	}
+}
+
+// Close ends the workers. The pool must be idle.
+func (p *Pool) Close() {
+	for _, c := range p.start {
+		close(c)
+	}
+	p.helpers.Wait()
+}
