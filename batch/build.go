@@ -1,0 +1,229 @@
+package batch
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+)
+
+// Row is what a record says of a sample beside its image.
+type Row struct {
+	ID       string
+	Epoch    uint32
+	Index    uint64
+	Label    int64
+	HasLabel bool
+}
+
+// sampleBuilder builds the common columns.
+type sampleBuilder struct {
+	id    *array.StringBuilder
+	epoch *array.Uint32Builder
+	index *array.Uint64Builder
+	label *array.Int64Builder
+}
+
+func newSampleBuilder(mem memory.Allocator) sampleBuilder {
+	return sampleBuilder{array.NewStringBuilder(mem), array.NewUint32Builder(mem), array.NewUint64Builder(mem), array.NewInt64Builder(mem)}
+}
+
+func (b *sampleBuilder) append(r Row) {
+	b.id.Append(r.ID)
+	b.epoch.Append(r.Epoch)
+	b.index.Append(r.Index)
+	if r.HasLabel {
+		b.label.Append(r.Label)
+	} else {
+		b.label.AppendNull()
+	}
+}
+
+// finish returns the columns and resets the builders. The caller releases them.
+func (b *sampleBuilder) finish() []arrow.Array {
+	return []arrow.Array{b.id.NewArray(), b.epoch.NewArray(), b.index.NewArray(), b.label.NewArray()}
+}
+
+func (b *sampleBuilder) release() {
+	b.id.Release()
+	b.epoch.Release()
+	b.index.Release()
+	b.label.Release()
+}
+
+// record puts columns together and gives up the caller's references to them.
+func record(schema *arrow.Schema, rows int, cols []arrow.Array) arrow.Record {
+	rec := array.NewRecord(schema, cols, int64(rows))
+	for _, c := range cols {
+		c.Release()
+	}
+	return rec
+}
+
+// EncodedBuilder builds records of encoded/1. Release it after use.
+type EncodedBuilder struct {
+	schema *arrow.Schema
+	sampleBuilder
+	image *array.BinaryBuilder
+}
+
+// NewEncodedBuilder returns a builder of records with the given schema.
+func NewEncodedBuilder(mem memory.Allocator, schema *arrow.Schema) *EncodedBuilder {
+	return &EncodedBuilder{schema, newSampleBuilder(mem), array.NewBinaryBuilder(mem, arrow.BinaryTypes.Binary)}
+}
+
+// Append adds a row and copies file.
+func (b *EncodedBuilder) Append(r Row, file []byte) {
+	b.append(r)
+	b.image.Append(file)
+}
+
+// Len and Bytes tell the rows and image bytes gathered so far.
+func (b *EncodedBuilder) Len() int   { return b.image.Len() }
+func (b *EncodedBuilder) Bytes() int { return b.image.DataLen() }
+
+// NewRecord returns the rows gathered and begins anew.
+func (b *EncodedBuilder) NewRecord() arrow.Record {
+	n := b.Len()
+	return record(b.schema, n, append(b.finish(), b.image.NewArray()))
+}
+
+// Release frees the builder's memory.
+func (b *EncodedBuilder) Release() { b.release(); b.image.Release() }
+
+// ImagesBuilder builds records of images/1. Release it after use.
+type ImagesBuilder struct {
+	schema *arrow.Schema
+	sampleBuilder
+	image *array.ExtensionBuilder
+	data  *array.ListBuilder
+	bytes *array.Uint8Builder
+	shape *array.FixedSizeListBuilder
+	dims  *array.Int32Builder
+}
+
+// NewImagesBuilder returns a builder of records with the given schema.
+func NewImagesBuilder(mem memory.Allocator, schema *arrow.Schema) *ImagesBuilder {
+	b := &ImagesBuilder{schema: schema, sampleBuilder: newSampleBuilder(mem)}
+	b.image = array.NewExtensionBuilder(mem, NewVariableShapeTensor(3))
+	st := b.image.Builder.(*array.StructBuilder)
+	b.data = st.FieldBuilder(0).(*array.ListBuilder)
+	b.bytes = b.data.ValueBuilder().(*array.Uint8Builder)
+	b.shape = st.FieldBuilder(1).(*array.FixedSizeListBuilder)
+	b.dims = b.shape.ValueBuilder().(*array.Int32Builder)
+	return b
+}
+
+// Append adds a row and copies pix, h rows of w RGB pixels.
+func (b *ImagesBuilder) Append(r Row, pix []byte, h, w int) {
+	if len(pix) != 3*h*w {
+		panic(fmt.Sprintf("batch: ImagesBuilder.Append: %d bytes for an image [%d,%d,3]", len(pix), h, w))
+	}
+	b.append(r)
+	b.image.Builder.(*array.StructBuilder).Append(true)
+	b.data.Append(true)
+	b.bytes.AppendValues(pix, nil)
+	b.shape.Append(true)
+	b.dims.AppendValues([]int32{int32(h), int32(w), 3}, nil)
+}
+
+// Len and Bytes tell the rows and image bytes gathered so far.
+func (b *ImagesBuilder) Len() int   { return b.image.Len() }
+func (b *ImagesBuilder) Bytes() int { return b.bytes.Len() }
+
+// NewRecord returns the rows gathered and begins anew.
+func (b *ImagesBuilder) NewRecord() arrow.Record {
+	n := b.Len()
+	return record(b.schema, n, append(b.finish(), b.image.NewArray()))
+}
+
+// Release frees the builder's memory.
+func (b *ImagesBuilder) Release() { b.release(); b.image.Release() }
+
+// PairsBuilder builds one record of pairs/1 in place: views are written
+// straight into the memory of the Arrow columns, by any number of goroutines
+// as long as no two write the same row.
+type PairsBuilder struct {
+	schema *arrow.Schema
+	mem    memory.Allocator
+	width  int // bytes of a view
+	rows   []Row
+	views  []*memory.Buffer
+}
+
+// NewPairsBuilder returns a builder of up to rows rows; schema is PairsSchema's.
+func NewPairsBuilder(mem memory.Allocator, schema *arrow.Schema, rows int) *PairsBuilder {
+	b := &PairsBuilder{schema: schema, mem: mem, rows: make([]Row, rows)}
+	for _, f := range schema.Fields() {
+		if t, ok := f.Type.(*FixedShapeTensor); ok {
+			b.width = product(t.Shape)
+			buf := memory.NewResizableBuffer(mem)
+			buf.Resize(rows * b.width)
+			b.views = append(b.views, buf)
+		}
+	}
+	return b
+}
+
+// SetRow says what row i is.
+func (b *PairsBuilder) SetRow(i int, r Row) { b.rows[i] = r }
+
+// View returns the bytes of row i's anchor (view 0) or positive (view 1).
+func (b *PairsBuilder) View(view, i int) []byte {
+	return b.views[view].Bytes()[i*b.width : (i+1)*b.width : (i+1)*b.width]
+}
+
+// Views returns the number of views a row has.
+func (b *PairsBuilder) Views() int { return len(b.views) }
+
+// NewRecord returns the rows for which keep (nil: all) is true and ends the
+// builder. Rows that are left out close up.
+func (b *PairsBuilder) NewRecord(keep []bool) arrow.Record {
+	samples := newSampleBuilder(b.mem)
+	defer samples.release()
+	n := 0
+	for i, r := range b.rows {
+		if keep != nil && !keep[i] {
+			continue
+		}
+		if n != i {
+			for v := range b.views {
+				copy(b.View(v, n), b.View(v, i))
+			}
+		}
+		samples.append(r)
+		n++
+	}
+	cols := samples.finish()
+	at := 0
+	for _, f := range b.schema.Fields() {
+		t, ok := f.Type.(*FixedShapeTensor)
+		if !ok {
+			continue
+		}
+		b.views[at].Resize(n * b.width)
+		cols = append(cols, tensorColumn(t, n, b.views[at]))
+		b.views[at].Release()
+		at++
+	}
+	b.views = nil
+	return record(b.schema, n, cols)
+}
+
+// Release frees a builder that was not ended by NewRecord.
+func (b *PairsBuilder) Release() {
+	for _, v := range b.views {
+		v.Release()
+	}
+	b.views = nil
+}
+
+// tensorColumn wraps a buffer of rows*product(shape) bytes without copying it.
+func tensorColumn(t *FixedShapeTensor, rows int, buf *memory.Buffer) arrow.Array {
+	values := array.NewData(arrow.PrimitiveTypes.Uint8, rows*product(t.Shape), []*memory.Buffer{nil, buf}, nil, 0, 0)
+	defer values.Release()
+	list := array.NewData(t, rows, []*memory.Buffer{nil}, []arrow.ArrayData{values}, 0, 0)
+	defer list.Release()
+	return array.NewExtensionData(list)
+}
