@@ -1,0 +1,162 @@
+package kernel
+
+import (
+	"fmt"
+
+	"clpipe/internal/par"
+)
+
+// An Algorithm is a way to compute a convolution.
+type Algorithm int
+
+const (
+	// Auto is Winograd's F(4x4,3x3) or F(2x2,3x3) where the shape makes it the
+	// cheaper, else Direct.
+	Auto Algorithm = iota
+	// Direct sums products as the definition does.
+	Direct
+	// F2 is Winograd's F(2x2,3x3) wherever it applies, else Direct. It is
+	// slower than Auto and as accurate as Direct.
+	F2
+)
+
+// A ConvShape is a convolution of N images [H,W,C] with O filters [KH,KW,C],
+// moved by Stride over the image with Pad zeros on each side. A linear layer
+// is a 1x1 convolution of N images of one pixel.
+type ConvShape struct {
+	N, H, W, C, O, KH, KW, Stride, Pad int
+}
+
+func (s ConvShape) outH() int { return (s.H+2*s.Pad-s.KH)/s.Stride + 1 }
+func (s ConvShape) outW() int { return (s.W+2*s.Pad-s.KW)/s.Stride + 1 }
+
+// check panics where the shape has no output: shapes come from networks that
+// were validated before.
+func (s ConvShape) check() {
+	if min(s.N, s.H, s.W, s.C, s.O, s.KH, s.KW, s.Stride) < 1 || s.Pad < 0 ||
+		s.H+2*s.Pad < s.KH || s.W+2*s.Pad < s.KW {
+		panic(fmt.Sprintf("kernel: convolution: shape %+v has no output", s))
+	}
+}
+
+// A Conv is the plan of a convolution and its gradients for one shape and the
+// implementation that was active when it was made. It is immutable; one Conv
+// may be bound to any number of buffers.
+//
+// Buffers: x [N,H,W,C] and its gradient dx, y [N,OH,OW,O] and its gradient dy
+// are activations (ActLen), w and its gradient dw are [KH*KW][C][O].
+type Conv struct {
+	shape    ConvShape
+	forward  imagePass
+	backward imagePass
+	weight   weightPass
+}
+
+// An imagePass computes an image from an image and packed weights: y from x,
+// or dx from dy.
+type imagePass interface {
+	packedLen() int
+	pack(packed, w []float32) []par.Phase
+	scratchLen() int
+	run(dst, src, packed, scratch []float32, add bool) []par.Phase
+}
+
+// A weightPass adds the gradient of the weights to dw.
+type weightPass interface {
+	scratchLen() int
+	run(dw, x, dy, scratch []float32) []par.Phase
+}
+
+// NewConv plans a convolution for a pool of the given number of workers. It
+// panics on a shape without output.
+func NewConv(s ConvShape, alg Algorithm, workers int) *Conv {
+	s.check()
+	kern := active.gemm
+	return &Conv{
+		shape:    s,
+		forward:  newDirectPass(s.forward(), kern, workers),
+		backward: newDirectPass(s.backward(), kern, workers),
+		weight:   newDirectGradient(s, kern, workers),
+	}
+}
+
+// OutH returns the height of y.
+func (c *Conv) OutH() int { return c.shape.outH() }
+
+// OutW returns the width of y.
+func (c *Conv) OutW() int { return c.shape.outW() }
+
+// Flops returns the floating-point operations of the forward pass by the
+// definition, two a product. Either gradient has as many.
+func (c *Conv) Flops() int64 {
+	s := c.shape
+	return 2 * int64(s.N*s.outH()*s.outW()) * int64(s.KH*s.KW*s.C*s.O)
+}
+
+// PackedLen returns the floats of the packed weights for Forward and for
+// BackwardData.
+func (c *Conv) PackedLen() (forward, backward int) {
+	return c.forward.packedLen(), c.backward.packedLen()
+}
+
+// ScratchLen returns the floats of scratch that the most demanding of the
+// three passes needs.
+func (c *Conv) ScratchLen() int {
+	return max(c.forward.scratchLen(), c.backward.scratchLen(), c.weight.scratchLen())
+}
+
+// PackForward brings w into the order Forward reads.
+func (c *Conv) PackForward(packed, w []float32) []par.Phase {
+	c.need("pack forward", "packed", packed, c.forward.packedLen())
+	c.need("pack forward", "w", w, c.weightLen())
+	return c.forward.pack(packed, w)
+}
+
+// PackBackward brings w into the order BackwardData reads.
+func (c *Conv) PackBackward(packed, w []float32) []par.Phase {
+	c.need("pack backward", "packed", packed, c.backward.packedLen())
+	c.need("pack backward", "w", w, c.weightLen())
+	return c.backward.pack(packed, w)
+}
+
+// Forward computes y = x * w, packed being the weights as PackForward left
+// them.
+func (c *Conv) Forward(y, x, packed, scratch []float32) []par.Phase {
+	c.need("forward", "y", y, c.outputLen())
+	c.need("forward", "x", x, c.inputLen())
+	c.need("forward", "packed", packed, c.forward.packedLen())
+	c.need("forward", "scratch", scratch, c.forward.scratchLen())
+	return c.forward.run(y, x, packed, scratch, false)
+}
+
+// BackwardData computes the gradient of x from that of y, or adds it to dx
+// where add is set. packed is as PackBackward left it.
+func (c *Conv) BackwardData(dx, dy, packed, scratch []float32, add bool) []par.Phase {
+	c.need("backward data", "dx", dx, c.inputLen())
+	c.need("backward data", "dy", dy, c.outputLen())
+	c.need("backward data", "packed", packed, c.backward.packedLen())
+	c.need("backward data", "scratch", scratch, c.backward.scratchLen())
+	return c.backward.run(dx, dy, packed, scratch, add)
+}
+
+// BackwardWeight adds the gradient of w to dw.
+func (c *Conv) BackwardWeight(dw, x, dy, scratch []float32) []par.Phase {
+	c.need("backward weight", "dw", dw, c.weightLen())
+	c.need("backward weight", "x", x, c.inputLen())
+	c.need("backward weight", "dy", dy, c.outputLen())
+	c.need("backward weight", "scratch", scratch, c.weight.scratchLen())
+	return c.weight.run(dw, x, dy, scratch)
+}
+
+func (c *Conv) inputLen() int  { return ActLen(c.shape.N, c.shape.H, c.shape.W, c.shape.C) }
+func (c *Conv) outputLen() int { return ActLen(c.shape.N, c.OutH(), c.OutW(), c.shape.O) }
+func (c *Conv) weightLen() int { return c.shape.KH * c.shape.KW * c.shape.C * c.shape.O }
+
+// need panics where a buffer is shorter than the plan reads or writes:
+// assembly does not check bounds.
+func (c *Conv) need(operation, name string, buf []float32, want int) {
+	if len(buf) < want {
+		panic(fmt.Sprintf("kernel: convolution %s: %+v: %s has %d floats, want %d",
+			operation, c.shape, name, len(buf), want))
+	}
+}

@@ -1,0 +1,122 @@
+package kernel
+
+// An image is the shape of an activation: n images [h,w,c] at a channel stride
+// of PadC(c).
+type image struct{ n, h, w, c int }
+
+func (m image) stride() int { return PadC(m.c) }
+
+// zeroPixel returns the offset of the zero pixel behind the image.
+func (m image) zeroPixel() int { return m.n * m.h * m.w * m.stride() }
+
+// pixel returns the offset of pixel (h,w) of image n, that of the zero pixel
+// where it lies outside.
+func (m image) pixel(n, h, w int) int {
+	if uint(h) >= uint(m.h) || uint(w) >= uint(m.w) {
+		return m.zeroPixel()
+	}
+	return ((n*m.h+h)*m.w + w) * m.stride()
+}
+
+// A sweep is a convolution seen from its result, forward and backward alike:
+// every pixel of dst is a sum over taps of pixels of src. Backward through a
+// stride, pixels of dst differ in the taps that reach them by their place
+// modulo the stride; the pixels of a place are a class with taps of its own.
+type sweep struct {
+	src, dst image
+	srcStep  int // pixels of src from one pixel of a class to the next
+	dstStep  int // pixels of dst from one pixel of a class to the next
+	classes  []class
+	taps     int
+	weights  weightView
+}
+
+// A class is the pixels (row+a*dstStep, col+b*dstStep) of dst, a < h, b < w.
+type class struct {
+	row, col int
+	h, w     int
+	taps     []tap
+	firstTap int // place of taps[0] among the taps of all classes
+}
+
+// A tap is the product of the pixel of src at (a*srcStep+dh, b*srcStep+dw)
+// with the weights [C,O] number index.
+type tap struct{ dh, dw, index int }
+
+// forward returns the sweep that computes y from x.
+func (s ConvShape) forward() sweep {
+	cl := class{h: s.outH(), w: s.outW()}
+	for kh := range s.KH {
+		for kw := range s.KW {
+			cl.taps = append(cl.taps, tap{kh - s.Pad, kw - s.Pad, kh*s.KW + kw})
+		}
+	}
+	return sweep{
+		src:     image{s.N, s.H, s.W, s.C},
+		dst:     image{s.N, s.outH(), s.outW(), s.O},
+		srcStep: s.Stride,
+		dstStep: 1,
+		classes: []class{cl},
+		taps:    len(cl.taps),
+		weights: weightView{depth: s.C, width: s.O},
+	}
+}
+
+// backward returns the sweep that computes dx from dy. Pixel h of x takes part
+// in row (h+Pad-kh)/Stride of y for every kh that makes this whole.
+func (s ConvShape) backward() sweep {
+	sw := sweep{
+		src:     image{s.N, s.outH(), s.outW(), s.O},
+		dst:     image{s.N, s.H, s.W, s.C},
+		srcStep: 1,
+		dstStep: s.Stride,
+		weights: weightView{depth: s.O, width: s.C, transposed: true},
+	}
+	for row := range min(s.Stride, s.H) {
+		for col := range min(s.Stride, s.W) {
+			cl := class{
+				row: row, col: col,
+				h: ceilDiv(s.H-row, s.Stride), w: ceilDiv(s.W-col, s.Stride),
+				firstTap: sw.taps,
+			}
+			for kh := range s.KH {
+				for kw := range s.KW {
+					dh, dw := row+s.Pad-kh, col+s.Pad-kw
+					if dh%s.Stride == 0 && dw%s.Stride == 0 {
+						cl.taps = append(cl.taps, tap{dh / s.Stride, dw / s.Stride, kh*s.KW + kw})
+					}
+				}
+			}
+			sw.taps += len(cl.taps)
+			sw.classes = append(sw.classes, cl)
+		}
+	}
+	return sw
+}
+
+// A weightView reads HWIO weights as matrices [depth][width] per tap: [C][O]
+// forward, and transposed [O][C] backward.
+type weightView struct {
+	depth, width int
+	transposed   bool
+}
+
+// block copies the rows k0 to k0+rows and the columns n0 to n0+16 of a tap's
+// matrix to dst [rows][16], with zeros outside the matrix.
+func (v weightView) block(dst, w []float32, tap, k0, rows, n0 int) {
+	dst = dst[:rows*lanes]
+	clear(dst)
+	w = w[tap*v.depth*v.width:][:v.depth*v.width]
+	rows, cols := min(rows, v.depth-k0), min(lanes, v.width-n0)
+	if !v.transposed {
+		for k := range rows {
+			copy(dst[k*lanes:][:cols], w[(k0+k)*v.width+n0:])
+		}
+		return
+	}
+	for n := range cols {
+		for k, x := range w[(n0+n)*v.depth+k0:][:rows] {
+			dst[k*lanes+n] = x
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package kernel
+
+// gemmKernels are the two register-tile products that all matrix products and
+// convolutions of a row are made of. Offsets and strides count floats.
+type gemmKernels struct {
+	// rows is the height of a register tile. Tables and buffers of the
+	// products are padded to it.
+	rows int
+	// panels is the number of adjacent 16-wide panels a tile spans when there
+	// are as many; a last odd panel is computed alone.
+	panels int
+	// gather computes groups*rows rows of c (+)= a * b, 16*panels columns wide:
+	//
+	//	c[cOff[i] + 16q + j] (+)= sum over t < taps, k < depth of
+	//	    a[aOff[g][t][i%rows] + k] * b[q*panelStride + (t*depth+k)*16 + j]
+	//
+	// for row i of group g = i/rows, panel q and column j. Where accumulate is
+	// false c is overwritten. It serves convolutions read in place (a tap is a
+	// pixel of the window) and, with one tap, matrix products.
+	gather func(c []float32, cOff []int, a []float32, aOff []int, b []float32,
+		panelStride, panels, groups, taps, depth int, accumulate bool)
+	// outer computes groups*rows rows of c += a^T * b, 16*panels columns wide:
+	//
+	//	c[i*cStride + j] += sum over k < depth of a[k*aStride+i] * b[k*bStride+j]
+	//
+	// It serves weight gradients, where k runs over pixels.
+	outer func(c []float32, cStride int, a []float32, aStride int, b []float32, bStride,
+		panels, groups, depth int)
+	// fma runs n rounds of multiply-adds in registers and returns the number of
+	// floating-point operations done.
+	fma func(n int) int64
+}
+
+// FMALoop runs n rounds of fused multiply-adds that touch no memory, on the
+// calling goroutine, and returns the floating-point operations done (two a
+// multiply-add): timed, it gives the peak that kernels are measured against.
+func FMALoop(n int) int64 { return active.gemm.fma(n) }
