@@ -8,6 +8,18 @@ import "golang.org/x/sys/cpu"
 // support, the slowest first.
 func nativeRows() []implementation {
 	var rows []implementation
+	if hasAVX2 {
+		rows = append(rows, implementation{
+			name: "avx2",
+			gemm: gemmAVX2,
+		})
+	}
+	if hasAVX512 {
+		rows = append(rows, implementation{
+			name: "avx512",
+			gemm: gemmAVX512,
+		})
+	}
 	return rows
 }
 

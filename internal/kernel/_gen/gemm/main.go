@@ -1,0 +1,293 @@
+// Command gemm writes the register-tile products gather and outer of package
+// kernel (see gemmKernels for what they compute) for one instruction set.
+//
+//	go run ./gemm -isa avx2 -out gemm_avx2_amd64.s -stubs gemm_avx2_amd64.go -pkg kernel
+package main
+
+import (
+	"flag"
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// panelBytes is a row of a 16-wide float32 panel.
+const panelBytes = 64
+
+// A target is an instruction set and the tile that fits its registers: rows
+// rows of up to panels panels.
+type target struct {
+	isa    string
+	rows   int
+	panels int
+	bytes  int // of a vector register
+	vector func() reg.VecVirtual
+}
+
+var targets = map[string]target{
+	// 12 accumulators of 16 registers, two for b, one for a.
+	"avx2": {isa: "avx2", rows: 6, panels: 1, bytes: 32, vector: YMM},
+	// 16 accumulators of 32; eight row pointers are what the general
+	// registers have room for.
+	"avx512": {isa: "avx512", rows: 8, panels: 2, bytes: 64, vector: ZMM},
+}
+
+func main() {
+	isa := flag.String("isa", "avx2", "instruction set: avx2 or avx512")
+	flag.Parse()
+	t, ok := targets[*isa]
+	if !ok {
+		panic(fmt.Sprintf("gemm: isa: got %q, want avx2 or avx512", *isa))
+	}
+	ConstraintExpr("amd64,!noasm")
+	t.gather()
+	t.outer()
+	t.fma()
+	Generate()
+}
+
+func (t target) symbol(operation string) string {
+	return fmt.Sprintf("%sF32_%dx%d_%s", operation, t.rows, t.panels*16, t.isa)
+}
+
+// vectorsPer returns the vector registers of a row of a panel.
+func (t target) vectorsPer() int { return panelBytes / t.bytes }
+
+// A tile is the accumulators of rows x panels panels, row by row.
+type tile [][]reg.VecVirtual
+
+func (t target) newTile(panels int) tile {
+	acc := make(tile, t.rows)
+	for i := range acc {
+		for range panels * t.vectorsPer() {
+			acc[i] = append(acc[i], t.vector())
+		}
+	}
+	return acc
+}
+
+func (acc tile) clear() {
+	for _, row := range acc {
+		for _, v := range row {
+			VXORPS(v, v, v)
+		}
+	}
+}
+
+// multiply adds the product of a column of a, given by the addresses of its
+// rows, and a row of b, given by the addresses of its vectors.
+func (t target) multiply(acc tile, a, b []Mem) {
+	row := make([]reg.VecVirtual, len(b))
+	for v := range b {
+		row[v] = t.vector()
+		VMOVUPS(b[v], row[v])
+	}
+	for i := range acc {
+		if t.isa == "avx512" && len(b) == 1 {
+			VFMADD231PS_BCST(a[i], row[0], acc[i][0])
+			continue
+		}
+		x := t.vector()
+		VBROADCASTSS(a[i], x)
+		for v := range row {
+			VFMADD231PS(x, row[v], acc[i][v])
+		}
+	}
+}
+
+// gather: general registers are assigned by hand, as all fifteen are taken.
+func (t target) gather() {
+	TEXT(t.symbol("gather"), NOSPLIT, "func(c []float32, cOff []int, a []float32, aOff []int, b []float32, "+
+		"panelStride, panels, groups, taps, depth int, accumulate bool)")
+	Pragma("noescape")
+	if t.panels == 2 {
+		panels := reg.RAX
+		Load(Param("panels"), panels)
+		CMPQ(panels, Imm(1))
+		JE(LabelRef("single"))
+		t.gatherBody("double", 2)
+		Label("single")
+	}
+	t.gatherBody("single_", 1)
+}
+
+func (t target) gatherBody(name string, panels int) {
+	// The last register is the second panel's distance, or free.
+	general := []reg.GPPhysical{reg.RAX, reg.RCX, reg.RDX, reg.RBX, reg.RSI, reg.RDI,
+		reg.R8, reg.R9, reg.R10, reg.R11, reg.R12, reg.R13, reg.R14, reg.R15, reg.RBP}
+	row, general := general[:t.rows], general[t.rows:]
+	b, k, aOff, cOff, groups, taps := general[0], general[1], general[2], general[3], general[4], general[5]
+	acc := t.newTile(panels)
+
+	Load(Param("aOff").Base(), aOff)
+	Load(Param("cOff").Base(), cOff)
+	Load(Param("groups"), groups)
+	var distance reg.GPPhysical
+	if panels == 2 {
+		distance = general[6]
+		Load(Param("panelStride"), distance)
+		SHLQ(Imm(2), distance)
+	}
+
+	Label(name + "group")
+	acc.clear()
+	Load(Param("accumulate"), k.As8().(reg.GPPhysical))
+	TESTB(k.As8(), k.As8())
+	JZ(LabelRef(name + "start"))
+	t.eachRow(acc, row, k, cOff, func(m Mem, v reg.VecVirtual) { VMOVUPS(m, v) })
+	Label(name + "start")
+	Load(Param("b").Base(), b)
+	Load(Param("taps"), taps)
+
+	Label(name + "tap")
+	// Row pointers stand at the end of their depth, k counts up to it.
+	Load(Param("a").Base(), k)
+	Load(Param("depth"), row[0])
+	LEAQ(Mem{Base: k, Index: row[0], Scale: 4}, k)
+	for i := range row {
+		MOVQ(Mem{Base: aOff, Disp: 8 * i}, row[i])
+		LEAQ(Mem{Base: k, Index: row[i], Scale: 4}, row[i])
+	}
+	ADDQ(U32(8*t.rows), aOff)
+	Load(Param("depth"), k)
+	NEGQ(k)
+
+	const unroll = 4
+	step := func(n int) {
+		for u := range n {
+			var as, bs []Mem
+			for i := range row {
+				as = append(as, Mem{Base: row[i], Index: k, Scale: 4, Disp: 4 * u})
+			}
+			for v := range t.vectorsPer() {
+				bs = append(bs, Mem{Base: b, Disp: u*panelBytes + v*t.bytes})
+			}
+			if panels == 2 {
+				bs = append(bs, Mem{Base: b, Index: distance, Scale: 1, Disp: u * panelBytes})
+			}
+			t.multiply(acc, as, bs)
+		}
+		ADDQ(U32(n*panelBytes), b)
+		ADDQ(U32(n), k)
+	}
+	CMPQ(k, I8(-unroll))
+	JG(LabelRef(name + "rest"))
+	Label(name + "four")
+	step(unroll)
+	CMPQ(k, I8(-unroll))
+	JLE(LabelRef(name + "four"))
+	Label(name + "rest")
+	TESTQ(k, k)
+	JZ(LabelRef(name + "next"))
+	Label(name + "one")
+	step(1)
+	JNZ(LabelRef(name + "one"))
+	Label(name + "next")
+	DECQ(taps)
+	JNZ(LabelRef(name + "tap"))
+
+	t.eachRow(acc, row, k, cOff, func(m Mem, v reg.VecVirtual) { VMOVUPS(v, m) })
+	ADDQ(U32(8*t.rows), cOff)
+	DECQ(groups)
+	JNZ(LabelRef(name + "group"))
+	VZEROUPPER()
+	RET()
+}
+
+// eachRow calls f with the address in c and the register of every vector.
+func (t target) eachRow(acc tile, row []reg.GPPhysical, base, cOff reg.GPPhysical, f func(Mem, reg.VecVirtual)) {
+	Load(Param("c").Base(), base)
+	for i := range acc {
+		MOVQ(Mem{Base: cOff, Disp: 8 * i}, row[i])
+		for v, x := range acc[i] {
+			f(Mem{Base: base, Index: row[i], Scale: 4, Disp: v * t.bytes}, x)
+		}
+	}
+}
+
+func (t target) outer() {
+	TEXT(t.symbol("outer"), NOSPLIT, "func(c []float32, cStride int, a []float32, aStride int, b []float32, bStride, "+
+		"panels, groups, depth int)")
+	Pragma("noescape")
+	if t.panels == 2 {
+		panels := Load(Param("panels"), GP64())
+		CMPQ(panels, Imm(1))
+		JE(LabelRef("single"))
+		t.outerBody("double", 2)
+		Label("single")
+	}
+	t.outerBody("single_", 1)
+}
+
+func (t target) outerBody(name string, panels int) {
+	load := func(p gotypes.Component, scale uint64) reg.Register {
+		r := Load(p, GP64())
+		if scale > 1 {
+			SHLQ(Imm(2), r)
+		}
+		return r
+	}
+	c, cStride := load(Param("c").Base(), 1), load(Param("cStride"), 4)
+	a0, aStride := load(Param("a").Base(), 1), load(Param("aStride"), 4)
+	bStride := load(Param("bStride"), 4)
+	groups := load(Param("groups"), 1)
+	acc := t.newTile(panels)
+
+	Label(name + "group")
+	acc.clear()
+	a := GP64()
+	MOVQ(a0, a)
+	b := load(Param("b").Base(), 1)
+	k := load(Param("depth"), 1)
+	Label(name + "step")
+	var as, bs []Mem
+	for i := range t.rows {
+		as = append(as, Mem{Base: a, Disp: 4 * i})
+	}
+	for v := range panels * t.vectorsPer() {
+		bs = append(bs, Mem{Base: b, Disp: v * t.bytes})
+	}
+	t.multiply(acc, as, bs)
+	ADDQ(aStride, a)
+	ADDQ(bStride, b)
+	DECQ(k)
+	JNZ(LabelRef(name + "step"))
+
+	for _, row := range acc {
+		for v, x := range row {
+			m := Mem{Base: c, Disp: v * t.bytes}
+			VADDPS(m, x, x)
+			VMOVUPS(x, m)
+		}
+		ADDQ(cStride, c)
+	}
+	ADDQ(U32(4*t.rows), a0)
+	DECQ(groups)
+	JNZ(LabelRef(name + "group"))
+	VZEROUPPER()
+	RET()
+}
+
+// fma fills the multiply-add units from registers: as many independent
+// accumulators as the tile has.
+func (t target) fma() {
+	TEXT("fmaLoopF32_"+t.isa, NOSPLIT, "func(n int)")
+	n := Load(Param("n"), GP64())
+	acc := t.newTile(t.panels)
+	acc.clear()
+	x := t.vector()
+	VXORPS(x, x, x)
+	Label("round")
+	for _, row := range acc {
+		for _, v := range row {
+			VFMADD231PS(x, x, v)
+		}
+	}
+	DECQ(n)
+	JG(LabelRef("round"))
+	VZEROUPPER()
+	RET()
+}
