@@ -10,14 +10,20 @@ func nativeRows() []implementation {
 	var rows []implementation
 	if hasAVX2 {
 		rows = append(rows, implementation{
-			name: "avx2",
-			gemm: gemmAVX2,
+			name:    "avx2",
+			gemm:    gemmAVX2,
+			columns: columnsGeneric,
+			vector:  vectorGeneric,
+			expSum:  expSumF32Generic,
 		})
 	}
 	if hasAVX512 {
 		rows = append(rows, implementation{
-			name: "avx512",
-			gemm: gemmAVX512,
+			name:    "avx512",
+			gemm:    gemmAVX512,
+			columns: columnsGeneric,
+			vector:  vectorGeneric,
+			expSum:  expSumF32Generic,
 		})
 	}
 	return rows
