@@ -1,0 +1,226 @@
+package encoder
+
+import (
+	"fmt"
+	"time"
+
+	"clpipe/internal/kernel"
+	"clpipe/internal/par"
+)
+
+// A Model is a plan bound to parameters and to the workers that run it. It
+// holds the weights in the order the kernels read, packed once for every change
+// of the parameters and shared by all its arenas.
+type Model struct {
+	plan    *Plan
+	params  *Params
+	pool    *par.Pool
+	packed  []float32
+	packing []par.Phase
+	version uint64 // of the parameters when they were packed
+	scratch []float32
+}
+
+// Bind binds the plan to the parameters of the same graph.
+func (p *Plan) Bind(params *Params, pool *par.Pool) *Model {
+	m := &Model{plan: p, params: params, pool: pool, packed: kernel.Alloc(p.packedLen), scratch: kernel.Alloc(p.scratchLen), version: ^uint64(0)}
+	for i, k := range p.packs {
+		w := params.value(k.weight)
+		m.packing = append(m.packing, k.conv.PackForward(m.packedForward(i), w)...)
+		if k.backward >= 0 {
+			m.packing = append(m.packing, k.conv.PackBackward(m.packedBackward(i), w)...)
+		}
+	}
+	return m
+}
+
+func (m *Model) packedForward(i int) []float32 {
+	k := m.plan.packs[i]
+	n, _ := k.conv.PackedLen()
+	return m.packed[k.forward : k.forward+n]
+}
+
+func (m *Model) packedBackward(i int) []float32 {
+	k := m.plan.packs[i]
+	_, n := k.conv.PackedLen()
+	return m.packed[k.backward : k.backward+n]
+}
+
+// countBatch advances a batch normalisation's num_batches_tracked.
+func (m *Model) countBatch(name string) par.Phase {
+	at := m.params.find(name + ".num_batches_tracked").from
+	return par.Phase{Tasks: 1, Run: func(_, _ int) { m.params.counters[at]++ }}
+}
+
+// Params returns the parameters the model is bound to.
+func (m *Model) Params() *Params { return m.params }
+
+// An Arena is the memory of one forward pass and its backward pass. Several
+// arenas of a model may be live at once; one is used by one goroutine at a time,
+// and so are all that share a pool.
+type Arena struct {
+	plan              *Plan
+	model             *Model
+	memory            []float32
+	bytes             []uint8
+	scratch           []float32 // the model's: operations run one after the other
+	pixels            []kernel.PixelsArgs
+	groups            map[int][]int32 // group of each sample, by samples per image
+	forward, backward [][]par.Phase
+	times             []time.Duration // by operation, while Profile is on
+}
+
+// NewArena returns an arena and all its work, bound. Nothing is allocated later.
+func (m *Model) NewArena() *Arena {
+	p := m.plan
+	a := &Arena{
+		plan: p, model: m, memory: kernel.Alloc(p.arenaLen), bytes: make([]uint8, p.bytes),
+		scratch: m.scratch, pixels: make([]kernel.PixelsArgs, len(p.graph.Inputs)), groups: map[int][]int32{},
+	}
+	for _, op := range p.forward {
+		a.forward = append(a.forward, op.bind(a))
+	}
+	for _, op := range p.backward {
+		a.backward = append(a.backward, op.bind(a))
+	}
+	a.clearPadding()
+	a.SetGroups(nil)
+	return a
+}
+
+// clearPadding makes each buffer's zero pixel zero in front of the first
+// operation that uses it: buffers before it may have lain there.
+func (a *Arena) clearPadding() {
+	for id, b := range a.plan.buffers {
+		if b.zero == 0 {
+			continue
+		}
+		at := a.buf(id)[b.len-b.zero:]
+		ph := par.Phase{Tasks: 1, Run: func(_, _ int) { clear(at) }}
+		list, i := a.forward, b.first
+		if i >= len(a.forward) {
+			list, i = a.backward, i-len(a.forward)
+		}
+		if i < len(list) {
+			list[i] = append([]par.Phase{ph}, list[i]...)
+		}
+	}
+}
+
+// buf returns a buffer with its zero pixel, act without.
+func (a *Arena) buf(id int) []float32 {
+	b := a.plan.buffers[id]
+	return a.memory[b.offset : b.offset+b.len : b.offset+b.len]
+}
+
+func (a *Arena) act(id int) []float32 {
+	b := a.plan.buffers[id]
+	return a.memory[b.offset : b.offset+b.len-b.zero : b.offset+b.len-b.zero]
+}
+
+func (a *Arena) groupsOf(per int) []int32 {
+	if a.groups[per] == nil {
+		a.groups[per] = make([]int32, a.plan.opts.Batch*per)
+	}
+	return a.groups[per]
+}
+
+// SetGroups says which group of batch statistics each sample belongs to: sample
+// n to place[n] mod groups, place being a permutation of the batch (nil: the
+// identity).
+func (a *Arena) SetGroups(place []int) {
+	for per, groups := range a.groups {
+		for i := range groups {
+			n := i / per
+			if place != nil {
+				n = place[n]
+			}
+			groups[i] = int32(n % a.plan.opts.Groups)
+		}
+	}
+}
+
+// Forward runs the network on pixels, uint8 of the input's shape for each of
+// the N samples. They must stay as they are until the pass is over.
+func (a *Arena) Forward(pixels []byte) {
+	s := a.plan.graph.Inputs[0].Shape
+	if want := a.plan.opts.Batch * s.H * s.W * s.C; len(pixels) != want {
+		panic(fmt.Sprintf("encoder: Forward: %d bytes of pixels, want %d for a batch of %d %v", len(pixels), want, a.plan.opts.Batch, s))
+	}
+	if m := a.model; m.version != m.params.version {
+		for _, ph := range m.packing {
+			m.pool.Run(ph)
+		}
+		m.version = m.params.version
+	}
+	a.pixels[0].Src = pixels
+	a.run(a.forward, 0)
+	a.pixels[0].Src = nil
+}
+
+// Backward adds to the parameters' gradients, from the gradients of the
+// outputs, which it may overwrite.
+func (a *Arena) Backward() { a.run(a.backward, len(a.forward)) }
+
+func (a *Arena) run(ops [][]par.Phase, first int) {
+	for i, phases := range ops {
+		var start time.Time
+		if a.times != nil {
+			start = time.Now()
+		}
+		for _, ph := range phases {
+			a.model.pool.Run(ph)
+		}
+		if a.times != nil {
+			a.times[first+i] += time.Since(start)
+		}
+	}
+}
+
+// Rows are N vectors of D floats, Stride floats apart.
+type Rows struct {
+	Data         []float32
+	N, D, Stride int
+}
+
+// Row returns row i.
+func (r Rows) Row(i int) []float32 { return r.Data[i*r.Stride : i*r.Stride+r.D] }
+
+// Output returns a named output of the last forward pass: one row for each
+// sample, pixel after pixel. It is valid until the next Forward. Unknown names
+// are errors of the program.
+func (a *Arena) Output(name string) Rows { return a.rows(name, a.plan.values) }
+
+// OutputGrad returns the place of a named output's gradient, to be filled
+// between Forward and Backward.
+func (a *Arena) OutputGrad(name string) Rows { return a.rows(name, a.plan.grads) }
+
+func (a *Arena) rows(name string, buffers []int) Rows {
+	v, ok := a.plan.graph.Find(name)
+	if !ok || buffers[v] < 0 {
+		panic("encoder: the plan has no output or gradient " + name)
+	}
+	s := a.plan.graph.Shape(v)
+	data := a.act(buffers[v])
+	n := a.plan.opts.Batch * s.Per * s.H * s.W
+	return Rows{data, n, s.C, len(data) / n}
+}
+
+// OpTime is the time an operation of the plan took.
+type OpTime struct {
+	Name  string
+	Flops int64
+	Time  time.Duration
+}
+
+// Profile starts measuring how long each operation takes.
+func (a *Arena) Profile() { a.times = make([]time.Duration, len(a.forward)+len(a.backward)) }
+
+// Times returns the sum of each operation's times since Profile.
+func (a *Arena) Times() []OpTime {
+	var out []OpTime
+	for i, op := range append(append([]operation{}, a.plan.forward...), a.plan.backward...) {
+		out = append(out, OpTime{op.name, op.flops, a.times[i]})
+	}
+	return out
+}

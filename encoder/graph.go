@@ -1,0 +1,228 @@
+package encoder
+
+import (
+	"fmt"
+
+	"clpipe/internal/kernel"
+)
+
+// A Graph describes a network: nodes in topological order, each made of values
+// that come before it. It is data; Compile turns it into work.
+type Graph struct {
+	Inputs  []Input
+	Nodes   []Node
+	Outputs []Output
+	shapes  []Shape // of every value
+}
+
+// A Value is a result in the graph: first the inputs, then one for every node.
+type Value int
+
+// An Input is a named image input, uint8 [N,H,W,3] RGB.
+type Input struct {
+	Name  string
+	Shape Shape
+}
+
+// An Output is a named result of the network.
+type Output struct {
+	Name  string
+	Value Value
+}
+
+// A Node is an operation on earlier values. Its parameters are named after it,
+// as in layer1.0.conv1.weight.
+type Node struct {
+	Name string
+	Op   Op
+	In   []Value
+}
+
+// Shape is that of a value: Per*N samples of [H,W,C] in a batch of N. Per is 1
+// but between Unfold and Fold.
+type Shape struct{ Per, H, W, C int }
+
+func (s Shape) String() string { return fmt.Sprintf("%dN×[%d,%d,%d]", s.Per, s.H, s.W, s.C) }
+
+// An Op is one of the operations below.
+type Op interface {
+	// infer returns the shape of the result, or what is wrong with the operands.
+	infer(in []Shape) (Shape, error)
+	// params lists the parameters the operation has on these operands.
+	params(in []Shape) []paramSpec
+}
+
+type (
+	// Normalize turns pixels into numbers, (x/255 - Mean)/Std by channel.
+	Normalize struct{ Mean, Std [3]float32 }
+	// Conv is a convolution without bias, [K,K] window, zero padding.
+	Conv struct {
+		Out, K, Stride, Pad int
+		Init                Init
+	}
+	// BatchNorm normalises each channel over batch and pixels (Ioffe and
+	// Szegedy 2015), with PyTorch's eps 1e-5 and momentum 0.1.
+	BatchNorm struct{}
+	// ReLU is max(x, 0).
+	ReLU struct{}
+	// MaxPool takes the maximum of [K,K] windows; padding counts as -inf.
+	MaxPool struct{ K, Stride, Pad int }
+	// GlobalAvgPool averages over all pixels: [H,W,C] to [1,1,C].
+	GlobalAvgPool struct{}
+	// Add sums two values of one shape.
+	Add struct{}
+	// Linear is a fully connected layer on [1,1,C].
+	Linear struct {
+		Out  int
+		Bias bool
+	}
+	// L2Normalize scales each sample of [1,1,C] to unit length.
+	L2Normalize struct{}
+	// Unfold takes a sample [G,G,P,P,C] given as [G*G*P,P,C] apart into G*G
+	// samples [P,P,C]. No byte moves: the batch axis takes the grid in.
+	Unfold struct{ G int }
+	// Fold puts G*G samples [1,1,C] together as the grid [G,G,C] they came from.
+	Fold struct{ G int }
+)
+
+// Init is the initial distribution of a convolution's weights.
+type Init int
+
+const (
+	// KaimingFanOut is N(0, sqrt(2/(out*K*K))), ResNet's own.
+	KaimingFanOut Init = iota
+	// DefaultUniform is U(±1/sqrt(in*K*K)), PyTorch's for a layer that ResNet's
+	// loop does not see, such as a stem exchanged later.
+	DefaultUniform
+)
+
+// NewGraph returns a graph with one input: images of side×side RGB pixels.
+func NewGraph(side int) *Graph {
+	s := Shape{1, side, side, 3}
+	return &Graph{Inputs: []Input{{"input", s}}, shapes: []Shape{s}}
+}
+
+// Shape returns the shape of a value.
+func (g *Graph) Shape(v Value) Shape { return g.shapes[v] }
+
+// Add appends an operation and returns its value. Operands that do not fit are
+// an error of the program: Add panics with the shapes.
+func (g *Graph) Add(name string, op Op, in ...Value) Value {
+	shapes := g.shapesOf(in)
+	s, err := op.infer(shapes)
+	if err != nil {
+		panic(fmt.Sprintf("encoder: %s: %T of %v: %v", name, op, shapes, err))
+	}
+	g.Nodes = append(g.Nodes, Node{name, op, in})
+	g.shapes = append(g.shapes, s)
+	return Value(len(g.shapes) - 1)
+}
+
+// Output names a value as a result of the network.
+func (g *Graph) Output(name string, v Value) { g.Outputs = append(g.Outputs, Output{name, v}) }
+
+// Find returns the value of a named output.
+func (g *Graph) Find(name string) (Value, bool) {
+	for _, o := range g.Outputs {
+		if o.Name == name {
+			return o.Value, true
+		}
+	}
+	return 0, false
+}
+
+// value returns the value that node i makes.
+func (g *Graph) value(i int) Value { return Value(len(g.Inputs) + i) }
+
+// shapesOf returns the shapes of values.
+func (g *Graph) shapesOf(values []Value) []Shape {
+	out := make([]Shape, len(values))
+	for i, v := range values {
+		out[i] = g.shapes[v]
+	}
+	return out
+}
+
+func one(in []Shape) (Shape, error) {
+	if len(in) != 1 {
+		return Shape{}, fmt.Errorf("got %d operands, want 1", len(in))
+	}
+	return in[0], nil
+}
+
+func (Normalize) infer(in []Shape) (Shape, error) { return one(in) }
+
+func (c Conv) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	if err != nil {
+		return s, err
+	}
+	s.H, s.W, s.C = window(s.H, c.K, c.Stride, c.Pad), window(s.W, c.K, c.Stride, c.Pad), c.Out
+	if s.H < 1 || s.W < 1 {
+		return s, fmt.Errorf("the window %d does not fit", c.K)
+	}
+	return s, nil
+}
+
+func window(n, k, stride, pad int) int { return (n+2*pad-k)/stride + 1 }
+
+func (BatchNorm) infer(in []Shape) (Shape, error) { return one(in) }
+func (ReLU) infer(in []Shape) (Shape, error)      { return one(in) }
+
+func (m MaxPool) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	s.H, s.W = window(s.H, m.K, m.Stride, m.Pad), window(s.W, m.K, m.Stride, m.Pad)
+	return s, err
+}
+
+func (GlobalAvgPool) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	s.H, s.W = 1, 1
+	return s, err
+}
+
+func (Add) infer(in []Shape) (Shape, error) {
+	if len(in) != 2 || in[0] != in[1] {
+		return Shape{}, fmt.Errorf("operands differ")
+	}
+	return in[0], nil
+}
+
+// vector returns the one operand, which must be [1,1,C].
+func vector(in []Shape) (Shape, error) {
+	s, err := one(in)
+	if err == nil && (s.H != 1 || s.W != 1) {
+		err = fmt.Errorf("want [1,1,C]")
+	}
+	return s, err
+}
+
+func (l Linear) infer(in []Shape) (Shape, error) {
+	s, err := vector(in)
+	s.C = l.Out
+	return s, err
+}
+
+func (L2Normalize) infer(in []Shape) (Shape, error) { return vector(in) }
+
+func (u Unfold) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	if err != nil {
+		return s, err
+	}
+	if g := u.G * u.G; s.H%g != 0 || s.H/g != s.W {
+		return s, fmt.Errorf("rows are not %d patches of %d", g, s.W)
+	}
+	return Shape{s.Per * u.G * u.G, s.H / (u.G * u.G), s.W, s.C}, nil
+}
+
+func (f Fold) infer(in []Shape) (Shape, error) {
+	s, err := vector(in)
+	if err == nil && s.Per%(f.G*f.G) != 0 {
+		err = fmt.Errorf("not a multiple of %d samples", f.G*f.G)
+	}
+	return Shape{s.Per / (f.G * f.G), f.G, f.G, s.C}, err
+}
+
+// len returns the floats of an activation of this shape in a batch of n.
+func (s Shape) len(n int) int { return kernel.ActLen(n*s.Per, s.H, s.W, s.C) }
