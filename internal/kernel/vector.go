@@ -1,0 +1,22 @@
+package kernel
+
+// vectorKernels are element by element: slices of one call have the length of
+// the first, which is of any length.
+type vectorKernels struct {
+	add          func(y, x []float32)      // y += x
+	relu         func(y, x []float32)      // y = max(x,0), NaN kept; y may be x
+	reluBackward func(dx, dy, y []float32) // dx = 0 where y <= 0, else dy; dx may be dy
+	sgd          func(p, g, buf []float32, c *sgdCoef)
+	ema          func(k, q []float32, momentum float32)  // k = momentum·k + (1-momentum)·q
+	triad        func(a, b, c []float32, factor float32) // a = b + factor·c
+}
+
+// vectorChunk is the number of floats of one task of an element-wise sweep.
+const vectorChunk = 1 << 14
+
+func vectorChunks(n int) int { return ceilDiv(n, vectorChunk) }
+
+func vectorSpan(task, n int) (lo, hi int) {
+	lo = task * vectorChunk
+	return lo, min(lo+vectorChunk, n)
+}

@@ -1,0 +1,62 @@
+package kernel
+
+var vectorGeneric = vectorKernels{
+	add:          addF32Generic,
+	relu:         reluF32Generic,
+	reluBackward: reluBackwardF32Generic,
+	sgd:          sgdF32Generic,
+	ema:          emaF32Generic,
+	triad:        triadF32Generic,
+}
+
+func addF32Generic(y, x []float32) {
+	x = x[:len(y)]
+	for i, v := range x {
+		y[i] += v
+	}
+}
+
+func reluF32Generic(y, x []float32) {
+	x = x[:len(y)]
+	for i, v := range x {
+		if v < 0 { // false for NaN, which must stay visible
+			v = 0
+		}
+		y[i] = v
+	}
+}
+
+func reluBackwardF32Generic(dx, dy, y []float32) {
+	dy, y = dy[:len(dx)], y[:len(dx)]
+	for i, v := range dy {
+		if y[i] <= 0 {
+			v = 0
+		}
+		dx[i] = v
+	}
+}
+
+func sgdF32Generic(p, g, buf []float32, c *sgdCoef) {
+	g, buf = g[:len(p)], buf[:len(p)]
+	for i, w := range p {
+		d := g[i] + c.decay*w
+		b := c.keep*buf[i] + c.take*d
+		buf[i] = b
+		p[i] = w - c.rate*(c.nesterov*d+c.step*b)
+	}
+}
+
+func emaF32Generic(k, q []float32, momentum float32) {
+	q = q[:len(k)]
+	rest := 1 - momentum
+	for i, v := range q {
+		k[i] = momentum*k[i] + rest*v
+	}
+}
+
+func triadF32Generic(a, b, c []float32, factor float32) {
+	b, c = b[:len(a)], c[:len(a)]
+	for i := range a {
+		a[i] = b[i] + factor*c[i]
+	}
+}
