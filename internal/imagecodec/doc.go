@@ -1,0 +1,25 @@
+// Package imagecodec turns the bytes of an image file into 8-bit RGB.
+//
+// JPEG (ITU-T T.81: baseline, extended and progressive Huffman coding, 8 bits a
+// sample) is decoded here, byte for byte as libjpeg-turbo does it with its
+// default settings: the "islow" integer inverse DCT, triangle ("fancy")
+// upsampling and fixed-point colour conversion. PNG goes through image/png. The
+// result is what Pillow gives for Image.open(f).convert("RGB"), on every
+// machine and with every kernel.
+//
+// A Decoder holds the scratch memory, so that a worker decoding many files does
+// not allocate:
+//
+//	var dec imagecodec.Decoder
+//	var img imagecodec.Image
+//	for _, file := range files {
+//		if err := dec.Decode(file, &img); err != nil { ... }
+//		use(img.Pix)
+//	}
+//
+// Damage that libjpeg only warns about (corrupt entropy-coded data, bytes
+// between markers, a wrong restart marker) is decoded as libjpeg decodes it;
+// a file that ends early is a TruncatedError. EXIF and ICC data are ignored:
+// no orientation is applied and no colour profile. Arithmetic coding, lossless
+// and 12-bit JPEG are not supported.
+package imagecodec

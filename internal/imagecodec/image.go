@@ -1,0 +1,144 @@
+package imagecodec
+
+import "bytes"
+
+// Image is an 8-bit RGB picture, rows packed: Pix[(y*W+x)*3+c].
+type Image struct {
+	W, H int
+	Pix  []byte
+}
+
+// reset gives the image a size, reusing its memory. The pixels are not cleared.
+func (m *Image) reset(w, h int) {
+	m.W, m.H = w, h
+	m.Pix = resize(m.Pix, w*h*3)
+}
+
+// Rect is the half-open pixel rectangle X0 <= x < X1, Y0 <= y < Y1.
+type Rect struct{ X0, Y0, X1, Y1 int }
+
+// Clip returns the part of r inside a picture of w x h pixels; a rectangle
+// without pixels comes back as the zero Rect.
+func (r Rect) Clip(w, h int) Rect {
+	r = Rect{max(r.X0, 0), max(r.Y0, 0), min(r.X1, w), min(r.Y1, h)}
+	if r.X0 >= r.X1 || r.Y0 >= r.Y1 {
+		return Rect{}
+	}
+	return r
+}
+
+// Limits bound what a file may make the decoder do. They are checked before
+// memory is taken for the pixels. A zero field means the default.
+type Limits struct {
+	MaxPixels int64 // width times height; default 128 Mi
+	MaxScans  int   // scans of one JPEG; default 500: each may cost a pass over all pixels
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.MaxPixels == 0 {
+		l.MaxPixels = 128 << 20
+	}
+	if l.MaxScans == 0 {
+		l.MaxScans = 500
+	}
+	return l
+}
+
+func (l Limits) checkPixels(format string, w, h int) error {
+	if n := int64(w) * int64(h); n > l.MaxPixels {
+		return &LimitError{Format: format, What: "pixels", Got: n, Max: l.MaxPixels}
+	}
+	return nil
+}
+
+// Info is what a file's header says.
+type Info struct {
+	Format string // "jpeg" or "png"
+	W, H   int    // pixels
+}
+
+const (
+	formatJPEG = "jpeg"
+	formatPNG  = "png"
+)
+
+const pngSignature = "\x89PNG\r\n\x1a\n"
+
+// Sniff returns the format that data's first bytes announce, "jpeg" or "png",
+// or an UnsupportedError naming the bytes.
+func Sniff(data []byte) (string, error) {
+	switch {
+	case len(data) >= 2 && data[0] == 0xFF && data[1] == markerSOI:
+		return formatJPEG, nil
+	case bytes.HasPrefix(data, []byte(pngSignature)):
+		return formatPNG, nil
+	}
+	return "", unknownMagic(data)
+}
+
+// ReadInfo reads the header and allocates no pixels. The errors are those of
+// Decode as far as the header can cause them.
+func ReadInfo(data []byte) (Info, error) {
+	format, err := Sniff(data)
+	if err != nil {
+		return Info{}, err
+	}
+	if format == formatPNG {
+		return pngInfo(data)
+	}
+	return jpegInfo(data)
+}
+
+// Decode decodes one JPEG or PNG file into dst, reusing the capacity of
+// dst.Pix. After an error dst's contents are unspecified. The errors are
+// FormatError, UnsupportedError, TruncatedError and LimitError.
+//
+// Decode makes its scratch memory anew; use a Decoder for many files.
+func Decode(data []byte, dst *Image, lim Limits) error {
+	d := Decoder{Limits: lim}
+	return d.Decode(data, dst)
+}
+
+// Decoder decodes files one after another, keeping its scratch memory. The zero
+// value is ready. It is not safe for concurrent use: one a worker.
+type Decoder struct {
+	Limits Limits
+
+	jpeg jpegDecoder
+}
+
+// Decode is the function Decode with d's limits and memory. For JPEG it
+// allocates nothing once the scratch memory and dst.Pix have grown to the
+// largest picture met.
+func (d *Decoder) Decode(data []byte, dst *Image) error {
+	return d.decode(data, nil, dst)
+}
+
+// DecodeRegion decodes a file of which only the pixels inside region are
+// wanted. dst gets the size of the whole picture; pixels inside region equal
+// those of Decode, the others are unspecified. For JPEG the work outside is
+// left out where it can be. A file is accepted or refused as by Decode.
+func (d *Decoder) DecodeRegion(data []byte, region Rect, dst *Image) error {
+	return d.decode(data, &region, dst)
+}
+
+func (d *Decoder) decode(data []byte, region *Rect, dst *Image) error {
+	format, err := Sniff(data)
+	if err != nil {
+		return err
+	}
+	lim := d.Limits.withDefaults()
+	if format == formatPNG {
+		return decodePNG(data, dst, lim)
+	}
+	return d.jpeg.decode(data, region, dst, lim)
+}
+
+// resize returns a slice of n elements in s's memory if that suffices. The
+// contents are unspecified.
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}

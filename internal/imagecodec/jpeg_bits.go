@@ -1,0 +1,130 @@
+package imagecodec
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// segmentPad is the number of zero bytes kept behind an entropy-coded segment.
+// libjpeg reads zero bits past a segment's end, and one block takes at most
+// 17+15 bits for each of 64 coefficients; the rest is for 8-byte loads.
+const segmentPad = 64*4 + 16
+
+// bitReader reads one entropy-coded segment: the bytes up to a marker, with the
+// stuffed zero bytes taken out beforehand so that refilling has no branches.
+type bitReader struct {
+	buf  uint64 // the next n bits, left aligned; bits below are already those of src[at:], or zero
+	n    uint
+	at   int // next byte of src
+	end  int // src[end:] is padding
+	src  []byte
+	done bool // more bits were asked for than there are: blocks stay zero until a restart
+}
+
+// load takes the segment that starts at d.pos and leaves the marker that ends
+// it in d.marker, with d.pos behind.
+func (d *jpegDecoder) load() error {
+	r := &d.bits
+	// No marker is left over when a segment has data, so the whole rest of the
+	// file bounds its length. Grow by the segment, not by the file: files of
+	// many scans and restart intervals have short ones.
+	r.src = r.src[:0]
+	for {
+		rest := d.data[d.pos:]
+		i := bytes.IndexByte(rest, 0xFF)
+		if i < 0 {
+			d.pos = len(d.data)
+			return d.truncated("entropy-coded data without a marker behind it")
+		}
+		r.src = append(r.src, rest[:i]...)
+		i++
+		for i < len(rest) && rest[i] == 0xFF {
+			i++
+		}
+		if i == len(rest) {
+			d.pos = len(d.data)
+			return d.truncated("entropy-coded data without a marker behind it")
+		}
+		d.pos += i + 1
+		if rest[i] != 0 {
+			d.marker = rest[i]
+			break
+		}
+		r.src = append(r.src, 0xFF)
+	}
+	r.rewind()
+	return nil
+}
+
+// empty makes the segment one without data.
+func (r *bitReader) empty() {
+	r.src = r.src[:0]
+	r.rewind()
+}
+
+func (r *bitReader) rewind() {
+	r.end = len(r.src)
+	r.src = append(r.src, zeros[:]...)
+	r.buf, r.n, r.at = 0, 0, 0
+}
+
+var zeros [segmentPad]byte
+
+// exhausted tells that more bits were taken than the segment has.
+func (r *bitReader) exhausted() bool { return r.at*8-int(r.n) > r.end*8 }
+
+// block prepares for reading the bits of one block: the padding must last.
+func (r *bitReader) block() {
+	if r.at > r.end+8 { // then exhausted, and what follows is zeros anyway
+		r.at, r.buf = r.end+8, 0
+	}
+}
+
+// refill makes n at least 56.
+func (r *bitReader) refill() {
+	r.buf |= binary.BigEndian.Uint64(r.src[r.at:]) >> (r.n & 63)
+	r.at += int(63-r.n) >> 3
+	r.n |= 56
+}
+
+// take returns the next count bits, 1 to 16.
+func (r *bitReader) take(count uint) int32 {
+	if r.n < 16 {
+		r.refill()
+	}
+	v := int32(r.buf >> (64 - count))
+	r.buf <<= count
+	r.n -= count
+	return v
+}
+
+// decode returns the next Huffman code. The bits of its value, up to 15, are
+// left in the buffer.
+func (r *bitReader) decode(t *huffmanTable) code {
+	if r.n < 32 {
+		r.refill()
+	}
+	c := t.lookup[r.buf>>(64-lookupBits)]
+	if c == 0 {
+		c = t.long(r.buf)
+	}
+	r.buf <<= c.length()
+	r.n -= c.length()
+	return c
+}
+
+// value returns the next signed value of size bits, 0 to 15, T.81 F.2.2.1.
+// It follows a decode, which has left enough bits.
+func (r *bitReader) value(size uint) int32 {
+	v := extend(r.buf, size)
+	r.buf <<= size
+	r.n -= size
+	return v
+}
+
+// extend returns the signed value in the first size bits: with a leading one
+// the bits themselves, otherwise the bits minus 2^size - 1.
+func extend(bits uint64, size uint) int32 {
+	negative := ^int32(int64(bits) >> 63)
+	return int32(bits>>1>>(63-size)) + negative&(1-1<<size)
+}

@@ -1,0 +1,173 @@
+package imagecodec
+
+import "fmt"
+
+// jpegDecoder is the state of one JPEG file being decoded, and the memory kept
+// from one file to the next.
+//
+// Entropy decoding fills coefficients, rendering turns them into pixels one MCU
+// row at a time. A file with a single scan alternates between the two and keeps
+// one MCU row of coefficients; a file with several scans (every progressive
+// one) keeps all of them and is rendered at the end.
+type jpegDecoder struct {
+	data   []byte
+	pos    int  // next byte not yet read
+	marker byte // marker that ended the last entropy-coded segment, not yet acted upon; 0 none
+	lim    Limits
+
+	width, height int
+	progressive   bool
+	comps         []component // points into compStore
+	compStore     [maxComponents]component
+	maxH, maxV    int // largest sampling factors of the frame
+	mcusX, mcusY  int // MCUs of an interleaved scan
+	frameSeen     bool
+	jfif          bool
+	adobe         bool
+	adobeColor    byte // colour transform of the Adobe marker
+
+	quant           [4]quantTable
+	dcTables        [4]huffmanTable
+	acTables        [4]huffmanTable
+	restartInterval int // MCUs; 0 none
+
+	scan scan
+	bits bitReader
+
+	render renderer
+}
+
+const maxComponents = 4
+
+// component is one colour channel of the frame.
+type component struct {
+	id   byte
+	h, v int // sampling factors, T.81 A.1.1
+	tq   byte
+
+	width, height    int // samples that carry picture
+	blocksX, blocksY int // blocks that carry picture
+	strideBlocks     int // blocks in a row of coefs: blocksX padded to whole MCUs
+
+	// The quantiser is fixed by the component's first scan, as the tables may
+	// be redefined between scans. Natural order, zero before the first scan.
+	quantizer [64]int16
+	latched   bool
+
+	// coefs holds blocks in natural order, one MCU row or all of them;
+	// firstRow is the block row of coefs[0].
+	coefs    []int16
+	firstRow int
+
+	upsampling upsampling
+	strip      strip
+}
+
+type quantTable struct {
+	values  [64]uint16 // natural order
+	defined bool
+}
+
+func (d *jpegDecoder) decode(data []byte, region *Rect, dst *Image, lim Limits) error {
+	d.reset(data, lim)
+	defer func() { d.data = nil }() // do not keep the caller's bytes alive
+	if err := d.readToScan(); err != nil {
+		return err
+	}
+	if d.marker == markerEOI {
+		return d.formatError("no picture before the end-of-image marker")
+	}
+	rect := Rect{0, 0, d.width, d.height}
+	if region != nil {
+		rect = region.Clip(d.width, d.height)
+	}
+	d.render.begin(d, rect)
+	dst.reset(d.width, d.height)
+	if d.progressive || len(d.scan.comps) < len(d.comps) {
+		return d.decodeScans(dst)
+	}
+	return d.decodeSingleScan(dst)
+}
+
+// decodeSingleScan decodes a sequential file whose one scan holds all
+// components, rendering each MCU row as soon as it is complete.
+func (d *jpegDecoder) decodeSingleScan(dst *Image) error {
+	for i := range d.comps {
+		c := &d.comps[i]
+		c.coefs = resize(c.coefs, c.strideBlocks*c.v*64)
+		clear(c.coefs)
+	}
+	if err := d.beginScan(); err != nil {
+		return err
+	}
+	for row := 0; row < d.render.mcuRow1; row++ {
+		wanted := row >= d.render.mcuRow0
+		for i := range d.comps {
+			d.comps[i].firstRow = row * d.comps[i].v
+		}
+		if err := d.decodeMCURow(row, wanted); err != nil {
+			return err
+		}
+		if wanted {
+			d.render.mcuRow(d, row, dst)
+			for i := range d.comps {
+				clear(d.comps[i].coefs)
+			}
+		}
+	}
+	if err := d.skipMCUs((d.mcusY - d.render.mcuRow1) * d.mcusX); err != nil {
+		return err
+	}
+	if err := d.readToScan(); err != nil {
+		return err
+	}
+	if d.marker != markerEOI {
+		return d.formatError("a scan follows the scan of all components")
+	}
+	return nil
+}
+
+// decodeScans decodes a file of several scans into whole-picture coefficients
+// and renders them.
+func (d *jpegDecoder) decodeScans(dst *Image) error {
+	for i := range d.comps {
+		c := &d.comps[i]
+		c.firstRow = 0
+		c.coefs = resize(c.coefs, c.strideBlocks*d.mcusY*c.v*64)
+		clear(c.coefs)
+	}
+	for scans := 1; d.marker != markerEOI; scans++ {
+		if scans > d.lim.MaxScans {
+			return &LimitError{Format: formatJPEG, What: "scans", Got: int64(scans), Max: int64(d.lim.MaxScans)}
+		}
+		if err := d.beginScan(); err != nil {
+			return err
+		}
+		for row := range d.scan.mcusY {
+			if err := d.decodeMCURow(row, true); err != nil {
+				return err
+			}
+		}
+		if err := d.readToScan(); err != nil {
+			return err
+		}
+	}
+	for row := d.render.mcuRow0; row < d.render.mcuRow1; row++ {
+		d.render.mcuRow(d, row, dst)
+	}
+	return nil
+}
+
+func (d *jpegDecoder) formatError(format string, args ...any) error {
+	return &FormatError{Format: formatJPEG, Offset: d.pos, Msg: fmt.Sprintf(format, args...)}
+}
+
+func (d *jpegDecoder) unsupported(format string, args ...any) error {
+	return &UnsupportedError{Format: formatJPEG, Offset: d.pos, Msg: fmt.Sprintf(format, args...)}
+}
+
+func (d *jpegDecoder) truncated(where string) error {
+	return &TruncatedError{Format: formatJPEG, Offset: len(d.data), Msg: where}
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -1,0 +1,284 @@
+package imagecodec
+
+// scan is the scan being decoded, T.81 B.2.3.
+type scan struct {
+	comps        []scanComponent // points into compStore
+	compStore    [maxComponents]scanComponent
+	mcusX, mcusY int
+	coding       coding
+
+	// Spectral selection and successive approximation of a progressive scan.
+	first, last int
+	low         uint
+	eobRun      int32 // blocks still to skip
+
+	restartsTo  int // MCUs until the next restart
+	nextRestart byte
+}
+
+// scanComponent is a component's part in a scan.
+type scanComponent struct {
+	c      *component
+	h, v   int // blocks of an MCU
+	td, ta byte
+	dc, ac *huffmanTable
+	pred   int32 // DC of the block before
+}
+
+// coding is the way of coding a block.
+type coding int
+
+const (
+	codingSequential coding = iota
+	codingDCFirst
+	codingDCRefine
+	codingACFirst
+	codingACRefine
+)
+
+// readScanHeader reads SOS, T.81 B.2.3.
+func (d *jpegDecoder) readScanHeader() error {
+	if !d.frameSeen {
+		return d.formatError("start of scan before start of frame")
+	}
+	p, err := d.payload("scan header")
+	if err != nil {
+		return err
+	}
+	s := &d.scan
+	if len(p) < 1 || p[0] < 1 || p[0] > maxComponents || len(p) != 4+2*int(p[0]) {
+		return d.formatError("scan header: got %d bytes, want 4 and 2 for each of 1 to 4 components", len(p))
+	}
+	s.comps = s.compStore[:p[0]]
+	for i := range s.comps {
+		id, tables := p[1+2*i], p[2+2*i]
+		c := d.findComponent(id, s.comps[:i])
+		if c == nil {
+			return d.formatError("scan component %d: id %d is not in the frame", i, id)
+		}
+		s.comps[i] = scanComponent{c: c, h: c.h, v: c.v, td: tables >> 4, ta: tables & 15}
+	}
+	p = p[len(p)-3:]
+	return d.layoutScan(int(p[0]), int(p[1]), int(p[2]>>4), int(p[2]&15))
+}
+
+// findComponent returns the frame's component of that id that is not among
+// taken: files with equal ids exist.
+func (d *jpegDecoder) findComponent(id byte, taken []scanComponent) *component {
+next:
+	for i := range d.comps {
+		c := &d.comps[i]
+		if c.id != id {
+			continue
+		}
+		for j := range taken {
+			if taken[j].c == c {
+				continue next
+			}
+		}
+		return c
+	}
+	return nil
+}
+
+// layoutScan derives geometry and coding of the scan.
+func (d *jpegDecoder) layoutScan(first, last, high, low int) error {
+	s := &d.scan
+	if len(s.comps) == 1 {
+		s.comps[0].h, s.comps[0].v = 1, 1
+		s.mcusX, s.mcusY = s.comps[0].c.blocksX, s.comps[0].c.blocksY
+	} else {
+		s.mcusX, s.mcusY = d.mcusX, d.mcusY
+		blocks := 0
+		for i := range s.comps {
+			blocks += s.comps[i].h * s.comps[i].v
+		}
+		if blocks > 10 {
+			return d.formatError("blocks of an mcu: got %d, want at most 10", blocks)
+		}
+	}
+	s.coding = codingSequential
+	if !d.progressive {
+		return nil // libjpeg warns of a selection in a sequential file and ignores it
+	}
+	if first > last || last > 63 || first == 0 && last != 0 || first > 0 && len(s.comps) > 1 ||
+		high != 0 && low != high-1 || low > 13 {
+		return d.formatError("progressive scan of %d components: coefficients %d to %d, bits %d to %d", len(s.comps), first, last, high, low)
+	}
+	s.first, s.last, s.low = first, last, uint(low)
+	switch {
+	case first == 0 && high == 0:
+		s.coding = codingDCFirst
+	case first == 0:
+		s.coding = codingDCRefine
+	case high == 0:
+		s.coding = codingACFirst
+	default:
+		s.coding = codingACRefine
+	}
+	return nil
+}
+
+// beginScan fixes the tables the scan uses and loads its first segment.
+func (d *jpegDecoder) beginScan() error {
+	s := &d.scan
+	if s.coding == codingSequential {
+		d.defineMissing()
+	}
+	for i := range s.comps {
+		sc := &s.comps[i]
+		if err := d.latchQuantizer(sc.c); err != nil {
+			return err
+		}
+		var err error
+		if s.coding == codingSequential || s.coding == codingDCFirst {
+			if sc.dc, err = d.table(&d.dcTables, sc.td, true); err != nil {
+				return err
+			}
+		}
+		if s.coding == codingSequential || s.coding == codingACFirst || s.coding == codingACRefine {
+			if sc.ac, err = d.table(&d.acTables, sc.ta, false); err != nil {
+				return err
+			}
+		}
+	}
+	s.restartsTo, s.nextRestart = d.restartInterval, 0
+	s.eobRun = 0
+	d.bits.done = false
+	d.marker = 0
+	return d.load()
+}
+
+func (d *jpegDecoder) latchQuantizer(c *component) error {
+	if c.latched {
+		return nil
+	}
+	if int(c.tq) >= len(d.quant) || !d.quant[c.tq].defined {
+		return d.formatError("quantisation table %d is not defined", c.tq)
+	}
+	for i, q := range d.quant[c.tq].values {
+		c.quantizer[i] = int16(q)
+	}
+	c.latched = true
+	return nil
+}
+
+func (d *jpegDecoder) table(tables *[4]huffmanTable, index byte, dc bool) (*huffmanTable, error) {
+	if int(index) >= len(tables) || !tables[index].defined {
+		return nil, d.formatError("huffman table %d is not defined", index)
+	}
+	t := &tables[index]
+	if err := t.build(dc); err != nil {
+		return nil, d.formatError("huffman table %d: %v", index, err)
+	}
+	return t, nil
+}
+
+// decodeMCURow decodes one row of MCUs into the coefficients. Without wanted,
+// and outside the window of a single-scan file, blocks are passed over.
+func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
+	s := &d.scan
+	for mcu := range s.mcusX {
+		if d.restartInterval > 0 {
+			if s.restartsTo == 0 {
+				if err := d.restart(); err != nil {
+					return err
+				}
+			}
+			s.restartsTo--
+		}
+		if d.bits.done {
+			if d.restartInterval == 0 {
+				return nil // nothing can follow in this scan
+			}
+			continue
+		}
+		for i := range s.comps {
+			sc := &s.comps[i]
+			c := sc.c
+			for v := range sc.v {
+				rowStart := (row*sc.v + v - c.firstRow) * c.strideBlocks
+				for h := range sc.h {
+					bx := mcu*sc.h + h
+					if s.coding == codingSequential && (!wanted || bx < c.strip.block0 || bx >= c.strip.block1) {
+						d.bits.block()
+						d.bits.skipSequential(sc)
+						continue
+					}
+					at := (rowStart + bx) * 64
+					d.decodeBlock(sc, (*[64]int16)(c.coefs[at:at+64]))
+				}
+			}
+		}
+		d.bits.done = d.bits.exhausted()
+	}
+	return nil
+}
+
+func (d *jpegDecoder) decodeBlock(sc *scanComponent, block *[64]int16) {
+	s, r := &d.scan, &d.bits
+	r.block()
+	switch s.coding {
+	case codingSequential:
+		r.sequential(sc, block)
+	case codingDCFirst:
+		c := r.decode(sc.dc)
+		sc.pred += r.value(c.size())
+		block[0] = int16(sc.pred << s.low)
+	case codingDCRefine:
+		if r.take(1) != 0 {
+			block[0] |= 1 << s.low
+		}
+	case codingACFirst:
+		s.acFirst(r, sc.ac, block)
+	case codingACRefine:
+		s.acRefine(r, sc.ac, block)
+	}
+}
+
+// skipMCUs passes over the last n MCUs of the scan without decoding them. It
+// reads the same markers and so finds the same faults as decoding would.
+func (d *jpegDecoder) skipMCUs(n int) error {
+	if d.restartInterval == 0 {
+		return nil
+	}
+	for n > d.scan.restartsTo {
+		n -= d.scan.restartsTo
+		if err := d.restart(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restart moves to the segment behind the next restart marker, T.81 F.2.2.4,
+// with libjpeg's recovery if another marker stands there.
+func (d *jpegDecoder) restart() error {
+	s := &d.scan
+	for i := range s.comps {
+		s.comps[i].pred = 0
+	}
+	s.eobRun = 0
+	want := s.nextRestart
+	s.nextRestart = (want + 1) & 7
+	s.restartsTo = d.restartInterval
+	for d.marker != 0 {
+		got := d.marker - markerRST0
+		ahead := (got - want) & 7 // restart markers that were lost
+		switch {
+		case d.marker < markerSOF0, got < 8 && ahead >= 6:
+			// Not a marker, or one of the past: look further on.
+			if err := d.nextMarker(); err != nil {
+				return err
+			}
+		case got >= 8, ahead == 1, ahead == 2:
+			// The data up to here is lost: this interval stays empty.
+			d.bits.empty()
+			return nil
+		default:
+			d.marker = 0
+		}
+	}
+	d.bits.done = false
+	return d.load()
+}

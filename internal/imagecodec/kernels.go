@@ -1,0 +1,34 @@
+package imagecodec
+
+// kernels are the inner loops of rendering. Every row of the table computes the
+// same bytes for every input.
+type kernels struct {
+	name string
+
+	// idct dequantises n blocks that stand side by side, transforms them and
+	// stores their samples at dst, whose rows are stride bytes apart. quantizer
+	// is in natural order as the blocks are.
+	idct func(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int)
+
+	// upsampleH2 doubles a row of n = len(src) samples into dst[:2n].
+	upsampleH2 func(dst, src []byte)
+	// upsampleH2V2 doubles a row both ways: near is the row the output row
+	// lies in, far the one on the other side.
+	upsampleH2V2 func(dst, near, far []byte)
+
+	// rgbFromYCbCr converts len(y) pixels into dst[:3*len(y)]; cb and cr are
+	// at least as long.
+	rgbFromYCbCr func(dst, y, cb, cr []byte)
+}
+
+// slack is the number of bytes that every sample row has behind its last
+// sample, so that vector loads and stores need no tails.
+const slack = 64
+
+var generic = kernels{
+	name:         "generic",
+	idct:         idctGeneric,
+	upsampleH2:   upsampleH2Generic,
+	upsampleH2V2: upsampleH2V2Generic,
+	rgbFromYCbCr: rgbFromYCbCrGeneric,
+}

@@ -1,0 +1,3 @@
+package imagecodec
+
+var active = &generic
