@@ -79,7 +79,8 @@ func (p *directPass) pack(packed, w []float32) []par.Phase {
 	}
 	return []par.Phase{{Tasks: p.panels * p.taps, Run: func(_, task int) {
 		q, t := task/p.taps, task%p.taps
-		p.weights.block(packed[task*p.depth*lanes:], w, order[t], 0, p.depth, q*lanes)
+		matrix := w[order[t]*p.src.c*p.dst.c:]
+		p.weights.block(packed[task*p.depth*lanes:], matrix, 0, p.depth, q*lanes)
 	}}}
 }
 

@@ -28,7 +28,7 @@ type sweep struct {
 	dstStep  int // pixels of dst from one pixel of a class to the next
 	classes  []class
 	taps     int
-	weights  weightView
+	weights  panelSource // of a tap
 }
 
 // A class is the pixels (row+a*dstStep, col+b*dstStep) of dst, a < h, b < w.
@@ -58,7 +58,7 @@ func (s ConvShape) forward() sweep {
 		dstStep: 1,
 		classes: []class{cl},
 		taps:    len(cl.taps),
-		weights: weightView{depth: s.C, width: s.O},
+		weights: panelSource{depth: s.C, width: s.O, stride: s.O},
 	}
 }
 
@@ -70,7 +70,7 @@ func (s ConvShape) backward() sweep {
 		dst:     image{s.N, s.H, s.W, s.C},
 		srcStep: 1,
 		dstStep: s.Stride,
-		weights: weightView{depth: s.O, width: s.C, transposed: true},
+		weights: panelSource{depth: s.O, width: s.C, stride: s.O, transposed: true},
 	}
 	for row := range min(s.Stride, s.H) {
 		for col := range min(s.Stride, s.W) {
@@ -92,31 +92,4 @@ func (s ConvShape) backward() sweep {
 		}
 	}
 	return sw
-}
-
-// A weightView reads HWIO weights as matrices [depth][width] per tap: [C][O]
-// forward, and transposed [O][C] backward.
-type weightView struct {
-	depth, width int
-	transposed   bool
-}
-
-// block copies the rows k0 to k0+rows and the columns n0 to n0+16 of a tap's
-// matrix to dst [rows][16], with zeros outside the matrix.
-func (v weightView) block(dst, w []float32, tap, k0, rows, n0 int) {
-	dst = dst[:rows*lanes]
-	clear(dst)
-	w = w[tap*v.depth*v.width:][:v.depth*v.width]
-	rows, cols := min(rows, v.depth-k0), min(lanes, v.width-n0)
-	if !v.transposed {
-		for k := range rows {
-			copy(dst[k*lanes:][:cols], w[(k0+k)*v.width+n0:])
-		}
-		return
-	}
-	for n := range cols {
-		for k, x := range w[(n0+n)*v.depth+k0:][:rows] {
-			dst[k*lanes+n] = x
-		}
-	}
 }
