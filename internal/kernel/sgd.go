@@ -13,22 +13,6 @@ type SGDArgs struct {
 	First       bool // the first step: the momentum buffer starts as the gradient
 }
 
-// sgdCoef is a step as the kernel computes it:
-//
-//	d = g + decay·p   buf = keep·buf + take·d   p -= rate·(nesterov·d + step·buf)
-type sgdCoef struct{ decay, keep, take, rate, nesterov, step float32 }
-
-func (a *SGDArgs) coef() sgdCoef {
-	c := sgdCoef{decay: a.WeightDecay, keep: a.Momentum, take: 1 - a.Dampening, rate: a.LR, step: 1}
-	if a.First || a.Momentum == 0 {
-		c.keep, c.take = 0, 1
-	}
-	if a.Nesterov {
-		c.nesterov, c.step = 1, a.Momentum
-	}
-	return c
-}
-
 // SGD steps the parameters p by their gradients g with the momentum buffer
 // buf, all of one length, as PyTorch's SGD does:
 //
@@ -42,10 +26,15 @@ func SGD(p, g, buf []float32, a *SGDArgs) []par.Phase {
 	k := active.vector.sgd
 	return []par.Phase{{Tasks: vectorChunks(n), Run: func(_, t int) {
 		lo, hi := vectorSpan(t, n)
-		c := a.coef()
-		if c.keep == 0 {
+		keep, take := a.Momentum, 1-a.Dampening
+		if a.First || a.Momentum == 0 {
+			keep, take = 0, 1
 			clear(buf[lo:hi]) // 0·NaN would survive the product
 		}
-		k(p[lo:hi], g[lo:hi], buf[lo:hi], &c)
+		grad, step := float32(0), float32(1)
+		if a.Nesterov {
+			grad, step = 1, a.Momentum
+		}
+		k(p[lo:hi], g[lo:hi], buf[lo:hi], a.WeightDecay, keep, take, a.LR, grad, step)
 	}}}
 }

@@ -6,9 +6,10 @@ type vectorKernels struct {
 	add          func(y, x []float32)      // y += x
 	relu         func(y, x []float32)      // y = max(x,0), NaN kept; y may be x
 	reluBackward func(dx, dy, y []float32) // dx = 0 where y <= 0, else dy; dx may be dy
-	sgd          func(p, g, buf []float32, c *sgdCoef)
-	ema          func(k, q []float32, momentum float32)  // k = momentum·k + (1-momentum)·q
-	triad        func(a, b, c []float32, factor float32) // a = b + factor·c
+	// sgd: d = g + decay·p, buf = keep·buf + take·d, p -= rate·(grad·d + step·buf)
+	sgd   func(p, g, buf []float32, decay, keep, take, rate, grad, step float32)
+	ema   func(k, q []float32, momentum float32)  // k = momentum·k + (1-momentum)·q
+	triad func(a, b, c []float32, factor float32) // a = b + factor·c
 }
 
 // vectorChunk is the number of floats of one task of an element-wise sweep.

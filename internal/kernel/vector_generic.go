@@ -36,13 +36,13 @@ func reluBackwardF32Generic(dx, dy, y []float32) {
 	}
 }
 
-func sgdF32Generic(p, g, buf []float32, c *sgdCoef) {
+func sgdF32Generic(p, g, buf []float32, decay, keep, take, rate, grad, step float32) {
 	g, buf = g[:len(p)], buf[:len(p)]
 	for i, w := range p {
-		d := g[i] + c.decay*w
-		b := c.keep*buf[i] + c.take*d
+		d := g[i] + decay*w
+		b := keep*buf[i] + take*d
 		buf[i] = b
-		p[i] = w - c.rate*(c.nesterov*d+c.step*b)
+		p[i] = w - rate*(grad*d+step*b)
 	}
 }
 
