@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"strings"
 )
 
 // pngHeader is the IHDR chunk, PNG specification 11.2.2.
@@ -55,7 +56,7 @@ func decodePNG(data []byte, dst *Image, lim Limits) error {
 	}
 	m, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
-		return pngError(err, len(data))
+		return pngError(err, data)
 	}
 	dst.reset(int(h.w), int(h.h))
 	if h.colorType == pngGray && h.depth == 16 {
@@ -66,15 +67,29 @@ func decodePNG(data []byte, dst *Image, lim Limits) error {
 	return rgbFromDecoded(dst, m)
 }
 
-func pngError(err error, size int) error {
+func pngError(err error, data []byte) error {
 	var unsupported png.UnsupportedError
 	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return &TruncatedError{Format: formatPNG, Offset: size, Msg: "the file ends inside the picture"}
 	case errors.As(err, &unsupported):
 		return &UnsupportedError{Format: formatPNG, Offset: -1, Msg: string(unsupported)}
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), !hasPNGEnd(data):
+		return &TruncatedError{Format: formatPNG, Offset: len(data), Msg: "the file ends inside the picture"}
 	}
-	return &FormatError{Format: formatPNG, Offset: -1, Msg: err.Error()}
+	return &FormatError{Format: formatPNG, Offset: -1, Msg: strings.TrimPrefix(err.Error(), "png: invalid format: ")}
+}
+
+// hasPNGEnd tells whether the chunks lead to an IEND chunk: image/png does not
+// tell a file cut between chunks from one with too few rows.
+func hasPNGEnd(data []byte) bool {
+	p := data[len(pngSignature):]
+	for len(p) >= 12 {
+		if string(p[4:8]) == "IEND" {
+			return true
+		}
+		n := uint64(binary.BigEndian.Uint32(p)) + 12
+		p = p[min(n, uint64(len(p))):]
+	}
+	return false
 }
 
 // rgbFromDecoded drops alpha, not applying it, and the low byte of 16-bit

@@ -1,0 +1,229 @@
+package imagecodec_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"clpipe/internal/imagecodec"
+)
+
+// smallPictures keeps damaged headers from asking for much memory.
+var smallPictures = imagecodec.Limits{MaxPixels: 1 << 16, MaxScans: 50}
+
+func TestRegionEqualsFullDecode(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var dec imagecodec.Decoder
+	for _, f := range goldenFiles(t) {
+		var full, part imagecodec.Image
+		if err := dec.Decode(f.data, &full); err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+		for range 60 {
+			x, y := rng.IntN(full.W), rng.IntN(full.H)
+			r := imagecodec.Rect{X0: x, Y0: y, X1: x + 1 + rng.IntN(full.W-x), Y1: y + 1 + rng.IntN(full.H-y)}
+			clear(part.Pix)
+			if err := dec.DecodeRegion(f.data, r, &part); err != nil {
+				t.Fatalf("%s: region %v: %v", f.Name, r, err)
+			}
+			if part.W != full.W || part.H != full.H {
+				t.Fatalf("%s: region %v: got size %d x %d, want %d x %d", f.Name, r, part.W, part.H, full.W, full.H)
+			}
+			for y := r.Y0; y < r.Y1; y++ {
+				from, to := (y*full.W+r.X0)*3, (y*full.W+r.X1)*3
+				if !bytes.Equal(part.Pix[from:to], full.Pix[from:to]) {
+					t.Fatalf("%s: region %v: row %d differs:\ngot  %v\nwant %v", f.Name, r, y, part.Pix[from:to], full.Pix[from:to])
+				}
+			}
+		}
+	}
+}
+
+func TestRegionOutsideThePicture(t *testing.T) {
+	data := readTestdata(t, "420-smooth.jpg")
+	var dec imagecodec.Decoder
+	var full, img imagecodec.Image
+	if err := dec.Decode(data, &full); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []imagecodec.Rect{{}, {X0: 100, Y0: 0, X1: 120, Y1: 9}, {X0: 9, Y0: 9, X1: 3, Y1: 12}} {
+		if err := dec.DecodeRegion(data, r, &img); err != nil || img.W != full.W || img.H != full.H {
+			t.Errorf("region %v: got %d x %d, %v, want %d x %d and no error", r, img.W, img.H, err, full.W, full.H)
+		}
+	}
+	if err := dec.DecodeRegion(data, imagecodec.Rect{X0: -50, Y0: -50, X1: 500, Y1: 500}, &img); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(img.Pix, full.Pix) {
+		t.Error("a region around the picture differs from the picture")
+	}
+}
+
+func TestDecoderDoesNotAllocate(t *testing.T) {
+	var dec imagecodec.Decoder
+	var img imagecodec.Image
+	for _, name := range []string{"444-smooth", "420-smooth", "420-progressive", "420-restart", "cmyk", "gray"} {
+		data := readTestdata(t, name+".jpg")
+		if n := testing.AllocsPerRun(20, func() {
+			if err := dec.Decode(data, &img); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: got %v allocations a picture, want 0", name, n)
+		}
+	}
+}
+
+func TestEveryTruncationIsAnError(t *testing.T) {
+	var dec imagecodec.Decoder
+	var img imagecodec.Image
+	for _, name := range []string{"420-restart.jpg", "420-progressive.jpg", "cmyk.jpg", "rgb.png", "palette.png"} {
+		data := readTestdata(t, name)
+		end := len(data)
+		if filepath.Ext(name) == ".png" {
+			end -= 12 // the picture is complete without the IEND chunk's own bytes
+		}
+		for n := range end {
+			err := dec.Decode(data[:n:n], &img)
+			var truncated *imagecodec.TruncatedError
+			if n >= 8 && !errors.As(err, &truncated) || err == nil {
+				t.Fatalf("%s: first %d of %d bytes: got %v, want a truncated error", name, n, len(data), err)
+			}
+		}
+	}
+}
+
+// A region decode must refuse what a full decode refuses, and the other way
+// round: otherwise the crop would decide which samples a run sees.
+func TestDamageIsTreatedAlikeInRegions(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	dec := imagecodec.Decoder{Limits: smallPictures}
+	var full, part imagecodec.Image
+	for _, f := range goldenFiles(t) {
+		data := make([]byte, len(f.data))
+		for range 100 {
+			copy(data, f.data)
+			for range 1 + rng.IntN(4) {
+				data[rng.IntN(len(data))] ^= 1 << rng.IntN(8)
+			}
+			fullErr := dec.Decode(data, &full)
+			if fullErr == nil {
+				for _, r := range []imagecodec.Rect{{X1: 5, Y1: 5}, {X0: full.W / 2, Y0: full.H / 2, X1: full.W, Y1: full.H}} {
+					checkRegion(t, &dec, data, r, &full, &part)
+				}
+			} else if err := dec.DecodeRegion(data, imagecodec.Rect{X1: 5, Y1: 5}, &part); err == nil || err.Error() != fullErr.Error() {
+				t.Fatalf("%s: region: got %v, full decode %v", f.Name, err, fullErr)
+			}
+		}
+	}
+}
+
+func checkRegion(t *testing.T, dec *imagecodec.Decoder, data []byte, r imagecodec.Rect, full, part *imagecodec.Image) {
+	t.Helper()
+	if err := dec.DecodeRegion(data, r, part); err != nil {
+		t.Fatalf("region %v: %v, but the full decode succeeds", r, err)
+	}
+	r = r.Clip(full.W, full.H)
+	for y := r.Y0; y < r.Y1; y++ {
+		from, to := (y*full.W+r.X0)*3, (y*full.W+r.X1)*3
+		if !bytes.Equal(part.Pix[from:to], full.Pix[from:to]) {
+			t.Fatalf("region %v: row %d differs from the full decode", r, y)
+		}
+	}
+}
+
+func TestErrorsNameTheCause(t *testing.T) {
+	jpeg := readTestdata(t, "420-smooth.jpg")
+	edit := func(marker byte, offset int, value ...byte) []byte {
+		data := bytes.Clone(jpeg)
+		copy(data[bytes.Index(data, []byte{0xFF, marker})+offset:], value)
+		return data
+	}
+	pngBytes := readTestdata(t, "rgb.png")
+	hugePNG := bytes.Clone(pngBytes)
+	binary.BigEndian.PutUint32(hugePNG[16:], 1<<30)
+	binary.BigEndian.PutUint32(hugePNG[29:], crc32.ChecksumIEEE(hugePNG[12:29]))
+
+	badChecksum := bytes.Clone(pngBytes)
+	badChecksum[len(badChecksum)-13] ^= 1
+
+	var (
+		format      *imagecodec.FormatError
+		unsupported *imagecodec.UnsupportedError
+		truncated   *imagecodec.TruncatedError
+		limit       *imagecodec.LimitError
+	)
+	for _, c := range []struct {
+		name string
+		data []byte
+		kind any
+		text string
+	}{
+		{"empty", nil, &unsupported, `got first bytes "", want jpeg or png`},
+		{"gif", []byte("GIF89a\x01\x00\x01\x00"), &unsupported, `got first bytes "GIF89a\x01\x00", want jpeg or png`},
+		{"start of image only", jpeg[:2], &truncated, "offset 2: truncated"},
+		{"no picture", []byte{0xFF, 0xD8, 0xFF, 0xD9}, &format, "no picture"},
+		{"arithmetic coding", edit(0xC0, 1, 0xC9), &unsupported, "ffc9"},
+		{"12 bits", edit(0xC0, 4, 12), &unsupported, "got 12 bits, want 8"},
+		{"no height", edit(0xC0, 5, 0, 0), &unsupported, "DNL"},
+		{"no width", edit(0xC0, 7, 0, 0), &format, "got 0 x 45 pixels"},
+		{"huge", edit(0xC0, 5, 0xFF, 0, 0xFF, 0), &limit, "got 4261478400 pixels, want at most 134217728"},
+		{"sampling factor", edit(0xC0, 11, 0x52), &format, "got 5 x 2, want 1 to 4"},
+		{"fractional sampling", edit(0xC0, 11, 0x32, 1, 2, 0x21), &unsupported, "do not divide"},
+		{"two components", edit(0xC0, 2, 0, 14, 8, 0, 9, 0, 9, 2), &unsupported, "got 2, want 1, 3 or 4"},
+		{"quantiser number", edit(0xDB, 4, 7), &format, "got 7, want at most 3"},
+		{"huffman class", edit(0xC4, 4, 0x20), &format, "got class 2"},
+		{"huffman codes", edit(0xC4, 5, 2, 0, 4), &format, "codes of length 1"},
+		{"scan component", edit(0xDA, 5, 99), &format, "id 99"},
+		{"unknown marker", edit(0xDB, 1, 0x02), &format, "ff02"},
+		{"png of huge size", hugePNG, &limit, "want at most 134217728"},
+		{"png without header", append(bytes.Clone(pngBytes[:12]), bytes.Repeat([]byte("abcd"), 9)...), &format, `got "abcd", want "IHDR"`},
+		{"png checksum", badChecksum, &format, "checksum"},
+	} {
+		var img imagecodec.Image
+		err := imagecodec.Decode(c.data, &img, imagecodec.Limits{})
+		if err == nil || !errors.As(err, c.kind) || !strings.Contains(err.Error(), c.text) || !strings.HasPrefix(err.Error(), "imagecodec: decode") {
+			t.Errorf("%s: got %v, want a %T with %q", c.name, err, c.kind, c.text)
+		}
+	}
+}
+
+func TestLimitsAreCheckedBeforeAllocation(t *testing.T) {
+	data := readTestdata(t, "420-smooth.jpg") // 67 x 45
+	var img imagecodec.Image
+	var limit *imagecodec.LimitError
+	err := imagecodec.Decode(data, &img, imagecodec.Limits{MaxPixels: 67*45 - 1})
+	if !errors.As(err, &limit) || limit.Got != 67*45 || img.Pix != nil {
+		t.Errorf("one pixel over: got %v and %d bytes, want a limit error and none", err, len(img.Pix))
+	}
+	if err := imagecodec.Decode(data, &img, imagecodec.Limits{MaxPixels: 67 * 45}); err != nil {
+		t.Errorf("at the limit: %v", err)
+	}
+	err = imagecodec.Decode(readTestdata(t, "420-progressive.jpg"), &img, imagecodec.Limits{MaxScans: 3})
+	if !errors.As(err, &limit) || limit.What != "scans" {
+		t.Errorf("progressive of 10 scans: got %v, want a limit error", err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, g := range goldenFiles(f) {
+		f.Add(g.data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dec := imagecodec.Decoder{Limits: smallPictures}
+		var img, part imagecodec.Image
+		info, infoErr := imagecodec.ReadInfo(data)
+		if err := dec.Decode(data, &img); err != nil {
+			return
+		}
+		if infoErr != nil || info.W != img.W || info.H != img.H || len(img.Pix) != img.W*img.H*3 {
+			t.Fatalf("header says %+v, %v; decoded %d x %d with %d bytes", info, infoErr, img.W, img.H, len(img.Pix))
+		}
+		checkRegion(t, &dec, data, imagecodec.Rect{X0: img.W / 3, Y0: img.H / 3, X1: img.W/3 + 9, Y1: img.H/3 + 9}, &img, &part)
+	})
+}
