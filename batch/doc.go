@@ -7,8 +7,8 @@
 //	type Stage func(ctx context.Context, in Reader, out Writer) error
 //
 // Run joins stages inside one process, with bounded channels that pass records
-// by reference. OpenIPC and CreateIPC put a process boundary at the same place:
-// the stage does not notice. The records are
+// by reference. IPCReader and IPCWriter put a process boundary at the same
+// place: the stage does not notice. The records are
 //
 //	images/1      id epoch index label image      decoded, any size
 //	encoded/1     id epoch index label image      the file's own bytes

@@ -25,10 +25,10 @@ func Map(ctx context.Context, workers int, in Reader, out Writer,
 		done chan arrow.Record // capacity 1; closed without a record on failure
 	}
 	jobs := make(chan job)
-	order := make(chan job, 2*workers-1) // with the one being waited for: 2*workers records
+	order := make(chan job, 2*workers-2) // and one at either end: 2*workers records
 	g, gctx := errgroup.WithContext(ctx)
 
-	g.Go(func() error { // deals the records out
+	g.Go(func() error { // deals the records out; every job in order gets a worker or is closed
 		defer close(jobs)
 		defer close(order)
 		for {
@@ -70,31 +70,23 @@ func Map(ctx context.Context, workers int, in Reader, out Writer,
 	}
 	g.Go(func() error { // writes in order
 		for j := range order {
-			select {
-			case rec, ok := <-j.done:
-				if !ok {
-					return gctx.Err()
-				}
-				if rec == nil {
-					continue
-				}
-				if err := out.Write(gctx, rec); err != nil {
-					return err
-				}
-			case <-gctx.Done():
-				return gctx.Err()
+			rec, ok := <-j.done
+			if !ok {
+				return nil // whoever closed it returns the error
+			}
+			if rec == nil {
+				continue
+			}
+			if err := out.Write(gctx, rec); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
 	err := g.Wait()
 	for j := range order { // results that were never written
-		select {
-		case rec := <-j.done:
-			if rec != nil {
-				rec.Release()
-			}
-		default:
+		if rec := <-j.done; rec != nil {
+			rec.Release()
 		}
 	}
 	return err

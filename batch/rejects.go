@@ -16,8 +16,8 @@ type Reject struct {
 	Index  uint64 `json:"index"`
 	What   string `json:"what"` // the operation that failed, as "decode"
 	Why    string `json:"why"`
-	// Lost is how many samples the entry stands for: 1, or the rest of a shard
-	// that was given up.
+	// Lost is how many samples the entry stands for: 1 (also for 0), or the
+	// rest of a shard that was given up.
 	Lost int `json:"lost"`
 }
 
@@ -57,6 +57,7 @@ func (r *Rejects) Seen(n int) {
 func (r *Rejects) Add(reject Reject) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	reject.Lost = max(reject.Lost, 1)
 	r.last = reject
 	r.lost += reject.Lost
 	r.total += reject.Lost
@@ -86,8 +87,10 @@ func (r *Rejects) Total() int {
 }
 
 func (r *Rejects) check(of int) error {
-	if float64(r.lost) <= r.Max*float64(of) {
+	// A quotient is rounded as the decimal number of Max was: 29 of 100 are
+	// not above 0.29, while 0.29*100 < 29.
+	if r.lost == 0 || float64(r.lost)/float64(of) <= r.Max {
 		return nil
 	}
-	return fmt.Errorf("%w: %d of %d samples, tolerated are %g %%; the last: %w", ErrTooManyRejects, r.lost, max(r.seen, r.lost), 100*r.Max, r.last)
+	return fmt.Errorf("%w: %d of %d samples, tolerated are %.4g %%; the last: %w", ErrTooManyRejects, r.lost, max(r.seen, r.lost), 100*r.Max, r.last)
 }

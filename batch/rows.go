@@ -2,6 +2,7 @@ package batch
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -72,15 +73,20 @@ func wrongType(name string, got arrow.Array, want string) error {
 // programs: every offset is checked here, once, so that reading a row cannot fail.
 func newSamples(rec arrow.Record) (Samples, error) {
 	s := Samples{rec: rec}
+	for _, name := range []string{"id", "epoch", "index", "label", "image", "anchor", "positive"} {
+		if n := len(rec.Schema().FieldIndices(name)); n > 1 {
+			return s, fmt.Errorf("batch: record: column %q occurs %d times", name, n)
+		}
+	}
 	switch col := column(rec, "id").(type) {
 	case nil:
 	case *array.String:
-		if err := checkOffsets("id", col.ValueOffset, col.Len(), valuesLen(col)); err != nil {
+		if err := checkValues("id", col, col.ValueOffsets); err != nil {
 			return s, err
 		}
 		s.id = col
 	case *array.LargeString:
-		if err := checkOffsets("id", func(i int) int { return int(col.ValueOffset(i)) }, col.Len(), valuesLen(col)); err != nil {
+		if err := checkValues("id", col, col.ValueOffsets); err != nil {
 			return s, err
 		}
 		s.id = col
@@ -92,10 +98,16 @@ func newSamples(rec arrow.Record) (Samples, error) {
 		if s.epoch, ok = col.(*array.Uint32); !ok {
 			return s, wrongType("epoch", col, "uint32")
 		}
+		if err := checkNoNulls("epoch", col); err != nil {
+			return s, err
+		}
 	}
 	if col := column(rec, "index"); col != nil {
 		if s.index, ok = col.(*array.Uint64); !ok {
 			return s, wrongType("index", col, "uint64")
+		}
+		if err := checkNoNulls("index", col); err != nil {
+			return s, err
 		}
 	}
 	if col := column(rec, "label"); col != nil {
@@ -106,6 +118,27 @@ func newSamples(rec arrow.Record) (Samples, error) {
 	return s, nil
 }
 
+// checkNoNulls wants a value in every row, and in every item of a row.
+func checkNoNulls(name string, cols ...arrow.Array) error {
+	for _, col := range cols {
+		if n := col.NullN(); n > 0 {
+			return fmt.Errorf("batch: record: column %q: %d of %d values are null", name, n, col.Len())
+		}
+	}
+	return nil
+}
+
+// checkValues checks the offsets of a string or binary column.
+func checkValues[T int32 | int64](name string, col arrow.Array, offsets func() []T) error {
+	if col.Len() == 0 {
+		return nil // may have no offsets
+	}
+	if err := checkOffsets(offsets(), col.Len(), valuesLen(col)); err != nil {
+		return fmt.Errorf("batch: record: column %q: %w", name, err)
+	}
+	return nil
+}
+
 // valuesLen returns the length of what a string or binary column points into.
 func valuesLen(col arrow.Array) int {
 	if b := col.Data().Buffers()[2]; b != nil {
@@ -114,20 +147,22 @@ func valuesLen(col arrow.Array) int {
 	return 0
 }
 
-// checkOffsets checks the n+1 offsets of a list-like column against the end of
+// checkOffsets checks the n+1 offsets of n list-like rows against the end of
 // what they point into.
-func checkOffsets(name string, offset func(int) int, n, end int) error {
+func checkOffsets[T int32 | int64](offsets []T, n, end int) error {
 	if n == 0 {
 		return nil
 	}
-	last := offset(0)
-	if last < 0 {
-		return fmt.Errorf("batch: record: column %q: row 0 begins at %d", name, last)
+	if len(offsets) <= n {
+		return fmt.Errorf("%d offsets for %d rows", len(offsets), n)
 	}
-	for i := 1; i <= n; i++ {
-		next := offset(i)
-		if next < last || next > end {
-			return fmt.Errorf("batch: record: column %q: row %d spans [%d,%d) of %d", name, i-1, last, next, end)
+	last := offsets[0]
+	if last < 0 {
+		return fmt.Errorf("row 0 begins at %d", last)
+	}
+	for i, next := range offsets[1 : n+1] {
+		if next < last || int64(next) > int64(end) {
+			return fmt.Errorf("row %d spans [%d,%d) of %d", i, last, next, end)
 		}
 		last = next
 	}
@@ -179,16 +214,13 @@ func NewImages(rec arrow.Record) (*Images, error) {
 		return nil, fmt.Errorf("batch: record: column %q: %d shapes and %d images, want %d", "image", dims.Len()/3, im.data.Len(), s.Len())
 	}
 	im.shape = dims.Int32Values()[from:]
-	offset := func(i int) int {
-		if i == 0 {
-			first, _ := im.data.ValueOffsets(0)
-			return int(first)
-		}
-		_, end := im.data.ValueOffsets(i - 1)
-		return int(end)
-	}
-	if err := checkOffsets("image", offset, s.Len(), len(im.bytes)); err != nil {
+	if err := checkNoNulls("image", ext, im.data, values, shapes, dims); err != nil {
 		return nil, err
+	}
+	if s.Len() > 0 {
+		if err := checkOffsets(im.data.Offsets()[im.data.Offset():], s.Len(), len(im.bytes)); err != nil {
+			return nil, fmt.Errorf("batch: record: column %q: %w", "image", err)
+		}
 	}
 	for i := range s.Len() {
 		h, w, c := im.shape[3*i], im.shape[3*i+1], im.shape[3*i+2]
@@ -222,12 +254,12 @@ func NewEncoded(rec arrow.Record) (*Encoded, error) {
 	e := &Encoded{Samples: s}
 	switch col := column(rec, "image").(type) {
 	case *array.Binary:
-		if err := checkOffsets("image", col.ValueOffset, col.Len(), valuesLen(col)); err != nil {
+		if err := checkValues("image", col, col.ValueOffsets); err != nil {
 			return nil, err
 		}
 		e.image = col
 	case *array.LargeBinary:
-		if err := checkOffsets("image", func(i int) int { return int(col.ValueOffset(i)) }, col.Len(), valuesLen(col)); err != nil {
+		if err := checkValues("image", col, col.ValueOffsets); err != nil {
 			return nil, err
 		}
 		e.image = col
@@ -237,7 +269,8 @@ func NewEncoded(rec arrow.Record) (*Encoded, error) {
 	return e, nil
 }
 
-// Bytes returns the row's file, as it stood in the shard.
+// Bytes returns the row's file, as it stood in the shard; empty if the row has
+// none.
 func (e *Encoded) Bytes(i int) []byte { return e.image.Value(i) }
 
 // Pairs views a record of pairs/1.
@@ -265,7 +298,7 @@ func NewPairs(rec arrow.Record) (*Pairs, error) {
 		if err != nil {
 			return nil, err
 		}
-		if fmt.Sprint(shape) != fmt.Sprint(p.Shape) {
+		if !slices.Equal(shape, p.Shape) {
 			return nil, fmt.Errorf("batch: record: positive has shape %v, anchor %v: the two must be equal", shape, p.Shape)
 		}
 		p.Positive = positive
@@ -289,11 +322,11 @@ func fixedRows(rec arrow.Record, name string) ([]byte, []int, error) {
 	if !ok {
 		return nil, nil, wrongType(name, list.ListValues(), want)
 	}
-	if n := len(t.Shape); n != 3 && n != 5 || t.Shape[n-1] != 3 {
+	if !isView(t.Shape) {
 		return nil, nil, fmt.Errorf("batch: record: column %q has shape %v, want [S,S,3] or [G,G,P,P,3]", name, t.Shape)
 	}
-	if list.NullN() > 0 {
-		return nil, nil, fmt.Errorf("batch: record: column %q has %d rows without a view", name, list.NullN())
+	if err := checkNoNulls(name, ext, values); err != nil {
+		return nil, nil, err
 	}
 	width := product(t.Shape)
 	from, to := list.Offset()*width, (list.Offset()+list.Len())*width
@@ -301,4 +334,15 @@ func fixedRows(rec arrow.Record, name string) ([]byte, []int, error) {
 		return nil, nil, fmt.Errorf("batch: record: column %q holds %d bytes, want %d", name, values.Len(), to)
 	}
 	return values.Uint8Values()[from:to], t.Shape, nil
+}
+
+// isView reports whether a shape is that of a view: [S,S,3] or [G,G,P,P,3].
+func isView(s []int) bool {
+	switch len(s) {
+	case 3:
+		return s[0] > 0 && s[0] == s[1] && s[2] == 3
+	case 5:
+		return s[0] > 0 && s[0] == s[1] && s[2] > 0 && s[2] == s[3] && s[4] == 3
+	}
+	return false
 }

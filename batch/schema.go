@@ -77,13 +77,13 @@ func Expect(s *arrow.Schema, want ...Kind) (Kind, error) {
 	name, version, _ := strings.Cut(string(got), "/")
 	for _, k := range want {
 		if n, v, _ := strings.Cut(string(k), "/"); n == name && v != version {
-			return "", fmt.Errorf("batch: schema: the stream is %q, a version this clpipe does not know: %s", got, need)
+			return "", fmt.Errorf("batch: schema: the stream is %.80q, a version this clpipe does not know: %s", got, need)
 		}
 	}
 	if got == "" {
 		return "", fmt.Errorf("batch: schema: the stream does not say what it holds (no %s in its metadata): %s", KeySchema, need)
 	}
-	return "", fmt.Errorf("batch: schema: the stream is %q: %s", got, need)
+	return "", fmt.Errorf("batch: schema: the stream is %.80q: %s", got, need)
 }
 
 // sampleFields are the columns that every record of samples begins with.

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -21,8 +22,8 @@ type Reader interface {
 }
 
 // A Writer is a stream of records seen from its producer. It is used by one
-// goroutine at a time. ErrClosed from either method says that the consumer has
-// left: the producer has no reason to go on and returns it.
+// goroutine at a time. ErrClosed from Write says that the consumer has left:
+// the producer has no reason to go on and returns it.
 type Writer interface {
 	// Open announces the schema; it comes once, before the first Write.
 	Open(ctx context.Context, schema *arrow.Schema) error
@@ -32,39 +33,53 @@ type Writer interface {
 
 // A Stage turns a stream into a stream. A source has no reader, a sink no
 // writer. Returning ends the output: cleanly for nil, with an error otherwise.
+// A stage honours its context wherever it waits, uses no stream after it has
+// returned, and releases the records it has read.
 type Stage func(ctx context.Context, in Reader, out Writer) error
 
 // ErrClosed is returned to a producer whose consumer has left.
 var ErrClosed = errors.New("batch: the consumer of the stream has left")
 
+var (
+	errOpenedTwice = errors.New("a stream's schema is announced twice")
+	errNotOpened   = errors.New("a record is written before the stream's schema is announced")
+)
+
 // Run joins stages one after the other, each in its own goroutine, with
 // streams of at most depth records between them; in and out, either of which
-// may be nil, are the ends. It returns when all stages have returned. The
-// first error cancels the others and is the one returned; a stage that ends
-// early without an error makes the stages before it end quietly.
+// may be nil, are the ends, which Run does not close. It returns when all
+// stages have returned. The first error cancels the others and is the one
+// returned. A stage that ends early without an error makes the stages before
+// it end quietly: they see ErrClosed or a cancelled context.
 func Run(ctx context.Context, depth int, in Reader, out Writer, stages ...Stage) error {
 	g, ctx := errgroup.WithContext(ctx)
-	reader := in
+	var source *pipe // what the stage reads, nil for the first
 	for i, stage := range stages {
-		stageIn, stageOut := reader, out
-		var source *pipe // the pipe this stage reads, nil at the beginning
-		if p, ok := reader.(*pipe); ok && i > 0 {
-			source = p
+		stageCtx, cancel := context.WithCancelCause(ctx)
+		stageIn, stageOut := in, out
+		from := source
+		if from != nil {
+			stageIn = from
 		}
-		var target *pipe // the pipe this stage writes, nil at the end
+		var to *pipe // what it writes, nil for the last
 		if i < len(stages)-1 {
-			target = newPipe(depth)
-			stageOut, reader = target, target
+			to = newPipe(depth, cancel)
+			stageOut = to
 		}
+		source = to
 		g.Go(func() error {
-			err := stage(ctx, stageIn, stageOut)
-			if source != nil {
-				source.leave()
+			err := stage(stageCtx, stageIn, stageOut)
+			if errors.Is(err, ErrClosed) || errors.Is(err, context.Canceled) && context.Cause(stageCtx) == ErrClosed {
+				err = ErrClosed
 			}
-			if target != nil {
-				target.finish(err)
+			cancel(nil)
+			if to != nil {
+				to.finish(err)
 			}
-			if errors.Is(err, ErrClosed) {
+			if from != nil {
+				from.leave()
+			}
+			if err == ErrClosed {
 				return nil
 			}
 			return err
@@ -80,25 +95,36 @@ type pipe struct {
 	known   *arrow.Schema // the consumer's, once received
 	records chan arrow.Record
 	gone    chan struct{}
-	opened  bool  // the producer's: the schema has been said
-	err     error // of the producer; written before records is closed
+	stop    context.CancelCauseFunc // wakes a producer that waits for something else than the pipe
+	opened  bool                    // the producer's: the schema has been said
+	err     error                   // of the producer; written before schema or records is closed
 }
 
-func newPipe(depth int) *pipe {
+// newPipe returns a pipe that holds up to depth records, at least one; stop
+// cancels the producer's context.
+func newPipe(depth int, stop context.CancelCauseFunc) *pipe {
 	return &pipe{
 		schema:  make(chan *arrow.Schema, 1),
 		records: make(chan arrow.Record, max(depth, 1)),
 		gone:    make(chan struct{}),
+		stop:    stop,
 	}
 }
 
 func (p *pipe) Open(_ context.Context, s *arrow.Schema) error {
+	if p.opened {
+		return fmt.Errorf("batch: run: %w", errOpenedTwice)
+	}
 	p.opened = true
 	p.schema <- s // capacity 1, sent once
 	return nil
 }
 
 func (p *pipe) Write(ctx context.Context, rec arrow.Record) error {
+	if !p.opened {
+		rec.Release()
+		return fmt.Errorf("batch: run: %w", errNotOpened)
+	}
 	select { // a consumer that has left wins over free room in the channel
 	case <-p.gone:
 		rec.Release()
@@ -158,8 +184,6 @@ func (p *pipe) Read(ctx context.Context) (arrow.Record, error) {
 // error it waits for the cancellation that the error brings, so that the cause
 // is reported and not its consequence.
 func (p *pipe) end(ctx context.Context) error {
-	for range p.records { // wait until finish has set err
-	}
 	if p.err == nil {
 		return io.EOF
 	}
@@ -170,10 +194,11 @@ func (p *pipe) end(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// leave is the consumer's last call: it frees a waiting producer and releases
-// what is under way.
+// leave is the consumer's last call: it wakes the producer, wherever it waits,
+// and releases what is under way.
 func (p *pipe) leave() {
 	close(p.gone)
+	p.stop(ErrClosed)
 	for rec := range p.records {
 		rec.Release()
 	}
