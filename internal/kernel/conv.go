@@ -71,13 +71,46 @@ type weightPass interface {
 // panics on a shape without output.
 func NewConv(s ConvShape, alg Algorithm, workers int) *Conv {
 	s.check()
-	kern := active.gemm
-	return &Conv{
-		shape:    s,
-		forward:  newDirectPass(s.forward(), kern, workers),
-		backward: newDirectPass(s.backward(), kern, workers),
-		weight:   newDirectGradient(s, kern, workers),
+	row := active
+	forward, backward := s.forward(), s.backward()
+	c := &Conv{shape: s}
+	if tr := alg.winograd(s, forward.dst, row); tr != nil {
+		c.forward = newWinogradPass(forward, s.Pad, false, *tr, row.gemm, workers)
+		c.weight = newWinogradGradient(s, *tr, row.gemm, workers)
+	} else {
+		c.forward = newDirectPass(forward, row.gemm, workers)
+		c.weight = newDirectGradient(s, row.gemm, workers)
 	}
+	if tr := alg.winograd(s, backward.dst, row); tr != nil {
+		// The data gradient is a convolution of dy with the turned weights.
+		c.backward = newWinogradPass(backward, 2-s.Pad, true, *tr, row.gemm, workers)
+	} else {
+		c.backward = newDirectPass(backward, row.gemm, workers)
+	}
+	return c
+}
+
+// winograd returns the transforms to compute the image dst with, or nil where
+// the direct way is the cheaper or the only one.
+func (alg Algorithm) winograd(s ConvShape, dst image, row *implementation) *winogradKernels {
+	if alg == Direct || s.KH != 3 || s.KW != 3 || s.Stride != 1 || s.Pad > 2 || min(s.C, s.O) < lanes {
+		return nil
+	}
+	if alg == F2 {
+		return &row.f2
+	}
+	// Products of an image and a pair of channels, with a surcharge for the
+	// transforms; tiles that reach beyond the image are paid in full.
+	direct := 9 * dst.h * dst.w
+	f2 := 16 * ceilDiv(dst.h, 2) * ceilDiv(dst.w, 2) * 3 / 2
+	f4 := 36 * ceilDiv(dst.h, 4) * ceilDiv(dst.w, 4) * 7 / 4
+	switch {
+	case f4 <= f2 && f4 < direct:
+		return &row.f4
+	case f2 < direct:
+		return &row.f2
+	}
+	return nil
 }
 
 // OutH returns the height of y.

@@ -258,6 +258,8 @@ func TestConvAgainstReference(t *testing.T) {
 	}
 	bounds := map[Algorithm]errorBound{
 		Direct: {1e-6, 1e-5},
+		F2:     {2e-6, 2e-5},
+		Auto:   {5e-6, 2e-4},
 	}
 	eachVariant(t, func(t *testing.T) {
 		for alg, bound := range bounds {
@@ -274,7 +276,7 @@ func TestConvBitsDoNotDependOnWorkers(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
 		for _, s := range convShapes {
 			c := newConvCase(s)
-			for _, alg := range []Algorithm{Auto, Direct} {
+			for _, alg := range []Algorithm{Auto, Direct, F2} {
 				one := c.run(t, alg, 1)
 				for _, workers := range []int{2, 5} {
 					got := c.run(t, alg, workers)

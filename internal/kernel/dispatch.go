@@ -11,6 +11,7 @@ import (
 type implementation struct {
 	name    string
 	gemm    gemmKernels
+	f4, f2  winogradKernels
 	columns columnKernels
 	vector  vectorKernels
 	expSum  expSumKernel
@@ -22,6 +23,8 @@ type implementation struct {
 var implementations = append([]implementation{{
 	name:    "generic",
 	gemm:    gemmGeneric,
+	f4:      winogradF4Generic,
+	f2:      winogradF2Generic,
 	columns: columnsGeneric,
 	vector:  vectorGeneric,
 	expSum:  expSumF32Generic,

@@ -12,6 +12,8 @@ func nativeRows() []implementation {
 		rows = append(rows, implementation{
 			name:    "avx2",
 			gemm:    gemmAVX2,
+			f4:      winogradF4AVX2,
+			f2:      winogradF2AVX2,
 			columns: columnsGeneric,
 			vector:  vectorGeneric,
 			expSum:  expSumF32Generic,
@@ -21,6 +23,8 @@ func nativeRows() []implementation {
 		rows = append(rows, implementation{
 			name:    "avx512",
 			gemm:    gemmAVX512,
+			f4:      winogradF4AVX512,
+			f2:      winogradF2AVX512,
 			columns: columnsGeneric,
 			vector:  vectorGeneric,
 			expSum:  expSumF32Generic,

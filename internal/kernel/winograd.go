@@ -1,0 +1,220 @@
+package kernel
+
+import "clpipe/internal/par"
+
+// A winogradPass computes a 3x3 convolution of stride 1 in tiles of size x
+// size results: it transforms input tiles, multiplies them with transformed
+// weights at (size+2)^2 points, each a matrix product over channels, and
+// transforms back. Packed weights are [point][width/16][depth][16].
+type winogradPass struct {
+	weights panelSource
+	rotated bool // weights turned by 180 degrees, for the data gradient
+	pad     int
+	kern    gemmKernels
+	tr      winogradKernels
+	workers int
+
+	tiles    tiling // of dst
+	src, dst window
+	in, out  spectrum // a block of tiles, before and after the product
+	panels   int
+	shared   bool // a block is worked on by all workers together
+}
+
+const (
+	// privateFloats bounds the transformed tiles of a block that one worker
+	// takes from input to output, so that they stay in its own cache.
+	privateFloats = 320 << 10
+	// sharedTiles is the block where all workers transform, multiply and
+	// transform back together: for layers of few tiles and large weights,
+	// which are then read once a block and not once a worker.
+	sharedTiles = 192
+	// tileUnit divides by every implementation's tile height.
+	tileUnit = 24
+	// transformTiles is how many tiles a task of a shared block transforms.
+	transformTiles = 4
+)
+
+func newWinogradPass(sw sweep, pad int, rotated bool, tr winogradKernels, kern gemmKernels, workers int) *winogradPass {
+	p := &winogradPass{
+		weights: sw.weights,
+		rotated: rotated,
+		pad:     pad,
+		kern:    kern,
+		tr:      tr,
+		workers: workers,
+		tiles:   newTiling(sw.dst, tr.size),
+		src:     newWindow(sw.src, tr.side()),
+		dst:     newWindow(sw.dst, tr.size),
+		panels:  sw.dst.stride() / lanes,
+	}
+	depth, width, points := p.src.stride(), p.dst.stride(), tr.side()*tr.side()
+	block := privateFloats / (points * (depth + width)) / tileUnit * tileUnit
+	block = min(max(block, tileUnit), roundUp(p.tiles.count(), tileUnit))
+	if ceilDiv(p.tiles.count(), block) < minTasks {
+		p.shared = true
+		block = min(sharedTiles, roundUp(p.tiles.count(), tileUnit))
+	}
+	p.in, p.out = newSpectrum(points, block, depth), newSpectrum(points, block, width)
+	return p
+}
+
+// pointLen is the floats of the packed weights of a point.
+func (p *winogradPass) pointLen() int { return p.panels * p.in.channels * lanes }
+
+func (p *winogradPass) packedLen() int { return p.in.points * p.pointLen() }
+
+func (p *winogradPass) pack(packed, w []float32) []par.Phase {
+	const taps, rows = 9, lanes
+	type tables struct {
+		stage, tmp []float32
+	}
+	scratch := make([]tables, p.workers)
+	for i := range scratch {
+		scratch[i] = tables{Alloc(taps * rows * lanes), Alloc(winogradTmp)}
+	}
+	staged, offsets := make([]int, taps), make([]int, p.in.points)
+	for i := range staged {
+		staged[i] = i * rows * lanes
+	}
+	for i := range offsets {
+		offsets[i] = i * p.pointLen()
+	}
+	depth, matrix := p.in.channels, p.weights.depth*p.weights.width
+	return []par.Phase{{Tasks: p.panels * depth / rows, Run: func(worker, task int) {
+		q, k0 := task/(depth/rows), task%(depth/rows)*rows
+		s := &scratch[worker]
+		for t := range taps {
+			from := t
+			if p.rotated {
+				from = taps - 1 - t
+			}
+			p.weights.block(s.stage[staged[t]:], w[from*matrix:], k0, rows, q*lanes)
+		}
+		p.tr.weight(packed[(q*depth+k0)*lanes:], offsets, s.stage, staged, rows, false, s.tmp)
+	}}}
+}
+
+// workerLen is the scratch of a worker beside the tiles.
+func (p *winogradPass) workerLen() int { return winogradTmp + p.stageLen() }
+
+// stageLen is the floats of a tile of results that reaches beyond the image.
+func (p *winogradPass) stageLen() int { return p.tr.size * p.tr.size * p.out.channels }
+
+func (p *winogradPass) scratchLen() int {
+	blocks := p.workers
+	if p.shared {
+		blocks = 1
+	}
+	return blocks*(p.in.len()+p.out.len()) + p.workers*p.workerLen()
+}
+
+// A winogradWorker is the scratch of a worker.
+type winogradWorker struct {
+	edge       []int // offsets of a window at the edge
+	staged     []int // offsets of the pixels of stage
+	stage, tmp []float32
+}
+
+func (p *winogradPass) run(dst, src, packed, scratch []float32, add bool) []par.Phase {
+	take := func(n int) []float32 {
+		part := scratch[:n:n]
+		scratch = scratch[n:]
+		return part
+	}
+	workers := make([]winogradWorker, p.workers)
+	for i := range workers {
+		w := winogradWorker{
+			edge:  make([]int, p.in.points),
+			stage: take(p.stageLen()),
+			tmp:   take(winogradTmp),
+		}
+		for j := range p.tr.size * p.tr.size {
+			w.staged = append(w.staged, j*p.out.channels)
+		}
+		workers[i] = w
+	}
+	block := p.in.tiles
+	blocks := ceilDiv(p.tiles.count(), block)
+	if !p.shared {
+		in, out := make([][]float32, p.workers), make([][]float32, p.workers)
+		for i := range in {
+			in[i], out[i] = take(p.in.len()), take(p.out.len())
+		}
+		return []par.Phase{{Tasks: blocks, Run: func(worker, task int) {
+			in, out, w := in[worker], out[worker], &workers[worker]
+			begin := task * block
+			count := min(block, p.tiles.count()-begin)
+			p.transformInput(in, src, w, begin, 0, count)
+			for point := range p.in.points {
+				p.multiply(out, in, packed, point, count)
+			}
+			p.transformOutput(dst, out, w, begin, 0, count, add)
+		}}}
+	}
+	in, out := take(p.in.len()), take(p.out.len())
+	var phases []par.Phase
+	for b := range blocks {
+		begin := b * block
+		count := min(block, p.tiles.count()-begin)
+		transforms := ceilDiv(count, transformTiles)
+		phases = append(phases, par.Phase{Tasks: transforms, Run: func(worker, task int) {
+			first := task * transformTiles
+			p.transformInput(in, src, &workers[worker], begin, first, min(first+transformTiles, count))
+		}}, par.Phase{Tasks: p.in.points, Run: func(_, point int) {
+			p.multiply(out, in, packed, point, count)
+		}}, par.Phase{Tasks: transforms, Run: func(worker, task int) {
+			first := task * transformTiles
+			p.transformOutput(dst, out, &workers[worker], begin, first, min(first+transformTiles, count), add)
+		}})
+	}
+	return phases
+}
+
+// transformInput transforms the tiles from..to of the block that begins with
+// tile begin.
+func (p *winogradPass) transformInput(in, src []float32, w *winogradWorker, begin, from, to int) {
+	for t := from; t < to; t++ {
+		n, row, col := p.tiles.at(begin + t)
+		first, offsets := p.src.locate(w.edge, n, row-p.pad, col-p.pad)
+		p.tr.input(in[p.in.rows[t]:], p.in.offsets, src[first:], offsets, p.in.channels/lanes, false, w.tmp)
+	}
+}
+
+// multiply computes a point of the first count tiles of a block.
+func (p *winogradPass) multiply(out, in, packed []float32, point, count int) {
+	in, out = in[p.in.offsets[point]:], out[p.out.offsets[point]:]
+	packed = packed[point*p.pointLen():]
+	depth := p.in.channels
+	groups := ceilDiv(count, p.kern.rows)
+	for q := 0; q < p.panels; q += p.kern.panels {
+		p.kern.gather(out[q*lanes:], p.out.rows, in, p.in.rows, packed[q*depth*lanes:], depth*lanes,
+			min(p.kern.panels, p.panels-q), groups, 1, depth, false)
+	}
+}
+
+// transformOutput transforms the tiles from..to of a block back to dst.
+func (p *winogradPass) transformOutput(dst, out []float32, w *winogradWorker, begin, from, to int, add bool) {
+	for t := from; t < to; t++ {
+		n, row, col := p.tiles.at(begin + t)
+		tile := out[p.out.rows[t]:]
+		if p.dst.contains(row, col) {
+			p.tr.output(dst[p.dst.pixel(n, row, col):], p.dst.inside, tile, p.out.offsets, p.panels, add, w.tmp)
+			continue
+		}
+		p.tr.output(w.stage, w.staged, tile, p.out.offsets, p.panels, false, w.tmp)
+		for i := range min(p.tr.size, p.dst.h-row) {
+			for j := range min(p.tr.size, p.dst.w-col) {
+				pixel := dst[p.dst.pixel(n, row+i, col+j):][:p.out.channels]
+				result := w.stage[w.staged[i*p.tr.size+j]:][:p.out.channels]
+				if !add {
+					copy(pixel, result)
+					continue
+				}
+				for c, v := range result {
+					pixel[c] += v
+				}
+			}
+		}
+	}
+}

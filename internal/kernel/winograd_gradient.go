@@ -1,0 +1,141 @@
+package kernel
+
+import "clpipe/internal/par"
+
+// gradientFloats bounds the transformed tiles of a block of the weight
+// gradient, which all workers share: what two cores' caches hold.
+const gradientFloats = 768 << 10
+
+// A winogradGradient computes the weight gradient of a 3x3 convolution of
+// stride 1: both x and dy are transformed tile by tile, their products are
+// summed over tiles at each point, and the sums are transformed to 3x3. All
+// workers take part in each block of tiles, so there is one set of sums and
+// its order is that of the tiles.
+type winogradGradient struct {
+	pad     int
+	kern    gemmKernels
+	tr      winogradKernels
+	workers int
+
+	tiles   tiling // of y
+	x, dy   window
+	in, out spectrum // blocks of transformed x and dy
+	rows    int      // of a point's sums: channels of x padded to the tile height
+}
+
+func newWinogradGradient(s ConvShape, tr winogradKernels, kern gemmKernels, workers int) *winogradGradient {
+	sw := s.forward()
+	g := &winogradGradient{
+		pad:     s.Pad,
+		kern:    kern,
+		tr:      tr,
+		workers: workers,
+		tiles:   newTiling(sw.dst, tr.size),
+		x:       newWindow(sw.src, tr.side()),
+		dy:      newWindow(sw.dst, tr.size),
+		rows:    roundUp(sw.src.stride(), kern.rows),
+	}
+	points, depth, width := tr.side()*tr.side(), g.x.stride(), g.dy.stride()
+	block := gradientFloats / (points * (depth + width)) / tileUnit * tileUnit
+	block = min(max(block, 4*tileUnit), g.tiles.count())
+	g.in, g.out = newSpectrum(points, block, depth), newSpectrum(points, block, width)
+	return g
+}
+
+// pointLen is the floats of the sums of a point, [rows][channels of dy].
+func (g *winogradGradient) pointLen() int { return g.rows * g.out.channels }
+
+// workerLen is the scratch of a worker: of a transform and, for the last
+// channels, of a [9][16] piece of the gradient.
+func (g *winogradGradient) workerLen() int { return winogradTmp + 9*lanes }
+
+func (g *winogradGradient) sumsLen() int { return g.in.points * g.pointLen() }
+
+func (g *winogradGradient) scratchLen() int {
+	return g.in.len() + g.out.len() + g.sumsLen() + g.workers*g.workerLen()
+}
+
+func (g *winogradGradient) run(dw, x, dy, scratch []float32) []par.Phase {
+	take := func(n int) []float32 {
+		part := scratch[:n:n]
+		scratch = scratch[n:]
+		return part
+	}
+	in, out, sums := take(g.in.len()), take(g.out.len()), take(g.sumsLen())
+	workers := make([]winogradWorker, g.workers)
+	for i := range workers {
+		workers[i] = winogradWorker{edge: make([]int, g.in.points), stage: take(9 * lanes), tmp: take(winogradTmp)}
+		for tap := range 9 {
+			workers[i].staged = append(workers[i].staged, tap*lanes)
+		}
+	}
+	block := g.in.tiles
+	var phases []par.Phase
+	for begin := 0; begin < g.tiles.count(); begin += block {
+		count := min(block, g.tiles.count()-begin)
+		phases = append(phases, par.Phase{Tasks: ceilDiv(count, transformTiles), Run: func(worker, task int) {
+			first := task * transformTiles
+			g.transform(in, out, x, dy, &workers[worker], begin, first, min(first+transformTiles, count))
+		}}, par.Phase{Tasks: g.in.points, Run: func(_, point int) {
+			g.multiply(sums, in, out, point, count, begin == 0)
+		}})
+	}
+	return append(phases, g.finish(dw, sums, workers))
+}
+
+// transform transforms the tiles from..to of the block that begins with tile
+// begin.
+func (g *winogradGradient) transform(in, out, x, dy []float32, w *winogradWorker, begin, from, to int) {
+	for t := from; t < to; t++ {
+		n, row, col := g.tiles.at(begin + t)
+		first, offsets := g.x.locate(w.edge, n, row-g.pad, col-g.pad)
+		g.tr.input(in[g.in.rows[t]:], g.in.offsets, x[first:], offsets, g.in.channels/lanes, false, w.tmp)
+		first, offsets = g.dy.locate(w.edge, n, row, col)
+		g.tr.gradient(out[g.out.rows[t]:], g.out.offsets, dy[first:], offsets, g.out.channels/lanes, false, w.tmp)
+	}
+}
+
+// multiply adds the products of the first count tiles of a block to the sums
+// of a point. Rows of the sums behind the channels of x take what stands
+// between the rows of in; they are not read.
+func (g *winogradGradient) multiply(sums, in, out []float32, point, count int, first bool) {
+	sums = sums[point*g.pointLen():][:g.pointLen()]
+	if first {
+		clear(sums)
+	}
+	in, out = in[g.in.offsets[point]:], out[g.out.offsets[point]:]
+	panels := g.out.channels / lanes
+	for q := 0; q < panels; q += g.kern.panels {
+		g.kern.outer(sums[q*lanes:], g.out.channels, in, g.in.stride(), out[q*lanes:], g.out.stride(),
+			min(g.kern.panels, panels-q), g.rows/g.kern.rows, count)
+	}
+}
+
+// finish transforms the sums and adds them to dw, a task a channel of x.
+func (g *winogradGradient) finish(dw, sums []float32, workers []winogradWorker) par.Phase {
+	channels, width := g.x.c, g.dy.c
+	whole := width / lanes
+	points, taps := make([]int, g.in.points), make([]int, 9)
+	for i := range points {
+		points[i] = i * g.pointLen()
+	}
+	for i := range taps {
+		taps[i] = i * channels * width
+	}
+	return par.Phase{Tasks: channels, Run: func(worker, c int) {
+		w := &workers[worker]
+		out, from := dw[c*width:], sums[c*g.out.channels:]
+		if whole > 0 {
+			g.tr.weightGradient(out, taps, from, points, whole, true, w.tmp)
+		}
+		if rest := width - whole*lanes; rest > 0 {
+			g.tr.weightGradient(w.stage, w.staged, from[whole*lanes:], points, 1, false, w.tmp)
+			for tap, off := range taps {
+				row := out[off+whole*lanes:][:rest]
+				for j, v := range w.stage[tap*lanes:][:rest] {
+					row[j] += v
+				}
+			}
+		}
+	}}
+}

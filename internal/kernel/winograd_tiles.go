@@ -1,0 +1,82 @@
+package kernel
+
+// A tiling covers the images of an activation with square tiles, row by row;
+// tiles at the lower and right edge may reach beyond the image.
+type tiling struct {
+	size       int // side of a tile in pixels
+	n          int // images
+	rows, cols int // tiles of an image
+}
+
+func newTiling(m image, size int) tiling {
+	return tiling{size: size, n: m.n, rows: ceilDiv(m.h, size), cols: ceilDiv(m.w, size)}
+}
+
+func (t tiling) count() int { return t.n * t.rows * t.cols }
+
+// at returns the image and the first pixel of tile i.
+func (t tiling) at(i int) (n, h, w int) {
+	return i / (t.rows * t.cols), i / t.cols % t.rows * t.size, i % t.cols * t.size
+}
+
+// A window is the square of side x side pixels at some place of an image.
+type window struct {
+	image
+	side int
+	// inside are the offsets of the pixels from the first one, wherever the
+	// window lies inside the image.
+	inside []int
+}
+
+func newWindow(m image, side int) window {
+	w := window{image: m, side: side}
+	for i := range side {
+		for j := range side {
+			w.inside = append(w.inside, (i*m.w+j)*m.stride())
+		}
+	}
+	return w
+}
+
+// contains tells whether the window at (h,w) lies inside the image.
+func (v *window) contains(h, w int) bool {
+	return h >= 0 && w >= 0 && h+v.side <= v.h && w+v.side <= v.w
+}
+
+// locate returns the offsets of the window's pixels at (h,w) of image n, from
+// an offset of their own. Those outside the image are the zero pixel; edge is
+// room for the offsets then.
+func (v *window) locate(edge []int, n, h, w int) (first int, offsets []int) {
+	if v.contains(h, w) {
+		return v.pixel(n, h, w), v.inside
+	}
+	for i := range v.side {
+		for j := range v.side {
+			edge[i*v.side+j] = v.pixel(n, h+i, w+j)
+		}
+	}
+	return 0, edge[:v.side*v.side]
+}
+
+// A spectrum is the layout of transformed tiles: for each point a matrix of a
+// row a tile. Rows are 16 floats longer than their channels, as strides that
+// are powers of two would make rows compete for the same places of the cache.
+type spectrum struct {
+	points, tiles, channels int
+	offsets                 []int // of the points
+	rows                    []int // of the tiles of a point
+}
+
+func newSpectrum(points, tiles, channels int) spectrum {
+	s := spectrum{points: points, tiles: tiles, channels: channels}
+	for p := range points {
+		s.offsets = append(s.offsets, p*tiles*s.stride())
+	}
+	for t := range tiles {
+		s.rows = append(s.rows, t*s.stride())
+	}
+	return s
+}
+
+func (s *spectrum) stride() int { return s.channels + lanes }
+func (s *spectrum) len() int    { return s.points * s.tiles * s.stride() }
