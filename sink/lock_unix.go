@@ -1,0 +1,22 @@
+//go:build !windows
+
+package sink
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func tryLock(f *os.File) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return errLocked
+		case !errors.Is(err, unix.EINTR):
+			return err
+		}
+	}
+}
