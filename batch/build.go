@@ -15,6 +15,7 @@ type Row struct {
 	Index    uint64
 	Label    int64
 	HasLabel bool
+	Offset   int64 // of the sample in its shard, kept where the schema has the column
 }
 
 // sampleBuilder builds the common columns.
@@ -65,18 +66,26 @@ func record(schema *arrow.Schema, rows int, cols []arrow.Array) arrow.Record {
 type EncodedBuilder struct {
 	schema *arrow.Schema
 	sampleBuilder
-	image *array.BinaryBuilder
+	image  *array.BinaryBuilder
+	offset *array.Int64Builder // nil: the schema has no such column
 }
 
 // NewEncodedBuilder returns a builder of records with the given schema.
 func NewEncodedBuilder(mem memory.Allocator, schema *arrow.Schema) *EncodedBuilder {
-	return &EncodedBuilder{schema, newSampleBuilder(mem), array.NewBinaryBuilder(mem, arrow.BinaryTypes.Binary)}
+	b := &EncodedBuilder{schema: schema, sampleBuilder: newSampleBuilder(mem), image: array.NewBinaryBuilder(mem, arrow.BinaryTypes.Binary)}
+	if schema.HasField(offsetColumn) {
+		b.offset = array.NewInt64Builder(mem)
+	}
+	return b
 }
 
 // Append adds a row and copies file.
 func (b *EncodedBuilder) Append(r Row, file []byte) {
 	b.append(r)
 	b.image.Append(file)
+	if b.offset != nil {
+		b.offset.Append(r.Offset)
+	}
 }
 
 // Len and Bytes tell the rows and image bytes gathered so far.
@@ -86,11 +95,21 @@ func (b *EncodedBuilder) Bytes() int { return b.image.DataLen() }
 // NewRecord returns the rows gathered and begins anew.
 func (b *EncodedBuilder) NewRecord() arrow.Record {
 	n := b.Len()
-	return record(b.schema, n, append(b.finish(), b.image.NewArray()))
+	cols := append(b.finish(), b.image.NewArray())
+	if b.offset != nil {
+		cols = append(cols, b.offset.NewArray())
+	}
+	return record(b.schema, n, cols)
 }
 
 // Release frees the builder's memory.
-func (b *EncodedBuilder) Release() { b.release(); b.image.Release() }
+func (b *EncodedBuilder) Release() {
+	b.release()
+	b.image.Release()
+	if b.offset != nil {
+		b.offset.Release()
+	}
+}
 
 // ImagesBuilder builds records of images/1. Release it after use.
 type ImagesBuilder struct {

@@ -9,8 +9,8 @@ import (
 // Reject is a sample that could not be read. It keeps its place in the epoch's
 // order, which no other sample takes.
 type Reject struct {
-	Shard  string `json:"shard"` // path below the source's root
-	Key    string `json:"key"`   // the sample's key in the shard
+	Shard  string `json:"shard,omitempty"` // path below the source's root; empty if Key holds the whole id
+	Key    string `json:"key"`             // the sample's key in the shard
 	Offset int64  `json:"offset"`
 	Epoch  uint32 `json:"epoch"`
 	Index  uint64 `json:"index"`
@@ -23,14 +23,19 @@ type Reject struct {
 
 // Error returns "shard/key@offset: what: why".
 func (r Reject) Error() string {
-	return fmt.Sprintf("%s/%s@%d: %s: %s", r.Shard, r.Key, r.Offset, r.What, r.Why)
+	id := r.Key
+	if r.Shard != "" {
+		id = r.Shard + "/" + r.Key
+	}
+	return fmt.Sprintf("%s@%d: %s: %s", id, r.Offset, r.What, r.Why)
 }
 
 // ErrTooManyRejects says that more samples were damaged than the run tolerates.
 var ErrTooManyRejects = errors.New("more samples were rejected than --max-rejects allows")
 
-// Rejects counts the samples of an epoch that were seen and those that were
-// rejected, and says when there are too many. It is safe for concurrent use.
+// Rejects counts the samples of each epoch that were seen and those that were
+// rejected, and says when there are too many. Epochs are kept apart: the stage
+// that reads is ahead of the one that decodes. It is safe for concurrent use.
 type Rejects struct {
 	// Max is the tolerated share: the run ends when rejects > Max*max(seen, 1000)
 	// while reading, or > Max*seen at an epoch's end.
@@ -38,18 +43,33 @@ type Rejects struct {
 	// Log is called with every reject, one at a time; nil drops them.
 	Log func(Reject) error
 
-	mu    sync.Mutex
-	seen  int // of this epoch, rejects included
-	lost  int // of this epoch
-	total int // of all epochs
-	last  Reject
+	mu     sync.Mutex // guards what follows
+	epochs map[uint32]tally
+	total  int // rejects of all epochs
+	last   Reject
 }
 
-// Seen counts n samples read, whether they turn out readable or not.
-func (r *Rejects) Seen(n int) {
+// tally counts the samples of an epoch.
+type tally struct {
+	seen int // rejects included
+	lost int
+}
+
+// Seen counts n samples of an epoch, whether they turn out readable or not.
+func (r *Rejects) Seen(epoch uint32, n int) {
 	r.mu.Lock()
-	r.seen += n
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	r.count(epoch, n, 0)
+}
+
+func (r *Rejects) count(epoch uint32, seen, lost int) tally {
+	if r.epochs == nil {
+		r.epochs = map[uint32]tally{}
+	}
+	t := r.epochs[epoch]
+	t.seen, t.lost = t.seen+seen, t.lost+lost
+	r.epochs[epoch] = t
+	return t
 }
 
 // Add counts a sample that could not be read. The error, if there are too
@@ -59,24 +79,24 @@ func (r *Rejects) Add(reject Reject) error {
 	defer r.mu.Unlock()
 	reject.Lost = max(reject.Lost, 1)
 	r.last = reject
-	r.lost += reject.Lost
 	r.total += reject.Lost
+	t := r.count(reject.Epoch, 0, reject.Lost)
 	if r.Log != nil {
 		if err := r.Log(reject); err != nil {
 			return err
 		}
 	}
-	return r.check(max(r.seen, 1000))
+	return r.check(t, max(t.seen, 1000))
 }
 
-// EndEpoch checks the epoch that ends against what was seen of it and begins
-// the next.
-func (r *Rejects) EndEpoch() error {
+// EndEpoch checks an epoch, all of whose samples have been tried, against what
+// was seen of it.
+func (r *Rejects) EndEpoch(epoch uint32) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err := r.check(r.seen)
-	r.seen, r.lost = 0, 0
-	return err
+	t := r.epochs[epoch]
+	delete(r.epochs, epoch)
+	return r.check(t, t.seen)
 }
 
 // Total returns the number of samples rejected in all epochs.
@@ -86,11 +106,11 @@ func (r *Rejects) Total() int {
 	return r.total
 }
 
-func (r *Rejects) check(of int) error {
+func (r *Rejects) check(t tally, of int) error {
 	// A quotient is rounded as the decimal number of Max was: 29 of 100 are
 	// not above 0.29, while 0.29*100 < 29.
-	if r.lost == 0 || float64(r.lost)/float64(of) <= r.Max {
+	if t.lost == 0 || float64(t.lost)/float64(of) <= r.Max {
 		return nil
 	}
-	return fmt.Errorf("%w: %d of %d samples, tolerated are %.4g %%; the last: %w", ErrTooManyRejects, r.lost, max(r.seen, r.lost), 100*r.Max, r.last)
+	return fmt.Errorf("%w: %d of %d samples, tolerated are %.4g %%; the last: %w", ErrTooManyRejects, t.lost, max(t.seen, t.lost), 100*r.Max, r.last)
 }

@@ -242,7 +242,8 @@ func (im *Images) Image(i int) (pix []byte, h, w int) {
 // Encoded views a record of encoded/1.
 type Encoded struct {
 	Samples
-	image interface{ Value(int) []byte }
+	image  interface{ Value(int) []byte }
+	offset *array.Int64 // nil: not told
 }
 
 // NewEncoded views rec, which the caller keeps holding while the view is used.
@@ -266,7 +267,22 @@ func NewEncoded(rec arrow.Record) (*Encoded, error) {
 	default:
 		return nil, wrongType("image", col, "binary")
 	}
+	if col := column(rec, offsetColumn); col != nil {
+		offset, ok := col.(*array.Int64)
+		if !ok {
+			return nil, wrongType(offsetColumn, col, "int64")
+		}
+		e.offset = offset
+	}
 	return e, nil
+}
+
+// Offset returns the row's offset in its shard, 0 if the stream does not say.
+func (e *Encoded) Offset(i int) int64 {
+	if e.offset == nil {
+		return 0
+	}
+	return e.offset.Value(i)
 }
 
 // Bytes returns the row's file, as it stood in the shard; empty if the row has

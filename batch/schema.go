@@ -117,6 +117,18 @@ func EncodedSchema(m Metadata) *arrow.Schema {
 	return schemaOf(EncodedKind, m, append(sampleFields(), arrow.Field{Name: "image", Type: arrow.BinaryTypes.Binary})...)
 }
 
+// offsetColumn holds a sample's offset in its shard.
+const offsetColumn = "offset"
+
+// EncodedSchemaWithOffsets is EncodedSchema with a column "offset" int64, the
+// sample's place in its shard, so that a later stage of the same process can
+// name it in an error. It is not part of the format between processes.
+func EncodedSchemaWithOffsets(m Metadata) *arrow.Schema {
+	return schemaOf(EncodedKind, m, append(sampleFields(),
+		arrow.Field{Name: "image", Type: arrow.BinaryTypes.Binary},
+		arrow.Field{Name: offsetColumn, Type: arrow.PrimitiveTypes.Int64})...)
+}
+
 // PairsSchema is the schema of pairs: views uint8 of the given shape, [S,S,3]
 // or for patches [G,G,P,P,3]; one-view methods have no positive.
 func PairsSchema(m Metadata, views int, shape ...int) *arrow.Schema {
