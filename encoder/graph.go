@@ -131,6 +131,14 @@ func (g *Graph) Find(name string) (Value, bool) {
 	return 0, false
 }
 
+// Features returns the size of the output "features", 0 if there is none.
+func (g *Graph) Features() int {
+	if v, ok := g.Find("features"); ok {
+		return g.shapes[v].C
+	}
+	return 0
+}
+
 // value returns the value that node i makes.
 func (g *Graph) value(i int) Value { return Value(len(g.Inputs) + i) }
 

@@ -1,0 +1,201 @@
+package contrast
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"clpipe/batch"
+	"clpipe/internal/rng"
+
+	"github.com/apache/arrow/go/v15/arrow"
+)
+
+// Batch is what a step trains on.
+type Batch struct {
+	Anchor, Positive []byte         // uint8 [N,S,S,3]
+	IDs              []uint64       // [N]: hashes of the samples' ids, 0 for none
+	Epoch            uint32         // of all rows
+	Next             batch.Position // behind the last row
+}
+
+// batcher cuts a stream of pairs into batches of n rows of one epoch. Where a
+// record is just one batch, as it is inside the process, its columns are used
+// in place; other records are copied together.
+type batcher struct {
+	in     batch.Reader
+	n      int
+	side   int
+	from   batch.Position // rows before it are dropped
+	maxGap uint64
+	order  orderHash
+
+	rec    arrow.Record // being read, with its view
+	pairs  *batch.Pairs
+	row    int    // next row of rec
+	count  uint64 // rows of the epoch seen, for streams that do not number them
+	epoch  uint32 // of the row last seen
+	begun  bool   // a row has been seen
+	out    Batch
+	copies [2][]byte // the batch being copied together
+	ids    []string
+}
+
+func newBatcher(in batch.Reader, cfg Config, from batch.Position, order orderHash) *batcher {
+	b := &batcher{in: in, n: cfg.Batch, side: cfg.Encoder.Size, from: from, maxGap: cfg.MaxGap, order: order}
+	b.out.IDs, b.ids = make([]uint64, b.n), make([]string, b.n)
+	return b
+}
+
+// release frees the record that the last batch may still lie in.
+func (b *batcher) release() {
+	if b.rec != nil {
+		b.rec.Release()
+		b.rec = nil
+	}
+}
+
+// next returns the next batch, valid until the call after, or io.EOF. Rows left
+// over at the end of an epoch are dropped.
+func (b *batcher) next(ctx context.Context) (*Batch, error) {
+	filled := 0
+	for {
+		if b.rec == nil || b.row == b.pairs.Len() {
+			if err := b.read(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		at, err := b.position(b.row)
+		if err != nil {
+			return nil, err
+		}
+		if at.Before(b.from) {
+			b.row++
+			continue
+		}
+		if filled > 0 && at.Epoch != b.out.Epoch {
+			filled = 0 // the tail of the epoch before
+		}
+		if filled == 0 && b.wholeRecord(at) {
+			b.out.Anchor, b.out.Positive = b.pairs.Anchor, b.pairs.Positive
+			for i := range b.n {
+				b.setID(i, b.pairs.ID(i))
+			}
+			last, err := b.position(b.n - 1)
+			if err != nil {
+				return nil, err
+			}
+			b.row = b.n
+			return b.finish(last), nil
+		}
+		if filled == 0 {
+			for v := range b.copies {
+				if b.copies[v] == nil {
+					b.copies[v] = make([]byte, b.n*b.side*b.side*3)
+				}
+			}
+			b.out.Anchor, b.out.Positive = b.copies[0], b.copies[1]
+		}
+		width := b.side * b.side * 3
+		copy(b.copies[0][filled*width:], b.pairs.Anchor[b.row*width:(b.row+1)*width])
+		copy(b.copies[1][filled*width:], b.pairs.Positive[b.row*width:(b.row+1)*width])
+		b.setID(filled, b.pairs.ID(b.row))
+		b.out.Epoch = at.Epoch
+		filled++
+		b.row++
+		if filled == b.n {
+			return b.finish(at), nil
+		}
+	}
+}
+
+func (b *batcher) setID(i int, id string) {
+	b.ids[i], b.out.IDs[i] = id, 0
+	if id != "" {
+		b.out.IDs[i] = rng.HashID(id)
+	}
+}
+
+func (b *batcher) finish(last batch.Position) *Batch {
+	b.out.Epoch = last.Epoch
+	b.out.Next = batch.Position{Epoch: last.Epoch, Index: last.Index + 1}
+	return &b.out
+}
+
+// trained extends the order's hash by the batch: it counts once it is trained.
+func (b *batcher) trained() {
+	for _, id := range b.ids {
+		b.order.add(id)
+	}
+}
+
+// wholeRecord reports whether the record is one batch of the epoch of its first
+// row, which stands at at.
+func (b *batcher) wholeRecord(at batch.Position) bool {
+	return b.row == 0 && b.pairs.Len() == b.n && b.pairs.Epoch(b.n-1) == at.Epoch
+}
+
+// position returns the place of a row and checks that it goes forward and, at
+// the first row, that nothing is missing before it.
+func (b *batcher) position(row int) (batch.Position, error) {
+	at := batch.Position{Epoch: b.pairs.Epoch(row)}
+	if b.begun && at.Epoch != b.epoch {
+		b.count = 0
+	}
+	index, numbered := b.pairs.Index(row)
+	if at.Index = index; !numbered {
+		at.Index = b.count
+	}
+	if !b.begun && b.from.Before(at) && (at.Epoch > b.from.Epoch || at.Index-b.from.Index > b.maxGap) {
+		return at, fmt.Errorf("contrast: the stream begins at %v, the run goes on at %v: start the producer with `clpipe ingest --from %v`", at, b.from, b.from)
+	}
+	b.begun, b.epoch = true, at.Epoch
+	b.count = at.Index + 1
+	return at, nil
+}
+
+// read moves on to the next record.
+func (b *batcher) read(ctx context.Context) error {
+	b.release()
+	rec, err := b.in.Read(ctx)
+	if err != nil {
+		return err
+	}
+	b.rec, b.row = rec, 0
+	if b.pairs, err = batch.NewPairs(rec); err != nil {
+		return err
+	}
+	if s := b.pairs.Shape; len(s) != 3 || s[0] != b.side || s[1] != b.side {
+		return fmt.Errorf("contrast: the stream holds views of %v, the encoder takes [%d,%d,3]: give both the same --size", s, b.side, b.side)
+	}
+	if b.pairs.Positive == nil {
+		return errors.New("contrast: the stream has no column \"positive\", which this method needs: augment with a policy of two views")
+	}
+	return nil
+}
+
+// open waits for the stream and checks what it holds.
+func (b *batcher) open(ctx context.Context) error {
+	schema, err := b.in.Schema(ctx)
+	if errors.Is(err, io.EOF) {
+		return errors.New("contrast: the stream ended before it said what it holds")
+	}
+	if err != nil {
+		return err
+	}
+	_, err = batch.Expect(schema, batch.PairsKind)
+	return err
+}
+
+// orderHash is a chained SHA-256 of the trained ids: h ← SHA-256(h, id, 0).
+type orderHash [sha256.Size]byte
+
+func (h *orderHash) add(id string) {
+	var buf [sha256.Size + 256]byte
+	text := append(buf[:0], h[:]...)
+	text = append(text, id...)
+	*h = sha256.Sum256(append(text, 0))
+}

@@ -1,0 +1,172 @@
+package contrast
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"clpipe/encoder"
+	"clpipe/internal/kernel"
+)
+
+// Config is everything that decides a training run. Recipe returns it filled
+// with a method's published values.
+type Config struct {
+	Method string // moco-v1, moco-v2 or moco-cifar
+
+	Encoder   encoder.ResNetConfig // with Size, Width and Normalize
+	Head      encoder.HeadKind
+	Dim       int // D, size of the embedding
+	Batch     int // N, pairs per step
+	Queue     int // K, rows of the queue
+	QueueInit QueueInit
+	// MaskSameID leaves queue rows out that come from the query's own sample.
+	MaskSameID  bool
+	Temperature float64 // τ
+	Momentum    float64 // m of the key encoder
+	Symmetric   bool    // both directions of a pair
+	SplitBN     int     // groups of batch statistics, keys shuffled between them; 1: plain
+
+	SGDMomentum float64 // of the optimiser
+	WeightDecay float64
+	Schedule    encoder.Schedule // Schedule.Epochs and Steps: the length of the run
+
+	Conv    kernel.Algorithm
+	Seed    uint64
+	Workers int // 0: one for each processor; changes no result
+
+	LogEvery        int           // steps between entries of the metrics
+	CheckpointEvery time.Duration // 0: only CheckpointSteps and the end
+	CheckpointSteps int           // steps between checkpoints; 0: only CheckpointEvery and the end
+	// MaxGap is the largest hole, in samples, that rejected samples may have
+	// torn at the place where a resumed run goes on.
+	MaxGap uint64
+}
+
+// QueueInit says what the queue holds before the first step.
+type QueueInit string
+
+const (
+	// QueueRandom starts with random unit vectors, as the reference does.
+	QueueRandom QueueInit = "random"
+	// QueueEmpty counts only real keys: the first step has no negatives and loss 0.
+	QueueEmpty QueueInit = "empty"
+)
+
+// Preset is a choice of sizes for a method.
+type Preset string
+
+const (
+	Small Preset = "small" // fits two cores
+	Paper Preset = "paper" // published sizes
+)
+
+// Methods lists the names --method takes.
+var Methods = []string{"moco", "moco-v1", "moco-v2", "moco-cifar"}
+
+// largeView is the side up to which networks take the CIFAR stem and methods
+// their small-image form.
+const largeView = 96
+
+// Recipe returns the configuration of a method for views of side size, with the
+// values of its paper or reference code (methods.md 2.4). An empty preset is
+// small up to 96 px and paper above. What remains to be set is Seed, Workers
+// and how often to log and to save.
+func Recipe(method string, size int, preset Preset) (Config, error) {
+	if preset == "" {
+		preset = Paper
+		if size <= largeView {
+			preset = Small
+		}
+	}
+	if preset != Small && preset != Paper {
+		return Config{}, fmt.Errorf("contrast: preset %q is not known: want small or paper", preset)
+	}
+	if method == "moco" {
+		method = "moco-v2"
+		if size <= largeView {
+			method = "moco-cifar"
+		}
+	}
+	c := Config{
+		Method: method, Dim: 128, QueueInit: QueueRandom, MaskSameID: true, SplitBN: 8,
+		Head: encoder.LinearHead, Batch: 256, Queue: 65536, Momentum: 0.999, SGDMomentum: 0.9, WeightDecay: 1e-4,
+		Encoder:  encoder.ResNetConfig{Depth: 50, CIFAR: size <= largeView, Size: size, Width: 1, Normalize: NormalizeImageNet},
+		Schedule: encoder.Schedule{Kind: encoder.Cosine, Base: 0.03, Epochs: 200},
+		LogEvery: 10,
+	}
+	switch method {
+	case "moco-v1":
+		c.Temperature, c.Schedule.Kind = 0.07, encoder.StepDecay
+	case "moco-v2":
+		c.Temperature, c.Head = 0.2, encoder.MLPHead
+	case "moco-cifar":
+		c.Temperature, c.Momentum, c.WeightDecay, c.Queue = 0.1, 0.99, 5e-4, 4096
+		c.Encoder.Depth, c.Encoder.Normalize = 18, NormalizeCIFAR10
+		c.Batch, c.Schedule.Base = 512, 0.06
+	default:
+		return Config{}, fmt.Errorf("contrast: method %q is not known: want one of %v", method, Methods)
+	}
+	if preset == Small {
+		c.Queue, c.Encoder.Depth = 4096, 18
+		c.SetBatch(256)
+	}
+	return c, nil
+}
+
+// SetBatch changes the batch size and scales the learning rate with it.
+func (c *Config) SetBatch(n int) {
+	c.Schedule.Base *= float64(n) / float64(c.Batch)
+	c.Batch = n
+}
+
+// Constants of input normalisation.
+var (
+	NormalizeImageNet = encoder.Normalize{Mean: [3]float32{.485, .456, .406}, Std: [3]float32{.229, .224, .225}}
+	NormalizeCIFAR10  = encoder.Normalize{Mean: [3]float32{.4914, .4822, .4465}, Std: [3]float32{.2023, .1994, .2010}}
+	NormalizeNone     = encoder.Normalize{Std: [3]float32{1, 1, 1}}
+)
+
+// Graph describes the network the configuration trains.
+func (c Config) Graph() *encoder.Graph {
+	g := encoder.ResNet(c.Encoder)
+	g.AddHead(encoder.Head{Kind: c.Head, Dim: c.Dim})
+	return g
+}
+
+// Validate reports all that is wrong, each with field, value and what is allowed.
+func (c Config) Validate() error {
+	var wrong []error
+	check := func(ok bool, field string, got any, want string) {
+		if !ok {
+			wrong = append(wrong, fmt.Errorf("contrast: %s is %v, want %s", field, got, want))
+		}
+	}
+	check(slices.Contains(Methods[1:], c.Method), "method", c.Method, fmt.Sprintf("one of %v", Methods[1:]))
+	check(c.Batch >= 1, "batch", c.Batch, "at least 1")
+	check(c.Encoder.Size >= 8, "size", c.Encoder.Size, "at least 8")
+	check(c.Encoder.Width > 0 && c.Encoder.Width <= 16, "width", c.Encoder.Width, "in (0,16]")
+	check(c.Dim >= 1, "dim", c.Dim, "at least 1")
+	rows := c.Batch
+	if c.Symmetric {
+		rows *= 2
+	}
+	check(c.Queue >= rows, "queue", c.Queue, fmt.Sprintf("at least the %d keys of a step", rows))
+	check(c.QueueInit == QueueRandom || c.QueueInit == QueueEmpty, "queue-init", c.QueueInit, "random or empty")
+	check(c.Temperature > 0, "temperature", c.Temperature, "above 0")
+	check(c.Momentum >= 0 && c.Momentum <= 1, "momentum", c.Momentum, "in [0,1]")
+	check(c.SplitBN >= 1 && c.Batch >= 1 && c.Batch%c.SplitBN == 0, "split-bn", c.SplitBN, fmt.Sprintf("a divisor of the batch of %d", c.Batch))
+	check(c.Schedule.Base >= 0, "lr", c.Schedule.Base, "at least 0")
+	check(c.Schedule.Warmup >= 0, "warmup", c.Schedule.Warmup, "at least 0")
+	check(c.WeightDecay >= 0, "weight-decay", c.WeightDecay, "at least 0")
+	check(c.Schedule.Steps > 0 || c.Schedule.Epochs > 0, "steps", c.Schedule.Steps, "a length of the run, in --steps or --epochs")
+	if len(wrong) == 0 {
+		if c.Head == encoder.NoHead && c.Graph().Features() != c.Dim {
+			wrong = append(wrong, fmt.Errorf("contrast: dim is %d, want %d: without a head the embedding has the size of the features", c.Dim, c.Graph().Features()))
+		} else if _, err := encoder.Compile(c.Graph(), encoder.Options{Batch: c.Batch, Mode: encoder.Train, Groups: c.SplitBN, Conv: c.Conv, Grads: []string{embedding}}); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	return errors.Join(wrong...)
+}

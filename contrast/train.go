@@ -1,0 +1,353 @@
+package contrast
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"clpipe/batch"
+	"clpipe/encoder"
+)
+
+// Trainer trains one encoder by one method.
+type Trainer struct {
+	cfg    Config
+	hooks  Hooks
+	x      *cpu
+	method Method
+	cursor cursor
+}
+
+// Hooks are what a training run calls. Any may be nil.
+type Hooks struct {
+	// Progress is called after every step.
+	Progress func(Progress)
+	// Warn is told, in plain words, what looks wrong about the training.
+	Warn func(string)
+	// Epoch is called at the end of every epoch and of the run; its entries go
+	// into the metrics. It must not change the weights.
+	Epoch func(ctx context.Context, epoch int) (map[string]any, error)
+	// Stages returns each stage's shares of time for the metrics.
+	Stages func() any
+	// Stop ends the run after the step under way when it is closed; a
+	// checkpoint is written and Train returns ErrStopped.
+	Stop <-chan struct{}
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	Step, Steps int // Steps is 0 if the length is not known
+	Epoch       int
+	Samples     int64
+	PairsPerS   float64
+	Loss        float64
+	Acc1        float64
+	// Waiting is the share of the time that the trainer waited for pairs.
+	Waiting float64
+}
+
+// cursor is the part of a run's state that is no tensor.
+type cursor struct {
+	Step     int            `json:"step"`
+	Samples  int64          `json:"samples"`
+	Position batch.Position `json:"position"`
+	Order    string         `json:"order"` // the order's hash, hexadecimal
+	Seconds  float64        `json:"seconds"`
+	// EpochLoss and EpochSteps are the sum of the losses of the epoch under
+	// way and their number.
+	EpochLoss  float64 `json:"epoch_loss"`
+	EpochSteps int     `json:"epoch_steps"`
+}
+
+// Summary is the outcome of a run.
+type Summary struct {
+	Steps    int
+	Epochs   int
+	Samples  int64
+	Order    string // digest of the trained ids in their order
+	Weights  string // digest of all state tensors
+	Seconds  float64
+	Finished bool // the run came to its planned end
+	LastLoss float64
+}
+
+// ErrStopped says that a run was stopped from outside, after a checkpoint.
+var ErrStopped = errors.New("contrast: the run was stopped; it goes on with --resume")
+
+// New returns a trainer at step 0. Close frees its workers.
+func New(cfg Config, hooks Hooks) (*Trainer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	t := &Trainer{cfg: cfg, hooks: hooks, x: newCPU(cfg)}
+	t.method = newMoCo(t.x, cfg.Graph(), cfg.Symmetric)
+	t.cursor.Order = hex.EncodeToString(make([]byte, len(orderHash{})))
+	return t, nil
+}
+
+// Close ends the trainer's workers.
+func (t *Trainer) Close() { t.x.close() }
+
+// Params returns the parameters of the trained encoder, Init gives them and
+// their momentum copy other values before the first step: tensors under
+// torchvision's names.
+func (t *Trainer) Params() *encoder.Params { return t.x.nets[0].params }
+
+// Init sets the initial weights of the encoder and its momentum copies.
+func (t *Trainer) Init(s batch.State) error {
+	for _, n := range t.x.nets {
+		if err := n.params.Load(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Step returns the number of steps done, Position the place in the stream.
+func (t *Trainer) Step() int                { return t.cursor.Step }
+func (t *Trainer) Position() batch.Position { return t.cursor.Position }
+
+// State returns all that the run needs to go on, Load takes it back.
+func (t *Trainer) State() (batch.State, error) {
+	s := t.x.State()
+	var err error
+	s.Cursor, err = json.Marshal(t.cursor)
+	return s, err
+}
+
+// Load takes over the state of a run with the same configuration.
+func (t *Trainer) Load(s batch.State) error {
+	var c cursor
+	if err := json.Unmarshal(s.Cursor, &c); err != nil {
+		return fmt.Errorf("contrast: load: cursor: %w", err)
+	}
+	if h, err := hex.DecodeString(c.Order); err != nil || len(h) != len(orderHash{}) {
+		return fmt.Errorf("contrast: load: cursor: order %.80q is no hash", c.Order)
+	}
+	if err := t.x.Load(s); err != nil {
+		return err
+	}
+	t.cursor = c
+	return nil
+}
+
+// Train reads pairs until the run has its length or the stream ends, and
+// reports to rec. It returns the summary also with an error.
+func (t *Trainer) Train(ctx context.Context, in batch.Reader, rec Recorder) (Summary, error) {
+	run := &trainRun{Trainer: t, rec: rec, started: time.Now(), saved: time.Now(), before: t.cursor.Seconds}
+	err := run.loop(ctx, in)
+	if err == nil || errors.Is(err, ErrStopped) {
+		if saveErr := run.checkpoint(); saveErr != nil {
+			err = saveErr
+		}
+	}
+	return t.summary(), err
+}
+
+func (t *Trainer) summary() Summary {
+	return Summary{
+		Steps: t.cursor.Step, Epochs: int(t.cursor.Position.Epoch) + 1, Samples: t.cursor.Samples,
+		Order: t.cursor.Order, Weights: t.x.State().Digest(), Seconds: t.cursor.Seconds,
+		Finished: t.cfg.Schedule.Steps > 0 && t.cursor.Step >= t.cfg.Schedule.Steps,
+		LastLoss: t.x.meanLoss(),
+	}
+}
+
+// trainRun is one call of Train.
+type trainRun struct {
+	*Trainer
+	rec     Recorder
+	batches *batcher
+	started time.Time
+	before  float64 // seconds of the run before this call
+	saved   time.Time
+	savedAt int // step of the last checkpoint
+	waited  time.Duration
+	guard   collapseGuard
+
+	logged        time.Time // time, samples and wait at the last entry of the metrics
+	loggedSamples int64
+}
+
+func (r *trainRun) loop(ctx context.Context, in batch.Reader) error {
+	var order orderHash
+	h, _ := hex.DecodeString(r.cursor.Order) // Load and New see to its form
+	copy(order[:], h)
+	r.batches = newBatcher(in, r.cfg, r.cursor.Position, order)
+	defer r.batches.release()
+
+	ctx, cancel := r.stoppable(ctx)
+	defer cancel()
+	r.savedAt, r.logged, r.loggedSamples = r.cursor.Step, time.Now(), r.cursor.Samples
+	if r.finished() {
+		return nil
+	}
+	if err := r.batches.open(ctx); err != nil {
+		return r.cause(err)
+	}
+	for !r.finished() {
+		wait := time.Now()
+		b, err := r.batches.next(ctx)
+		r.waited += time.Since(wait)
+		if errors.Is(err, io.EOF) {
+			if r.cursor.EpochSteps == 0 && r.cursor.Step == 0 {
+				return fmt.Errorf("contrast: the stream ended before it gave a batch: %d samples, a batch is %d", r.batches.count, r.cfg.Batch)
+			}
+			break
+		}
+		if err != nil {
+			return r.cause(err)
+		}
+		if r.cursor.EpochSteps > 0 && b.Epoch != r.cursor.Position.Epoch {
+			if err := r.endEpoch(ctx, int(r.cursor.Position.Epoch)); err != nil {
+				return err
+			}
+		}
+		if err := r.step(b); err != nil {
+			return err
+		}
+		if r.stopped() {
+			return ErrStopped
+		}
+	}
+	return r.endEpoch(ctx, int(r.cursor.Position.Epoch))
+}
+
+func (r *trainRun) finished() bool {
+	s := r.cfg.Schedule
+	return s.Steps > 0 && r.cursor.Step >= s.Steps
+}
+
+// stoppable returns a context that also ends when Stop is closed, to free a
+// wait for pairs.
+func (r *trainRun) stoppable(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if r.hooks.Stop == nil {
+		return ctx, func() { cancel(nil) }
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-r.hooks.Stop:
+			cancel(ErrStopped)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil); <-done }
+}
+
+func (r *trainRun) stopped() bool {
+	select {
+	case <-r.hooks.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// cause returns ErrStopped for an error that stopping brought about.
+func (r *trainRun) cause(err error) error {
+	if r.stopped() && errors.Is(err, context.Canceled) {
+		return ErrStopped
+	}
+	return err
+}
+
+func (r *trainRun) step(b *Batch) error {
+	lr := r.cfg.Schedule.LR(r.cursor.Step, int(b.Epoch))
+	r.x.begin(b, r.cursor.Step, lr)
+	r.method.Step(r.x)
+	r.batches.trained()
+
+	c := &r.cursor
+	c.Step++
+	c.Samples += int64(r.cfg.Batch)
+	c.Position = b.Next
+	c.Order = hex.EncodeToString(r.batches.order[:])
+	loss := r.x.meanLoss()
+	c.EpochLoss += loss
+	c.EpochSteps++
+	c.Seconds = r.before + time.Since(r.started).Seconds()
+
+	if r.hooks.Progress != nil {
+		elapsed := time.Since(r.started)
+		r.hooks.Progress(Progress{
+			Step: c.Step, Steps: r.cfg.Schedule.Steps, Epoch: int(b.Epoch), Samples: c.Samples, Loss: loss, Acc1: r.x.accuracy(1),
+			PairsPerS: r.rate(), Waiting: r.waited.Seconds() / elapsed.Seconds(),
+		})
+	}
+	if c.Step%max(r.cfg.LogEvery, 1) == 0 || r.finished() {
+		if err := r.log(b, lr, loss); err != nil {
+			return err
+		}
+	}
+	due := r.cfg.CheckpointSteps > 0 && c.Step%r.cfg.CheckpointSteps == 0 ||
+		r.cfg.CheckpointEvery > 0 && time.Since(r.saved) >= r.cfg.CheckpointEvery
+	if due {
+		return r.checkpoint()
+	}
+	return nil
+}
+
+// rate returns pairs per second since the last entry of the metrics.
+func (r *trainRun) rate() float64 {
+	return float64(r.cursor.Samples-r.loggedSamples) / max(time.Since(r.logged).Seconds(), 1e-9)
+}
+
+func (r *trainRun) log(b *Batch, lr, loss float64) error {
+	m := r.x.measure()
+	m.Step, m.Epoch, m.Samples, m.LR, m.Loss, m.PairsPerS = r.cursor.Step, int(b.Epoch), r.cursor.Samples, lr, loss, r.rate()
+	if r.hooks.Stages != nil {
+		m.Stages = r.hooks.Stages()
+	}
+	r.logged, r.loggedSamples = time.Now(), r.cursor.Samples
+	if r.hooks.Warn != nil {
+		for _, w := range r.guard.look(m, r.cfg) {
+			r.hooks.Warn(w)
+		}
+	}
+	return r.rec.Log(m)
+}
+
+// endEpoch logs the epoch's mean loss and what the hook measures.
+func (r *trainRun) endEpoch(ctx context.Context, epoch int) error {
+	if r.cursor.EpochSteps == 0 {
+		return nil
+	}
+	entry := map[string]any{
+		"step": r.cursor.Step, "epoch": epoch, "samples": r.cursor.Samples,
+		"epoch_loss": r.cursor.EpochLoss / float64(r.cursor.EpochSteps), "epoch_steps": r.cursor.EpochSteps,
+	}
+	if r.hooks.Epoch != nil {
+		more, err := r.hooks.Epoch(ctx, epoch)
+		if err != nil {
+			return err
+		}
+		for k, v := range more {
+			entry[k] = v
+		}
+	}
+	r.cursor.EpochLoss, r.cursor.EpochSteps = 0, 0
+	return r.rec.Log(entry)
+}
+
+// checkpoint saves the state unless that of this step is saved already.
+func (r *trainRun) checkpoint() error {
+	if r.cursor.Step == r.savedAt && r.cursor.Step > 0 {
+		return nil
+	}
+	s, err := r.State()
+	if err != nil {
+		return err
+	}
+	if err := r.rec.Checkpoint(r.cursor.Step, s); err != nil {
+		return err
+	}
+	r.saved, r.savedAt = time.Now(), r.cursor.Step
+	return nil
+}
