@@ -1,0 +1,179 @@
+package augment
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"clpipe/internal/imagecodec"
+)
+
+// The expected bytes come from Pillow and torchvision: testdata/golden.py.
+
+type goldenPicture struct{ W, H, Offset int }
+
+type golden struct {
+	Images map[string]goldenPicture
+	Cases  []struct {
+		goldenPicture
+		Image string
+		Op    json.RawMessage
+	}
+	Shifts []struct {
+		goldenPicture
+		Image  string
+		DX, DY int
+	}
+	Sequences []struct {
+		goldenPicture
+		Image string
+		Ops   json.RawMessage
+	}
+	EveryColour []struct {
+		Op     json.RawMessage
+		SHA256 string
+	} `json:"every_colour"`
+
+	pixels []byte
+}
+
+func loadGolden(t testing.TB) *golden {
+	t.Helper()
+	g := &golden{}
+	text, err := os.ReadFile("testdata/golden.json")
+	if err == nil {
+		err = json.Unmarshal(text, g)
+	}
+	if err == nil {
+		g.pixels, err = os.ReadFile("testdata/golden.bin")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func (g *golden) picture(p goldenPicture) *imagecodec.Image {
+	return &imagecodec.Image{W: p.W, H: p.H, Pix: g.pixels[p.Offset:][:3*p.W*p.H]}
+}
+
+// parseOps reads operators as they stand in a policy, but for the demand that
+// the result be a square.
+func parseOps(t testing.TB, ops string) []step {
+	t.Helper()
+	f := &policyFile{name: "ops"}
+	root, err := f.decode([]byte("anchor: " + ops + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := f.steps("anchor", entry(root, "anchor"), 0, &strings.Builder{})
+	if len(f.problems) > 0 {
+		t.Fatal(f.problems)
+	}
+	return fuse(steps)
+}
+
+// runSteps returns what steps make of img, rows packed.
+func runSteps(t testing.TB, steps []step, img *imagecodec.Image) *imagecodec.Image {
+	t.Helper()
+	source, err := newRaster(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Scratch{held: callersImage}
+	out, err := run(steps, source, SampleKey{ID: "golden"}, 1, viewAnchor, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packed(out)
+}
+
+func packed(im raster) *imagecodec.Image {
+	out := &imagecodec.Image{W: im.w, H: im.h}
+	for y := range im.h {
+		out.Pix = append(out.Pix, im.row(y)...)
+	}
+	return out
+}
+
+func compare(t testing.TB, got, want *imagecodec.Image) {
+	t.Helper()
+	if got.W != want.W || got.H != want.H {
+		t.Fatalf("got %dx%d, want %dx%d", got.W, got.H, want.W, want.H)
+	}
+	different, first := 0, -1
+	for i := range want.Pix {
+		if got.Pix[i] != want.Pix[i] {
+			if different++; first < 0 {
+				first = i
+			}
+		}
+	}
+	if different > 0 {
+		x, y, c := first/3%want.W, first/3/want.W, first%3
+		t.Errorf("%d of %d bytes differ, first at x %d y %d channel %d: got %d, want %d",
+			different, len(want.Pix), x, y, c, got.Pix[first], want.Pix[first])
+	}
+}
+
+func TestOperatorsGivePillowsBytes(t *testing.T) {
+	g := loadGolden(t)
+	for _, c := range g.Cases {
+		t.Run(fmt.Sprintf("%s/%s", c.Image, c.Op), func(t *testing.T) {
+			source := g.picture(g.Images[c.Image])
+			before := bytes.Clone(source.Pix)
+			compare(t, runSteps(t, parseOps(t, "["+string(c.Op)+"]"), source), g.picture(c.goldenPicture))
+			if !bytes.Equal(source.Pix, before) {
+				t.Error("the source image was overwritten")
+			}
+		})
+	}
+}
+
+func TestSequencesGivePillowsBytes(t *testing.T) {
+	g := loadGolden(t)
+	for _, c := range g.Sequences {
+		t.Run(fmt.Sprintf("%s/%s", c.Image, c.Ops), func(t *testing.T) {
+			compare(t, runSteps(t, parseOps(t, string(c.Ops)), g.picture(g.Images[c.Image])), g.picture(c.goldenPicture))
+		})
+	}
+}
+
+func TestTranslateMirrorsWithoutEdge(t *testing.T) {
+	g := loadGolden(t)
+	for _, c := range g.Shifts {
+		t.Run(fmt.Sprintf("%s/%d,%d", c.Image, c.DX, c.DY), func(t *testing.T) {
+			source, err := newRaster(g.picture(g.Images[c.Image]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &Scratch{held: callersImage}
+			compare(t, packed(s.translate(source, c.DX, c.DY)), g.picture(c.goldenPicture))
+		})
+	}
+}
+
+// TestEveryColour runs all 2^24 colours through the operators that mix channels.
+func TestEveryColour(t *testing.T) {
+	if testing.Short() {
+		t.Skip("16 million pixels a case")
+	}
+	const side = 4096
+	pix := make([]byte, 3*side*side)
+	for n := range side * side {
+		pix[3*n], pix[3*n+1], pix[3*n+2] = byte(n>>16), byte(n>>8), byte(n)
+	}
+	for _, c := range loadGolden(t).EveryColour {
+		t.Run(string(c.Op), func(t *testing.T) {
+			got := runSteps(t, parseOps(t, "["+string(c.Op)+"]"), &imagecodec.Image{W: side, H: side, Pix: pix})
+			if sum := sha256.Sum256(got.Pix); hex.EncodeToString(sum[:]) != c.SHA256 {
+				t.Errorf("got SHA-256 %x, want %s", sum, c.SHA256)
+			}
+		})
+	}
+}

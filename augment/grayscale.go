@@ -1,0 +1,23 @@
+package augment
+
+// grayscale puts every pixel's grey level into its three channels. Source:
+// torchvision RandomGrayscale.
+type grayscale struct{}
+
+func parseGrayscale(*arguments) operator { return grayscale{} }
+
+func (grayscale) apply(im raster, s *Scratch) (raster, error) {
+	out := s.target(im)
+	for y := range im.h {
+		greyRow(out.row(y), im.row(y))
+	}
+	return out, nil
+}
+
+func greyRow(dst, src []byte) {
+	dst = dst[:len(src)]
+	for i := 0; i+2 < len(src); i += 3 {
+		grey := luma(src[i], src[i+1], src[i+2])
+		dst[i], dst[i+1], dst[i+2] = grey, grey, grey
+	}
+}

@@ -1,0 +1,32 @@
+package augment
+
+// An operatorKind is how an operator stands in a policy file.
+type operatorKind struct {
+	parse func(*arguments) operator
+	sizes bool // the picture leaves it with a size of its own
+}
+
+// operatorKinds holds every operator by its name in a policy file.
+var operatorKinds = map[string]operatorKind{
+	"brightness":          {parse: parseBrightness},
+	"center_crop":         {parse: parseCenterCrop, sizes: true},
+	"color_jitter":        {parse: parseColorJitter},
+	"contrast":            {parse: parseContrast},
+	"crop":                {parse: parseCrop, sizes: true},
+	"gaussian_blur":       {parse: parseGaussianBlur},
+	"grayscale":           {parse: parseGrayscale},
+	"horizontal_flip":     {parse: parseHorizontalFlip},
+	"hue":                 {parse: parseHue},
+	"random_crop":         {parse: parseRandomCrop, sizes: true},
+	"random_resized_crop": {parse: parseRandomResizedCrop, sizes: true},
+	"resize":              {parse: parseResize, sizes: true},
+	"saturation":          {parse: parseSaturation},
+	"solarize":            {parse: parseSolarize},
+	"translate_reflect":   {parse: parseTranslateReflect},
+}
+
+// sizer is an operator of a kind that sizes. output returns the size of its
+// result; ok is false where that depends on the picture.
+type sizer interface {
+	output() (size extent, ok bool)
+}

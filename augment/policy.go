@@ -1,0 +1,132 @@
+package augment
+
+import (
+	"fmt"
+
+	"clpipe/internal/imagecodec"
+	"clpipe/internal/rng"
+)
+
+// A Policy makes the views of a sample. It is immutable and safe for concurrent
+// use; every goroutine brings its own Scratch.
+type Policy struct {
+	side   int
+	shared []step
+	views  [][]step // by view: anchor, positive
+	text   string
+}
+
+// A step is an operator at its place in a policy.
+type step struct {
+	name  string
+	op    operator
+	p     float64 // probability that it is applied
+	place uint64  // in its list as written: part of the name of its draws
+}
+
+// An operator makes a picture from a picture. It overwrites im only where
+// Scratch.target says that it may. Its draws come from s.draw.
+type operator interface {
+	apply(im raster, s *Scratch) (raster, error)
+}
+
+// The views of a sample, as they take part in the names of draws. They may not
+// be renumbered: recorded runs would no longer repeat.
+const (
+	viewAnchor   = 0
+	viewPositive = 1
+	viewShared   = 2
+)
+
+var viewNames = [...]string{viewAnchor: "anchor", viewPositive: "positive", viewShared: "shared"}
+
+// SampleKey names the draws of one sample: the same key gives the same views.
+type SampleKey struct {
+	Seed  uint64
+	Epoch uint32
+	ID    string
+}
+
+// Size returns the side S of a view in pixels.
+func (p *Policy) Size() int { return p.side }
+
+// Views returns the number of views a sample gets: 2, or 1 if the policy makes
+// no positive.
+func (p *Policy) Views() int { return len(p.views) }
+
+// String returns the policy as one line of JSON in which every argument stands
+// with its resolved value. It is a policy file again: Parse gives an equal
+// policy. Recorded as clpipe.policy.
+func (p *Policy) String() string { return p.text }
+
+// Apply writes the views of img, [S,S,3] each, into anchor and positive, which
+// hold Size*Size*3 bytes; with one view positive is not looked at. img is only
+// read. The views are a pure function of the policy, img and key. An error names
+// the sample and the operator: an image that is not what it says, or too small
+// or too thin for the policy.
+func (p *Policy) Apply(anchor, positive []byte, img *imagecodec.Image, key SampleKey, s *Scratch) error {
+	views := [...][]byte{anchor, positive}
+	for v := range p.views {
+		if want := 3 * p.side * p.side; len(views[v]) != want {
+			panic(fmt.Sprintf("augment: %s: got %d bytes, want %d", viewNames[v], len(views[v]), want))
+		}
+	}
+	source, err := newRaster(img)
+	if err != nil {
+		return fmt.Errorf("augment: sample %s: %w", quote(key.ID), err)
+	}
+	id := rng.HashID(key.ID)
+	s.held = callersImage
+	source, err = run(p.shared, source, key, id, viewShared, s)
+	if err != nil {
+		return err
+	}
+	s.held = source.plane
+	for v, steps := range p.views {
+		im, err := run(steps, source, key, id, uint64(v), s)
+		if err != nil {
+			return err
+		}
+		if im.w != p.side || im.h != p.side {
+			return fmt.Errorf("augment: sample %s: %s: got a view of %dx%d, want %dx%d: the policy does not fix the size of this image",
+				quote(key.ID), viewNames[v], im.w, im.h, p.side, p.side)
+		}
+		for y := range im.h {
+			copy(views[v][3*p.side*y:], im.row(y))
+		}
+	}
+	return nil
+}
+
+// run passes im through steps.
+func run(steps []step, im raster, key SampleKey, id, view uint64, s *Scratch) (raster, error) {
+	for i := range steps {
+		st := &steps[i]
+		if s.draw = st.stream(key, id, view); !st.applies(&s.draw) {
+			continue
+		}
+		var err error
+		if im, err = st.op.apply(im, s); err != nil {
+			return raster{}, fmt.Errorf("augment: sample %s: %s: %s: %w", quote(key.ID), viewNames[view], st.name, err)
+		}
+	}
+	return im, nil
+}
+
+// stream returns the draws of the step for one view of a sample.
+func (st *step) stream(key SampleKey, id, view uint64) rng.Stream {
+	return rng.New(key.Seed, rng.Sample, uint64(key.Epoch), id, view, st.place)
+}
+
+// applies makes a step's first draw, whatever p: so that the draws after it stay
+// when p changes.
+func (st *step) applies(draw *rng.Stream) bool { return draw.Float64() < st.p }
+
+// quote cuts a string from outside to a length fit for a message.
+func quote(s string) string {
+	const most = 80
+	if len(s) > most {
+		return fmt.Sprintf("%.*q...", most, s)
+	}
+	return fmt.Sprintf("%q", s)
+}

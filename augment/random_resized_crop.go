@@ -1,0 +1,67 @@
+package augment
+
+import (
+	"image"
+	"math"
+
+	"clpipe/internal/rng"
+)
+
+// cropTries is how often torchvision draws a box before it takes the centre.
+const cropTries = 10
+
+// randomResizedCrop takes a box of random area and aspect ratio and scales it to
+// size. The filter never reads outside the box. Source: torchvision
+// RandomResizedCrop.
+type randomResizedCrop struct {
+	size   extent
+	scale  span // share of the picture's area
+	ratio  span // width / height
+	filter *filter
+}
+
+func parseRandomResizedCrop(a *arguments) operator {
+	return &randomResizedCrop{
+		size:   a.extent("size"),
+		scale:  a.span("scale", span{0.08, 1}, interval{lo: 0, hi: 1, above: true}),
+		ratio:  a.span("ratio", span{3. / 4, 4. / 3}, interval{lo: 0.01, hi: 100}),
+		filter: a.interpolation(),
+	}
+}
+
+func (op *randomResizedCrop) output() (extent, bool) { return op.size, true }
+
+func (op *randomResizedCrop) box(w, h int, draw *rng.Stream) image.Rectangle {
+	area := float64(w) * float64(h)
+	for range cropTries {
+		target := float64(area * op.scale.draw(draw))
+		ratio := math.Exp(draw.Uniform(math.Log(op.ratio.lo), math.Log(op.ratio.hi)))
+		bw := roundHalfEven(math.Sqrt(target * ratio))
+		bh := roundHalfEven(math.Sqrt(target / ratio))
+		if 0 < bw && bw <= w && 0 < bh && bh <= h {
+			y := draw.IntN(h - bh + 1)
+			x := draw.IntN(w - bw + 1)
+			return image.Rect(x, y, x+bw, y+bh)
+		}
+	}
+	return op.centralBox(w, h)
+}
+
+// centralBox is the largest box in the middle whose aspect ratio is allowed. At
+// least one pixel remains of a picture thinner than the ratios reach.
+func (op *randomResizedCrop) centralBox(w, h int) image.Rectangle {
+	bw, bh := w, h
+	switch in := float64(w) / float64(h); {
+	case in < op.ratio.lo:
+		bh = min(max(roundHalfEven(float64(w)/op.ratio.lo), 1), h)
+	case in > op.ratio.hi:
+		bw = min(max(roundHalfEven(float64(h)*op.ratio.hi), 1), w)
+	}
+	x, y := (w-bw)/2, (h-bh)/2
+	return image.Rect(x, y, x+bw, y+bh)
+}
+
+func (op *randomResizedCrop) apply(im raster, s *Scratch) (raster, error) {
+	im = im.crop(op.box(im.w, im.h, &s.draw))
+	return s.resample(im, op.filter, op.size.w, op.size.h, image.Rect(0, 0, op.size.w, op.size.h))
+}

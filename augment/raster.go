@@ -1,0 +1,118 @@
+package augment
+
+import (
+	"fmt"
+	"image"
+	"math"
+
+	"clpipe/internal/imagecodec"
+	"clpipe/internal/rng"
+)
+
+// maxPixels bounds a picture between two operators, so that a policy cannot
+// turn a thin image into one that exhausts the memory.
+const maxPixels = 1 << 27
+
+// callersImage is the plane of a raster that lies in the caller's memory.
+const callersImage = -1
+
+// A raster is the picture an operator works on: h rows of w RGB pixels. A crop
+// is a raster that shares its parent's rows.
+type raster struct {
+	w, h   int
+	stride int // bytes from one row to the next
+	pix    []byte
+	plane  int // the plane of Scratch that holds it, or callersImage
+}
+
+// newRaster checks that img is what it says it is.
+func newRaster(img *imagecodec.Image) (raster, error) {
+	if img.W < 1 || img.H < 1 || len(img.Pix)/3/img.W != img.H || len(img.Pix) != 3*img.W*img.H {
+		return raster{}, fmt.Errorf("image: got %d bytes for %dx%d pixels, want 3 bytes a pixel and at least one pixel", len(img.Pix), img.W, img.H)
+	}
+	return raster{w: img.W, h: img.H, stride: 3 * img.W, pix: img.Pix, plane: callersImage}, nil
+}
+
+func (r raster) row(y int) []byte {
+	return r.pix[y*r.stride:][: 3*r.w : 3*r.w]
+}
+
+func (r raster) bounds() image.Rectangle { return image.Rect(0, 0, r.w, r.h) }
+
+// crop returns the part of r inside box without copying it. The box lies within
+// the raster.
+func (r raster) crop(box image.Rectangle) raster {
+	r.pix = r.pix[box.Min.Y*r.stride+3*box.Min.X:]
+	r.w, r.h = box.Dx(), box.Dy()
+	return r
+}
+
+// Scratch holds one worker's buffers, so that no sample allocates once they
+// have grown to the largest picture seen. The zero value is ready for use.
+// A Scratch serves one goroutine at a time.
+type Scratch struct {
+	draw   rng.Stream // draws of the operator at work
+	planes [3][]byte
+	held   int // plane that both views read, or callersImage
+
+	columns, rows taps      // weights of a resize, by axis
+	sums          []int32   // one row of sums over the rows of a resize
+	line          []byte    // one row with its margins, of a blur
+	boxSums       []uint32  // one row of sums over columns, of a box filter
+	kernel        []float32 // weights of a convolution
+	floats        []float32 // its rows under way
+}
+
+// fresh returns a raster of w x h pixels with undefined content, in a plane
+// that holds neither im nor what both views read.
+func (s *Scratch) fresh(im raster, w, h int) raster {
+	plane := 0
+	for plane == im.plane || plane == s.held {
+		plane++
+	}
+	pix := grow(&s.planes[plane], 3*w*h)
+	return raster{w: w, h: h, stride: 3 * w, pix: pix, plane: plane}
+}
+
+// target returns the raster into which an operator that reads and writes pixel
+// by pixel puts its result: im itself where it may be overwritten.
+func (s *Scratch) target(im raster) raster {
+	if im.plane == callersImage || im.plane == s.held {
+		return s.fresh(im, im.w, im.h)
+	}
+	return im
+}
+
+// window returns the box of im, black where it reaches outside.
+func (s *Scratch) window(im raster, box image.Rectangle) raster {
+	inside := box.Intersect(im.bounds())
+	if inside == box {
+		return im.crop(box)
+	}
+	out := s.fresh(im, box.Dx(), box.Dy())
+	clear(out.pix)
+	for y := inside.Min.Y; y < inside.Max.Y; y++ {
+		copy(out.row(y - box.Min.Y)[3*(inside.Min.X-box.Min.X):], im.row(y)[3*inside.Min.X:3*inside.Max.X])
+	}
+	return out
+}
+
+// grow returns *buf with length n and undefined content.
+func grow[T any](buf *[]T, n int) []T {
+	if cap(*buf) < n {
+		*buf = make([]T, n)
+	}
+	*buf = (*buf)[:n]
+	return *buf
+}
+
+// checkPixels refuses pictures of more than maxPixels.
+func checkPixels(w, h int64) error {
+	if w > maxPixels || h > maxPixels || w*h > maxPixels {
+		return fmt.Errorf("picture of %dx%d pixels, want at most %d pixels", w, h, maxPixels)
+	}
+	return nil
+}
+
+// roundHalfEven is Python's round, by which torchvision places its crops.
+func roundHalfEven(x float64) int { return int(math.RoundToEven(x)) }

@@ -1,0 +1,188 @@
+package augment
+
+import (
+	"image"
+	"math"
+)
+
+// Resampling as Pillow does it for 8-bit pictures: a separable filter that
+// widens with the reduction (so that reducing does not alias), horizontal pass
+// first, rounded to 8 bits, then the vertical one. Weights are integers with
+// weightBits fractional bits, which leaves room for the 8 bits of a pixel and
+// the overshoot of a cubic.
+
+const (
+	weightBits = 32 - 8 - 2
+	weightHalf = 1 << (weightBits - 1)
+)
+
+// A filter is the kernel of an interpolation; weight is 0 at and beyond support.
+type filter struct {
+	name    string
+	support float64
+	weight  func(x float64) float64
+}
+
+var filters = []*filter{
+	{name: "bilinear", support: 1, weight: triangle},
+	{name: "bicubic", support: 2, weight: keysCubic},
+}
+
+func triangle(x float64) float64 {
+	if x = math.Abs(x); x < 1 {
+		return 1 - x
+	}
+	return 0
+}
+
+// keysCubic is the cubic convolution kernel of Keys (1981) with a = -1/2.
+// Products stand in conversions: a fused multiply-add would round differently.
+func keysCubic(x float64) float64 {
+	const a = -0.5
+	x = math.Abs(x)
+	switch {
+	case x < 1:
+		return float64(float64((float64((a+2)*x)-(a+3))*x)*x) + 1
+	case x < 2:
+		return float64((float64((float64((x-5)*x)+8)*x) - 4) * a)
+	}
+	return 0
+}
+
+// taps are the weights of one axis: output position i, counted from lo, is the
+// sum of count[i] inputs from first[i] on with the weights from i*size on.
+type taps struct {
+	filter          *filter
+	in, out, lo, hi int // computed for these
+	size            int
+	first, count    []int32
+	weights         []int32
+	exact           []float64
+}
+
+// prepare computes the weights of output positions [lo,hi) when an axis of
+// length in becomes out. It does nothing when they are there already.
+func (t *taps) prepare(f *filter, in, out, lo, hi int) {
+	if t.filter == f && t.in == in && t.out == out && t.lo == lo && t.hi == hi {
+		return
+	}
+	t.filter, t.in, t.out, t.lo, t.hi = f, in, out, lo, hi
+
+	scale := float64(in) / float64(out)
+	widening := max(scale, 1)
+	support := f.support * widening
+	narrowing := 1 / widening
+	t.size = min(2*int(math.Ceil(support))+1, in)
+	n := hi - lo
+	grow(&t.first, n)
+	grow(&t.count, n)
+	grow(&t.weights, n*t.size)
+	exact := grow(&t.exact, t.size)
+
+	for i := range n {
+		centre := float64((float64(lo+i) + 0.5) * scale)
+		first := max(int(centre-support+0.5), 0)
+		count := min(int(centre+support+0.5), in) - first
+		sum := 0.0
+		for k := range count {
+			w := f.weight(float64((float64(k+first) - centre + 0.5) * narrowing))
+			exact[k] = w
+			sum += w
+		}
+		weights := t.weights[i*t.size:][:count]
+		for k := range weights {
+			w := float64(exact[k] / sum * (1 << weightBits))
+			weights[k] = int32(w + math.Copysign(0.5, w))
+		}
+		t.first[i], t.count[i] = int32(first), int32(count)
+	}
+}
+
+// span returns the input positions that the outputs read, [from,to).
+func (t *taps) span() (from, to int) {
+	last := t.hi - t.lo - 1
+	return int(t.first[0]), int(t.first[last] + t.count[last])
+}
+
+// resample scales im to w x h and returns the part of the result inside window.
+// An axis whose length stays is left alone.
+func (s *Scratch) resample(im raster, f *filter, w, h int, window image.Rectangle) (raster, error) {
+	horizontal, vertical := w != im.w, h != im.h
+	needed := window // columns of the result, rows of im
+	if vertical {
+		s.rows.prepare(f, im.h, h, window.Min.Y, window.Max.Y)
+		needed.Min.Y, needed.Max.Y = s.rows.span()
+	}
+	if err := checkPixels(int64(needed.Dx()), int64(max(needed.Dy(), window.Dy()))); err != nil {
+		return raster{}, err
+	}
+	if horizontal {
+		s.columns.prepare(f, im.w, w, window.Min.X, window.Max.X)
+		out := s.fresh(im, needed.Dx(), needed.Dy())
+		for y := range out.h {
+			resampleRow(out.row(y), im.row(needed.Min.Y+y), &s.columns)
+		}
+		im = out
+	} else {
+		im = im.crop(needed)
+	}
+	if vertical {
+		out := s.fresh(im, window.Dx(), window.Dy())
+		sums := grow(&s.sums, 3*out.w)
+		for y := range out.h {
+			weights := s.rows.weights[y*s.rows.size:][:s.rows.count[y]]
+			first := int(s.rows.first[y]) - needed.Min.Y
+			mixRows(out.row(y), sums, im, first, weights)
+		}
+		im = out
+	}
+	return im, nil
+}
+
+// resampleRow makes the pixels of dst from the row src.
+func resampleRow(dst, src []byte, t *taps) {
+	for i, count := range t.count {
+		weights := t.weights[i*t.size:][:count]
+		p := src[3*t.first[i]:][:3*count]
+		r, g, b := int32(weightHalf), int32(weightHalf), int32(weightHalf)
+		for _, w := range weights {
+			r += w * int32(p[0])
+			g += w * int32(p[1])
+			b += w * int32(p[2])
+			p = p[3:]
+		}
+		d := dst[3*i : 3*i+3 : 3*i+3]
+		d[0], d[1], d[2] = clipWeighted(r), clipWeighted(g), clipWeighted(b)
+	}
+}
+
+// mixRows makes the row dst from the rows of im from first on, one a weight.
+// sums is scratch of the same length.
+func mixRows(dst []byte, sums []int32, im raster, first int, weights []int32) {
+	for i := range sums {
+		sums[i] = weightHalf
+	}
+	for k, w := range weights {
+		addRow(sums, im.row(first+k), w)
+	}
+	clipRow(dst, sums)
+}
+
+func addRow(sums []int32, row []byte, weight int32) {
+	row = row[:len(sums)]
+	for i := range sums {
+		sums[i] += weight * int32(row[i])
+	}
+}
+
+func clipRow(dst []byte, sums []int32) {
+	dst = dst[:len(sums)]
+	for i, v := range sums {
+		dst[i] = clipWeighted(v)
+	}
+}
+
+// clipWeighted drops the fractional bits of a sum and bounds it to a byte.
+func clipWeighted(sum int32) byte {
+	return byte(min(max(sum>>weightBits, 0), 255))
+}
