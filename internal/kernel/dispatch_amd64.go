@@ -14,9 +14,9 @@ func nativeRows() []implementation {
 			gemm:    gemmAVX2,
 			f4:      winogradF4AVX2,
 			f2:      winogradF2AVX2,
-			columns: columnsGeneric,
-			vector:  vectorGeneric,
-			expSum:  expSumF32Generic,
+			columns: columnsAVX2,
+			vector:  vectorAVX2,
+			expSum:  expSumF32_avx2,
 		})
 	}
 	if hasAVX512 {
@@ -25,9 +25,9 @@ func nativeRows() []implementation {
 			gemm:    gemmAVX512,
 			f4:      winogradF4AVX512,
 			f2:      winogradF2AVX512,
-			columns: columnsGeneric,
-			vector:  vectorGeneric,
-			expSum:  expSumF32Generic,
+			columns: columnsAVX512,
+			vector:  vectorAVX512,
+			expSum:  expSumF32_avx512,
 		})
 	}
 	return rows

@@ -11,6 +11,6 @@ func EMA(k, q []float32, momentum *float32) []par.Phase {
 	ema := active.vector.ema
 	return []par.Phase{{Tasks: vectorChunks(n), Run: func(_, t int) {
 		lo, hi := vectorSpan(t, n)
-		ema(k[lo:hi], q[lo:hi], *momentum)
+		ema(k[lo:hi], q[lo:hi], *momentum, 1-*momentum)
 	}}}
 }

@@ -8,8 +8,8 @@ type vectorKernels struct {
 	reluBackward func(dx, dy, y []float32) // dx = 0 where y <= 0, else dy; dx may be dy
 	// sgd: d = g + decay·p, buf = keep·buf + take·d, p -= rate·(grad·d + step·buf)
 	sgd   func(p, g, buf []float32, decay, keep, take, rate, grad, step float32)
-	ema   func(k, q []float32, momentum float32)  // k = momentum·k + (1-momentum)·q
-	triad func(a, b, c []float32, factor float32) // a = b + factor·c
+	ema   func(k, q []float32, momentum, rest float32) // k = momentum·k + rest·q
+	triad func(a, b, c []float32, factor float32)      // a = b + factor·c
 }
 
 // vectorChunk is the number of floats of one task of an element-wise sweep.

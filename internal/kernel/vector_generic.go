@@ -46,9 +46,8 @@ func sgdF32Generic(p, g, buf []float32, decay, keep, take, rate, grad, step floa
 	}
 }
 
-func emaF32Generic(k, q []float32, momentum float32) {
+func emaF32Generic(k, q []float32, momentum, rest float32) {
 	q = q[:len(k)]
-	rest := 1 - momentum
 	for i, v := range q {
 		k[i] = momentum*k[i] + rest*v
 	}

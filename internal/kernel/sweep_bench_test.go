@@ -1,0 +1,118 @@
+package kernel
+
+import (
+	"fmt"
+	"testing"
+
+	"clpipe/internal/par"
+)
+
+// benchPhases times phases on all processors; bytes and flops are those of one
+// run, 0 for not reported.
+func benchPhases(b *testing.B, phases []par.Phase, bytes, flops int) {
+	pool := par.NewPool(0)
+	defer pool.Close()
+	runPhases(pool, phases)
+	b.ReportAllocs()
+	for b.Loop() {
+		runPhases(pool, phases)
+	}
+	seconds := b.Elapsed().Seconds() / float64(b.N)
+	if bytes > 0 {
+		b.ReportMetric(float64(bytes)/seconds/1e9, "GB/s")
+	}
+	if flops > 0 {
+		b.ReportMetric(float64(flops)/seconds/1e9, "GFLOP/s")
+	}
+}
+
+// eachVariantBench runs f once for every implementation of this machine.
+func eachVariantBench(b *testing.B, f func(b *testing.B)) {
+	was := Selected()
+	for _, name := range Variants() {
+		b.Run("impl="+name, func(b *testing.B) {
+			if err := Select(name); err != nil {
+				b.Fatal(err)
+			}
+			f(b)
+		})
+	}
+	if err := Select(was); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// Bytes count what has to be read or written once; the backward pass reads
+// dy, x and y twice.
+func BenchmarkBatchNorm(b *testing.B) {
+	for _, s := range []BatchNormShape{
+		{128, 1024, 64, 1}, {128, 1024, 64, 8}, {128, 256, 128, 1}, {128, 16, 512, 1}, {128, 16, 512, 8}, {256, 1, 2048, 1},
+	} {
+		act := ActLen(1, s.N, s.HW, s.C)
+		a := BatchNormArgs{
+			Y: Alloc(act), X: Alloc(act), Residual: Alloc(act), ReLU: true,
+			Gamma: ones(s.C), Beta: Alloc(s.C), RunningMean: Alloc(s.C), RunningVar: ones(s.C),
+			Saved: Alloc(s.SavedLen()), Eps: 1e-5, Momentum: 0.1,
+		}
+		if s.Groups > 1 {
+			a.Group = make([]int32, s.N)
+			for i := range a.Group {
+				a.Group[i] = int32(i % s.Groups)
+			}
+		}
+		for i := range a.X {
+			a.X[i] = float32(i % 17)
+		}
+		dy := Alloc(act)
+		scratch := Alloc(s.ScratchLen())
+		grads := BatchNormGrads{DY: dy, DX: dy, DGamma: Alloc(s.C), DBeta: Alloc(s.C)}
+		for _, pass := range []struct {
+			name   string
+			bytes  int
+			phases func() []par.Phase
+		}{
+			{"forward", 4 * act * 4, func() []par.Phase { return s.Forward(a, scratch) }},
+			{"backward", 7 * act * 4, func() []par.Phase { return s.Backward(grads, a, scratch) }},
+		} {
+			b.Run(fmt.Sprintf("pass=%s/shape=%dx%dx%d,groups=%d", pass.name, s.N, s.HW, s.C, s.Groups), func(b *testing.B) {
+				eachVariantBench(b, func(b *testing.B) { benchPhases(b, pass.phases(), pass.bytes, 0) })
+			})
+		}
+	}
+}
+
+func BenchmarkSweep(b *testing.B) {
+	const n = 11 << 20 // a ResNet-18
+	x, y, z := Alloc(n), Alloc(n), Alloc(n)
+	momentum := float32(0.99)
+	for _, op := range []struct {
+		name   string
+		arrays int
+		phases func() []par.Phase
+	}{
+		{"add", 3, func() []par.Phase { return Add(x, y) }},
+		{"ema", 3, func() []par.Phase { return EMA(x, y, &momentum) }},
+		{"sgd", 5, func() []par.Phase { return SGD(x, y, z, &SGDArgs{LR: 0.1, Momentum: 0.9, WeightDecay: 1e-4}) }},
+		{"triad", 3, func() []par.Phase {
+			return []par.Phase{{Tasks: vectorChunks(n), Run: func(_, t int) {
+				lo, hi := vectorSpan(t, n)
+				Triad(x[lo:hi], y[lo:hi], z[lo:hi], 3)
+			}}}
+		}},
+	} {
+		b.Run("op="+op.name, func(b *testing.B) {
+			eachVariantBench(b, func(b *testing.B) { benchPhases(b, op.phases(), op.arrays*n*4, 0) })
+		})
+	}
+}
+
+func BenchmarkMaxPool(b *testing.B) {
+	s := MaxPoolShape{N: 16, H: 112, W: 112, C: 64, Kernel: 3, Stride: 2, Pad: 1}
+	x, y := Alloc(ActLen(s.N, s.H, s.W, s.C)), Alloc(ActLen(s.N, s.OutH(), s.OutW(), s.C))
+	for i := range x {
+		x[i] = float32(i * 7919 % 1013)
+	}
+	arg := make([]uint8, len(y))
+	b.Run("pass=forward", func(b *testing.B) { benchPhases(b, s.Forward(y, x, arg), 4*(len(x)+len(y)), 0) })
+	b.Run("pass=backward", func(b *testing.B) { benchPhases(b, s.Backward(x, y, arg, false), 4*(len(x)+len(y)), 0) })
+}
