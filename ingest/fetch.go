@@ -1,0 +1,52 @@
+package ingest
+
+import (
+	"context"
+
+	"clpipe/ingest/shard"
+)
+
+// fetchers read the images of samples that came without theirs. Each shard is
+// opened once, until close. The zero value needs its source only.
+type fetchers struct {
+	source *Source
+	open   map[int]shard.Fetcher
+	buf    []byte
+}
+
+// image returns the sample's file, valid until the next call, or the operation
+// that failed and why.
+func (f *fetchers) image(ctx context.Context, e *entry) (file []byte, what string, err error) {
+	if d := e.sample.Damage; d != nil {
+		return nil, d.What, d.Why
+	}
+	if e.sample.Image != nil {
+		return e.sample.Image, "", nil
+	}
+	src := f.open[e.shard]
+	if src == nil {
+		if src, err = f.source.shards[e.shard].OpenAt(ctx); err != nil {
+			return nil, "open", err
+		}
+		if f.open == nil {
+			f.open = map[int]shard.Fetcher{}
+		}
+		f.open[e.shard] = src
+	}
+	if int64(cap(f.buf)) < e.sample.Size {
+		f.buf = make([]byte, e.sample.Size)
+	}
+	file = f.buf[:e.sample.Size]
+	if err := src.Fetch(&e.sample, file); err != nil {
+		return nil, "read", err
+	}
+	return file, "", nil
+}
+
+// close closes the shards.
+func (f *fetchers) close() {
+	for place, src := range f.open {
+		src.Close()
+		delete(f.open, place)
+	}
+}

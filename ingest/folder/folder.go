@@ -1,0 +1,132 @@
+// Package folder reads images that are files of their own, sorted into folders
+// by class. Each file is a shard of one sample: so the order of shards is a
+// full permutation of the images, and ranks divide them evenly.
+//
+// The class is the first folder below the root, its label its place in the
+// bytewise sorted list of classes; images in the root itself have no label. The
+// id of an image is its path below the root.
+package folder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"clpipe/ingest/shard"
+)
+
+// IsImage tells by the extension whether a file is an image, readable or not.
+func IsImage(name string) bool {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".jpg", ".jpeg", ".png", ".webp":
+		return true
+	}
+	return false
+}
+
+// ClassOf returns the class of an image with the given path below the root, ""
+// if it lies in the root itself.
+func ClassOf(name string) string {
+	class, _, below := strings.Cut(name, "/")
+	if !below {
+		return ""
+	}
+	return class
+}
+
+// Classes returns the sorted classes of images with the given names, the
+// labels being their places in it.
+func Classes(names []string) []string {
+	seen := map[string]bool{}
+	for _, name := range names {
+		if class := ClassOf(name); class != "" {
+			seen[class] = true
+		}
+	}
+	classes := make([]string, 0, len(seen))
+	for class := range seen {
+		classes = append(classes, class)
+	}
+	slices.Sort(classes)
+	return classes
+}
+
+// Image is an image file as a shard of one sample. It is a shard.Shard.
+type Image struct {
+	obj            shard.RandomAccess
+	label          int64 // -1: none
+	maxSampleBytes int64
+}
+
+// New returns the shard of an image. label is -1 for an image without one.
+// Images over maxSampleBytes are not read.
+func New(obj shard.RandomAccess, label int64, maxSampleBytes int64) *Image {
+	return &Image{obj, label, maxSampleBytes}
+}
+
+// Name returns the path below the source's root.
+func (m *Image) Name() string { return m.obj.Name() }
+
+// Size returns the length in bytes.
+func (m *Image) Size() int64 { return m.obj.Size() }
+
+// Format returns "image".
+func (m *Image) Format() string { return "image" }
+
+// CheapToScan returns true: nothing of the file is read to pass over it.
+func (m *Image) CheapToScan() bool { return true }
+
+// Open returns a reader of the one sample. It does not touch the file.
+func (m *Image) Open(context.Context) (shard.Reader, error) {
+	s := shard.Sample{Size: m.Size()}
+	if m.label >= 0 {
+		s.Label, s.HasLabel = m.label, true
+	}
+	var why error
+	switch {
+	case strings.EqualFold(path.Ext(m.Name()), ".webp"):
+		why = errors.New("webp is not supported, want jpg, jpeg or png")
+	case m.Size() == 0:
+		why = errors.New("the file is empty")
+	case m.Size() > m.maxSampleBytes:
+		why = fmt.Errorf("%d bytes, want at most %d", m.Size(), m.maxSampleBytes)
+	}
+	if why != nil {
+		s.Size, s.Damage = 0, &shard.Damage{What: "read", Why: why}
+	}
+	return &reader{sample: s}, nil
+}
+
+type reader struct {
+	sample shard.Sample
+	done   bool
+}
+
+func (r *reader) Next() (shard.Sample, error) {
+	if r.done {
+		return shard.Sample{}, io.EOF
+	}
+	r.done = true
+	return r.sample, nil
+}
+
+func (r *reader) Close() error { return nil }
+
+// OpenAt opens the file.
+func (m *Image) OpenAt(ctx context.Context) (shard.Fetcher, error) {
+	src, err := shard.OpenAt(ctx, m.obj)
+	if err != nil {
+		return nil, err
+	}
+	return fetcher{src}, nil
+}
+
+type fetcher struct{ shard.ReaderAtCloser }
+
+func (f fetcher) Fetch(_ *shard.Sample, dst []byte) error {
+	return shard.ReadFullAt(f, dst, 0)
+}

@@ -1,0 +1,152 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	// maxPaths bounds what a brace pattern may stand for. The largest public
+	// image sets have some 200,000 shards.
+	maxPaths = 1 << 20
+	// maxDepth bounds the folders below a root.
+	maxDepth = 64
+)
+
+// PatternError says that a source names nothing: a mistake of whoever wrote it.
+type PatternError struct {
+	Source string
+	Msg    string
+}
+
+// Error names the source and what is wrong with it.
+func (e *PatternError) Error() string { return fmt.Sprintf("source %.200q: %s", e.Source, e.Msg) }
+
+// Listing is what a source names.
+type Listing struct {
+	// Dir is true if the source is a directory: Files are then all files in it
+	// and below, whatever they hold. Otherwise each was named or matched.
+	Dir   bool
+	Files []*File
+}
+
+// Find lists the files that source names. In a directory, names beginning with
+// "." or "__" are left out, and links to files are followed, links to
+// directories not. A source that names nothing is a *PatternError.
+func Find(ctx context.Context, source string) (Listing, error) {
+	if source == "" {
+		return Listing{}, &PatternError{source, "is empty"}
+	}
+	info, err := os.Stat(source)
+	switch {
+	case err == nil && info.IsDir():
+		w := walk{ctx: ctx, root: source}
+		err := w.folder("", 0)
+		return Listing{Dir: true, Files: w.files}, err
+	case err == nil && info.Mode().IsRegular():
+		return Listing{Files: []*File{{source, filepath.Base(source), info.Size()}}}, nil
+	case err == nil:
+		return Listing{}, &PatternError{source, fmt.Sprintf("is neither a file nor a directory (mode %v)", info.Mode())}
+	case !errors.Is(err, fs.ErrNotExist):
+		return Listing{}, err
+	case !strings.ContainsAny(source, "{}*?["):
+		return Listing{}, &PatternError{source, "no such file or directory"}
+	}
+	files, err := match(ctx, source)
+	return Listing{Files: files}, err
+}
+
+// match lists what a brace pattern or glob stands for. Paths without a glob
+// must all exist; of a glob at least one.
+func match(ctx context.Context, source string) ([]*File, error) {
+	root := filepath.Dir(source[:strings.IndexAny(source, "{}*?[")] + "x")
+	paths, err := expandBraces(source, maxPaths)
+	if err != nil {
+		return nil, &PatternError{source, err.Error()}
+	}
+	var files []*File
+	var missing []string
+	for _, p := range paths {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		matches := []string{p}
+		if strings.ContainsAny(p, "*?[") {
+			if matches, err = filepath.Glob(p); err != nil {
+				return nil, &PatternError{source, err.Error()}
+			}
+		}
+		for _, m := range matches {
+			info, err := os.Stat(m)
+			if errors.Is(err, fs.ErrNotExist) {
+				missing = append(missing, m)
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if !info.Mode().IsRegular() {
+				continue
+			}
+			name, err := filepath.Rel(root, m)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, &File{m, filepath.ToSlash(name), info.Size()})
+		}
+	}
+	if len(missing) > 0 {
+		return nil, &PatternError{source, fmt.Sprintf("%d of its %d files are missing, the first is %q", len(missing), len(paths), missing[0])}
+	}
+	if len(files) == 0 {
+		return nil, &PatternError{source, "no file matches"}
+	}
+	return files, nil
+}
+
+// walk collects the files below a root.
+type walk struct {
+	ctx   context.Context
+	root  string
+	files []*File
+}
+
+func (w *walk) folder(name string, depth int) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("%s: more than %d folders deep", name, maxDepth)
+	}
+	entries, err := os.ReadDir(filepath.Join(w.root, filepath.FromSlash(name)))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "__") {
+			continue
+		}
+		below := path.Join(name, e.Name())
+		if e.IsDir() {
+			if err := w.folder(below, depth+1); err != nil {
+				return err
+			}
+			continue
+		}
+		full := filepath.Join(w.root, filepath.FromSlash(below))
+		info, err := os.Stat(full)
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() {
+			w.files = append(w.files, &File{full, below, info.Size()})
+		}
+	}
+	return nil
+}

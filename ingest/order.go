@@ -1,0 +1,181 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"clpipe/ingest/shard"
+	"clpipe/internal/rng"
+)
+
+// entry is a sample on its way, or the loss of the rest of a shard.
+type entry struct {
+	shard  int // place among the sorted shards
+	lost   int // samples the entry stands for: 1, more where a shard was given up
+	sample shard.Sample
+	// readable is set by the worker once the image is in a record.
+	readable bool
+}
+
+// epochOrder hands out the samples of one epoch in their order. close frees it.
+type epochOrder struct {
+	mixed  interleave
+	buffer []entry
+	bytes  int64 // of the images in buffer
+	draws  rng.Stream
+
+	maxSamples int
+	maxBytes   int64
+}
+
+// order returns the order of an epoch.
+func (s *Source) order(epoch uint32) *epochOrder {
+	places := make([]int, len(s.shards))
+	if s.cfg.Shuffle {
+		draws := rng.New(s.cfg.Seed, rng.Shards, uint64(epoch))
+		draws.Perm(places)
+	} else {
+		for i := range places {
+			places[i] = i
+		}
+	}
+	own := places[:0]
+	for i, p := range places {
+		if i%s.cfg.World == s.cfg.Rank {
+			own = append(own, p)
+		}
+	}
+	return &epochOrder{
+		mixed:      interleave{source: s, waiting: own, slots: make([]*cursor, 0, min(s.cfg.Interleave, len(own)))},
+		draws:      rng.New(s.cfg.Seed, rng.Shuffle, uint64(epoch)),
+		maxSamples: s.cfg.ShuffleBuffer,
+		maxBytes:   s.cfg.ShuffleBytes,
+	}
+}
+
+// next returns the next sample, io.EOF after the epoch's last.
+func (o *epochOrder) next(ctx context.Context) (entry, error) {
+	for len(o.buffer) < o.maxSamples && o.bytes < o.maxBytes {
+		e, err := o.mixed.next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return entry{}, err
+		}
+		o.buffer = append(o.buffer, e)
+		o.bytes += e.sample.Size
+	}
+	n := len(o.buffer)
+	if n == 0 {
+		return entry{}, io.EOF
+	}
+	at := 0
+	if o.maxSamples > 1 {
+		at = o.draws.IntN(n)
+	}
+	e := o.buffer[at]
+	o.buffer[at] = o.buffer[n-1]
+	o.buffer[n-1] = entry{} // lets go of the image
+	o.buffer = o.buffer[:n-1]
+	o.bytes -= e.sample.Size
+	return e, nil
+}
+
+func (o *epochOrder) close() { o.mixed.close() }
+
+// interleave takes a sample from each of several open shards in turn.
+type interleave struct {
+	source  *Source
+	waiting []int     // shards not yet opened
+	slots   []*cursor // open shards, at most cap
+	turn    int       // slot to read next
+}
+
+// cursor is a place in an open shard.
+type cursor struct {
+	shard  int
+	reader shard.Reader
+	taken  int // samples so far
+}
+
+func (v *interleave) next(ctx context.Context) (entry, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return entry{}, err
+		}
+		for len(v.slots) < cap(v.slots) && len(v.waiting) > 0 {
+			v.slots = append(v.slots, v.take())
+		}
+		if len(v.slots) == 0 {
+			return entry{}, io.EOF
+		}
+		v.turn %= len(v.slots)
+		c := v.slots[v.turn]
+		sample, err := c.read(ctx, v.source)
+		if err == nil {
+			c.taken++
+			v.turn++
+			return entry{shard: c.shard, lost: 1, sample: sample}, nil
+		}
+		c.close()
+		if len(v.waiting) > 0 {
+			v.slots[v.turn] = v.take()
+		} else {
+			v.slots = append(v.slots[:v.turn], v.slots[v.turn+1:]...)
+		}
+		if errors.Is(err, io.EOF) {
+			continue // the shard that took its place has the turn
+		}
+		if ctx.Err() != nil {
+			return entry{}, ctx.Err()
+		}
+		return v.source.giveUp(c, err), nil
+	}
+}
+
+func (v *interleave) take() *cursor {
+	c := &cursor{shard: v.waiting[0]}
+	v.waiting = v.waiting[1:]
+	return c
+}
+
+func (c *cursor) read(ctx context.Context, s *Source) (shard.Sample, error) {
+	if c.reader == nil {
+		var err error
+		if c.reader, err = s.shards[c.shard].Open(ctx); err != nil {
+			return shard.Sample{}, err
+		}
+	}
+	return c.reader.Next()
+}
+
+func (c *cursor) close() {
+	if c.reader != nil {
+		c.reader.Close()
+	}
+}
+
+func (v *interleave) close() {
+	for _, c := range v.slots {
+		c.close()
+	}
+}
+
+// giveUp is the entry that stands for the rest of a shard that cannot be read.
+func (s *Source) giveUp(c *cursor, err error) entry {
+	e := entry{shard: c.shard, lost: 1}
+	damage := (*shard.Damage)(nil)
+	if !errors.As(err, &damage) {
+		damage = &shard.Damage{What: "open", Why: err}
+	}
+	if counted := s.counted.Load(); counted != nil && (*counted)[c.shard] > 0 {
+		e.lost = max((*counted)[c.shard]-c.taken, 1)
+	}
+	e.sample = shard.Sample{Key: damage.Key, Offset: damage.Offset, Damage: damage}
+	s.incomplete.Store(true)
+	s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up after %d samples: %v; digests of this run cannot be compared with others", s.shards[c.shard].Name(), c.taken, damage))
+	return e
+}

@@ -1,0 +1,245 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"clpipe/batch"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"golang.org/x/sync/errgroup"
+)
+
+// Stage returns Run as a stage.
+func (s *Source) Stage() batch.Stage { return s.Run }
+
+// Run writes the samples of all epochs to out; in is not used. A record never
+// holds samples of two epochs, and neither rows nor records depend on the
+// number of workers.
+//
+// Errors: batch.ErrTooManyRejects, and a source of which not one image of a
+// whole epoch could be read.
+func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) error {
+	schema := batch.ImagesSchema(s.Metadata())
+	if s.cfg.Encoded {
+		schema = batch.EncodedSchema(s.Metadata())
+		if s.cfg.Offsets {
+			schema = batch.EncodedSchemaWithOffsets(s.Metadata())
+		}
+	}
+	if err := out.Open(ctx, schema); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	jobs := make(chan *job)
+	// The writer sees the jobs in their order. Beside those at the workers, as
+	// many wait for one to be free: of packed shards each holds RecordBytes.
+	order := make(chan *job, s.cfg.Workers)
+	g.Go(func() error {
+		defer close(jobs)
+		defer close(order)
+		return s.deal(ctx, jobs, order)
+	})
+	for range s.cfg.Workers {
+		g.Go(func() error {
+			w := newWorker(s, schema)
+			defer w.close()
+			for j := range jobs {
+				if err := w.do(ctx, j); err != nil {
+					return err
+				}
+				close(j.results) // not after an error: the writer is to see that
+			}
+			return nil
+		})
+	}
+	w := writer{source: s, readable: make([]int, len(s.cfg.Sources))}
+	g.Go(func() error { return w.write(ctx, order, out) })
+	err := g.Wait()
+	w.current.drop()
+	for j := range order { // results that were never written
+		j.drop()
+	}
+	return err
+}
+
+// job is a run of samples that stand side by side in the order of one epoch.
+type job struct {
+	epoch   uint32
+	first   uint64 // index of the first entry; the others follow without a gap
+	entries []entry
+	// ends tells whether the epoch ends with the job, and whole whether all of
+	// the epoch was seen in this run.
+	ends, whole bool
+	// results are closed by the worker that did them all. The capacity of one lets it go on with
+	// the next record while one waits for its turn; more would only hold memory.
+	results chan result
+}
+
+// result is a part of a job's outcome, in the order of its samples.
+type result struct {
+	rec     arrow.Record // nil: none
+	rejects []batch.Reject
+	seen    int // samples it accounts for
+}
+
+// drop releases the results of a job, which may be nil, that nobody waits for
+// any more. All workers have ended.
+func (j *job) drop() {
+	for j != nil {
+		select {
+		case r, ok := <-j.results:
+			if !ok {
+				return
+			}
+			if r.rec != nil {
+				r.rec.Release()
+			}
+		default:
+			return
+		}
+	}
+}
+
+// deal puts the samples in order, numbers them and hands them out in jobs of
+// one record's rows.
+func (s *Source) deal(ctx context.Context, jobs, order chan<- *job) error {
+	for epoch := s.cfg.From.Epoch; s.cfg.Epochs == 0 || int64(epoch) < int64(s.cfg.Epochs); epoch++ {
+		skip := uint64(0)
+		if epoch == s.cfg.From.Epoch {
+			skip = s.cfg.From.Index
+		}
+		if err := s.dealEpoch(ctx, epoch, skip, jobs, order); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) dealEpoch(ctx context.Context, epoch uint32, skip uint64, jobs, order chan<- *job) error {
+	samples := s.order(epoch)
+	defer samples.close()
+	j, bytes := newJob(epoch, skip), int64(0)
+	send := func() error {
+		select {
+		case order <- j:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case jobs <- j:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	index, limited := uint64(0), false
+	for {
+		if limited = s.cfg.Limit > 0 && index == uint64(s.cfg.Limit); limited {
+			break
+		}
+		e, err := samples.next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if index++; index <= skip {
+			continue
+		}
+		if len(j.entries) == s.cfg.RecordRows || len(j.entries) > 0 && bytes+e.sample.Size > s.cfg.RecordBytes {
+			if err := send(); err != nil {
+				return err
+			}
+			j, bytes = newJob(epoch, index-1), 0
+		}
+		j.entries = append(j.entries, e)
+		bytes += e.sample.Size
+	}
+	if s.cfg.Epochs == 0 && index == 0 {
+		return fmt.Errorf("ingest: run: %w: no samples", noImage(s.cfg.Sources...)) // or epochs would follow each other forever
+	}
+	j.ends, j.whole = true, skip == 0 && !limited && s.cfg.World == 1
+	return send()
+}
+
+func newJob(epoch uint32, first uint64) *job {
+	return &job{epoch: epoch, first: first, results: make(chan result, 1)}
+}
+
+// writer writes the results of the jobs in their order and keeps the books.
+type writer struct {
+	source   *Source
+	current  *job
+	readable []int // images of this epoch by source
+	last     batch.Reject
+}
+
+func (w *writer) write(ctx context.Context, order <-chan *job, out batch.Writer) error {
+	for j := range order {
+		w.current = j
+		for open := true; open; {
+			var r result
+			select {
+			case r, open = <-j.results:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if err := w.account(j.epoch, r); err != nil {
+				if r.rec != nil {
+					r.rec.Release()
+				}
+				return err
+			}
+			if r.rec == nil {
+				continue
+			}
+			if err := out.Write(ctx, r.rec); err != nil {
+				return err
+			}
+		}
+		for i := range j.entries {
+			if e := &j.entries[i]; e.readable {
+				w.readable[w.source.shards[e.shard].source]++
+			}
+		}
+		if j.ends {
+			if err := w.endEpoch(j); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err() // the order also ends when the dealing of jobs is cancelled
+}
+
+func (w *writer) account(epoch uint32, r result) error {
+	rejects := w.source.cfg.Rejects
+	rejects.Seen(epoch, r.seen)
+	for _, reject := range r.rejects {
+		w.last = reject
+		if err := rejects.Add(reject); err != nil {
+			return fmt.Errorf("ingest: run: %w", err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) endEpoch(j *job) error {
+	cfg := &w.source.cfg
+	for i, n := range w.readable {
+		if j.whole && n == 0 {
+			return fmt.Errorf("ingest: run: %w; the last sample: %w", noImage(cfg.Sources[i]), w.last)
+		}
+	}
+	clear(w.readable)
+	if cfg.Encoded {
+		return nil // the samples are not decoded yet
+	}
+	if err := cfg.Rejects.EndEpoch(j.epoch); err != nil {
+		return fmt.Errorf("ingest: run: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,189 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"clpipe/batch"
+	"clpipe/ingest/shard"
+	"clpipe/internal/imagecodec"
+)
+
+// Source is a set of shards ready to be read. It is safe for concurrent use,
+// except that Run is called once at a time.
+type Source struct {
+	cfg        Config
+	shards     []member // sorted by name
+	classes    []string // of image folders
+	incomplete atomic.Bool
+	counted    atomic.Pointer[[]int] // samples by shard, once Count has been through; 0: unknown
+}
+
+// Open lists the shards and looks at the first bytes of each. A configuration
+// that cannot be met is a *UsageError.
+func Open(ctx context.Context, cfg Config) (*Source, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	shards, classes, err := list(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if len(shards) < cfg.World {
+		return nil, &UsageError{fmt.Errorf("ingest: open: %d shards for %d ranks: got %d, want at least one a rank", len(shards), cfg.World, len(shards))}
+	}
+	return &Source{cfg: cfg, shards: shards, classes: classes}, nil
+}
+
+// Config returns the configuration with its defaults filled in.
+func (s *Source) Config() Config { return s.cfg }
+
+// Shards returns the shards, sorted by name. Each image of a folder is one.
+func (s *Source) Shards() []Shard {
+	out := make([]Shard, len(s.shards))
+	for i, m := range s.shards {
+		out[i] = Shard{Name: m.Name(), Source: s.cfg.Sources[m.source], Format: m.Format(), Bytes: m.Size()}
+	}
+	return out
+}
+
+// Classes returns the names of the classes of image folders by label, nil if
+// there are none.
+func (s *Source) Classes() []string { return s.classes }
+
+// Incomplete tells whether the reading of a shard or sample was given up for a
+// reason that may be gone the next time: digests of the run say nothing then.
+func (s *Source) Incomplete() bool { return s.incomplete.Load() }
+
+// Metadata is what the schema of the records says of them: the seed, the
+// sources and, as a JSON array by label, the classes of image folders.
+func (s *Source) Metadata() batch.Metadata {
+	m := batch.Metadata{
+		batch.KeySeed:   strconv.FormatUint(s.cfg.Seed, 10),
+		batch.KeySource: strings.ToValidUTF8(strings.Join(s.cfg.Sources, " "), "�"),
+	}
+	if len(s.classes) > 0 {
+		names := make([]string, len(s.classes))
+		for i, c := range s.classes {
+			names[i] = strings.ToValidUTF8(c, "�")
+		}
+		text, err := json.Marshal(names)
+		if err != nil {
+			panic(err) // a list of strings always has a JSON form
+		}
+		m[batch.KeyClasses] = string(text)
+	}
+	return m
+}
+
+// id returns the id of a sample.
+func (s *Source) id(e *entry) string {
+	name := shard.Printable(s.shards[e.shard].Name())
+	if e.sample.Key == "" {
+		return name
+	}
+	return name + "/" + e.sample.Key
+}
+
+// reject returns the entry for a sample that cannot be used.
+func (s *Source) reject(e *entry, epoch uint32, index uint64, what string, why error) batch.Reject {
+	r := batch.Reject{
+		Shard: shard.Printable(s.shards[e.shard].Name()), Key: e.sample.Key, Offset: e.sample.Offset,
+		Epoch: epoch, Index: index, What: what, Why: why.Error(), Lost: e.lost,
+	}
+	if s.shards[e.shard].Format() == "image" {
+		r.Shard, r.Key = "", r.Shard
+	}
+	return r
+}
+
+// FirstImage is what the header of a source's first image says.
+type FirstImage struct {
+	ID     string
+	Format string // "jpeg" or "png"
+	W, H   int    // pixels
+}
+
+// First returns the first readable image of the first shard in sorted order;
+// shards without one are passed over. A source that has none is an error that
+// names the last reason.
+func (s *Source) First(ctx context.Context) (FirstImage, error) {
+	all := interleave{source: s, waiting: sequence(len(s.shards)), slots: make([]*cursor, 0, 1)}
+	defer all.close()
+	fetch := fetchers{source: s}
+	defer fetch.close()
+	var last error
+	for {
+		e, err := all.next(ctx)
+		if errors.Is(err, io.EOF) {
+			return FirstImage{}, fmt.Errorf("ingest: first image: %w: %w", noImage(s.cfg.Sources...), last)
+		}
+		if err != nil {
+			return FirstImage{}, err
+		}
+		file, what, err := fetch.image(ctx, &e)
+		if err == nil {
+			info, headerErr := imagecodec.ReadInfo(file)
+			if headerErr == nil {
+				return FirstImage{ID: s.id(&e), Format: info.Format, W: info.W, H: info.H}, nil
+			}
+			what, err = "decode", headerErr
+		}
+		last = s.reject(&e, 0, 0, what, err)
+		fetch.close() // one sample a shard at most is wanted: hold no file open
+	}
+}
+
+// noImage is the error for sources without a readable image.
+func noImage(sources ...string) error {
+	return fmt.Errorf("not one readable image in %q", strings.Join(sources, " "))
+}
+
+func sequence(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// Count returns how many samples an epoch has, those included that cannot be
+// read, by a pass over the headers of all shards that reads no image. It does
+// not know (known is false) where a shard would have to be unpacked, and for
+// more than one rank, whose part changes with the epoch.
+func (s *Source) Count(ctx context.Context) (n int64, known bool, err error) {
+	for _, m := range s.shards {
+		if !m.CheapToScan() {
+			return 0, false, nil
+		}
+	}
+	if s.cfg.World > 1 {
+		return 0, false, nil
+	}
+	all := interleave{source: s, waiting: sequence(len(s.shards)), slots: make([]*cursor, 0, 1)}
+	defer all.close()
+	counted := make([]int, len(s.shards))
+	for {
+		e, err := all.next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		counted[e.shard]++
+		n++
+	}
+	s.counted.Store(&counted)
+	if s.cfg.Limit > 0 {
+		n = min(n, int64(s.cfg.Limit))
+	}
+	return n, true, nil
+}

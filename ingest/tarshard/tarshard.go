@@ -1,0 +1,102 @@
+package tarshard
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"clpipe/ingest/shard"
+)
+
+// Shard is a tar archive as a set of samples. It is a shard.Shard.
+type Shard struct {
+	obj            shard.Object
+	maxSampleBytes int64
+	packing        packing
+}
+
+// New looks at the first bytes of obj. Images over maxSampleBytes are not read.
+// The error is that of opening or reading obj; what the bytes mean is told by
+// reading the samples.
+func New(ctx context.Context, obj shard.Object, maxSampleBytes int64) (*Shard, error) {
+	src, err := shard.OpenStream(ctx, obj)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	magic := make([]byte, magicBytes)
+	n, err := io.ReadFull(src, magic)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	return &Shard{obj: obj, maxSampleBytes: maxSampleBytes, packing: packingOf(magic[:n])}, nil
+}
+
+// Name returns the path below the source's root.
+func (s *Shard) Name() string { return s.obj.Name() }
+
+// Size returns the length in bytes, as stored.
+func (s *Shard) Size() int64 { return s.obj.Size() }
+
+// Format returns "tar", "tar.gz" or "tar.zst", or the name of a packing that
+// cannot be read.
+func (s *Shard) Format() string { return s.packing.format() }
+
+// CheapToScan tells whether the images can be passed over without reading them.
+func (s *Shard) CheapToScan() bool {
+	_, ok := s.obj.(shard.RandomAccess)
+	return ok && s.packing == plain
+}
+
+// Open begins to read at the first sample.
+func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
+	r := &reader{maxSampleBytes: s.maxSampleBytes, seen: map[uint64]struct{}{}}
+	if s.Size() == 0 {
+		return nil, &shard.Damage{What: "open", Why: errors.New("the file is empty")}
+	}
+	if obj, ok := s.obj.(shard.RandomAccess); ok && s.packing == plain {
+		src, err := shard.OpenAt(ctx, obj)
+		if err != nil {
+			return nil, err
+		}
+		r.in = &window{src: src, size: s.Size()}
+		r.size = s.Size()
+		r.close = src.Close
+	} else {
+		src, err := shard.OpenStream(ctx, s.obj)
+		if err != nil {
+			return nil, err
+		}
+		unpacked, free, err := s.packing.unpack(src)
+		if err != nil {
+			src.Close()
+			return nil, &shard.Damage{What: "unpack", Why: err}
+		}
+		r.in = &counter{src: unpacked}
+		r.size = -1
+		r.close = func() error { free(); return src.Close() }
+	}
+	r.tar = tar.NewReader(r.in)
+	return r, nil
+}
+
+// OpenAt gives access to the images of samples that came without theirs.
+func (s *Shard) OpenAt(ctx context.Context) (shard.Fetcher, error) {
+	obj, ok := s.obj.(shard.RandomAccess)
+	if !ok || s.packing != plain {
+		return nil, fmt.Errorf("%s: %s is read in sequence only", s.Name(), s.Format())
+	}
+	src, err := shard.OpenAt(ctx, obj)
+	if err != nil {
+		return nil, err
+	}
+	return fetcher{src}, nil
+}
+
+type fetcher struct{ shard.ReaderAtCloser }
+
+func (f fetcher) Fetch(s *shard.Sample, dst []byte) error {
+	return shard.ReadFullAt(f, dst, s.At)
+}

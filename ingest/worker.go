@@ -1,0 +1,137 @@
+package ingest
+
+import (
+	"context"
+
+	"clpipe/batch"
+	"clpipe/internal/imagecodec"
+
+	"github.com/apache/arrow/go/v15/arrow"
+)
+
+// worker reads and decodes the samples of one job at a time.
+type worker struct {
+	source  *Source
+	fetch   fetchers
+	build   builder
+	pending result // what was done since the last record
+}
+
+func newWorker(s *Source, schema *arrow.Schema) *worker {
+	w := &worker{source: s, fetch: fetchers{source: s}}
+	if s.cfg.Encoded {
+		w.build = encodedRecords{batch.NewEncodedBuilder(s.cfg.Mem, schema)}
+	} else {
+		w.build = &imageRecords{
+			ImagesBuilder: batch.NewImagesBuilder(s.cfg.Mem, schema),
+			dec:           imagecodec.Decoder{Limits: imagecodec.Limits{MaxPixels: s.cfg.MaxPixels}},
+		}
+	}
+	return w
+}
+
+func (w *worker) close() { w.build.Release() }
+
+// do sends the job's results. Its only error is the context's.
+func (w *worker) do(ctx context.Context, j *job) error {
+	defer w.fetch.close()
+	for i := range j.entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.sample(ctx, j, i); err != nil {
+			return err
+		}
+	}
+	if w.pending.seen == 0 {
+		return nil
+	}
+	return w.flush(ctx, j)
+}
+
+// sample adds the job's i-th sample to the record or to the rejects.
+func (w *worker) sample(ctx context.Context, j *job, i int) error {
+	e, index := &j.entries[i], j.first+uint64(i)
+	file, what, err := w.fetch.image(ctx, e)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		if e.sample.Damage == nil { // it may be readable again the next time
+			w.source.incomplete.Store(true)
+		}
+	default:
+		what = "decode"
+		var size int64
+		if size, err = w.build.decode(file); err != nil {
+			break
+		}
+		if w.build.Len() > 0 && int64(w.build.Bytes())+size > w.source.cfg.RecordBytes {
+			if err := w.flush(ctx, j); err != nil {
+				return err
+			}
+		}
+		w.build.append(batch.Row{
+			ID: w.source.id(e), Epoch: j.epoch, Index: index,
+			Label: e.sample.Label, HasLabel: e.sample.HasLabel, Offset: e.sample.Offset,
+		}, file)
+		e.readable = true
+	}
+	if err != nil {
+		w.pending.rejects = append(w.pending.rejects, w.source.reject(e, j.epoch, index, what, err))
+	}
+	w.pending.seen += e.lost
+	e.sample.Image = nil // the record holds it now
+	return nil
+}
+
+// flush sends what is pending.
+func (w *worker) flush(ctx context.Context, j *job) error {
+	r := w.pending
+	w.pending = result{}
+	if w.build.Len() > 0 {
+		r.rec = w.build.NewRecord()
+	}
+	select {
+	case j.results <- r:
+		return nil
+	case <-ctx.Done():
+		if r.rec != nil {
+			r.rec.Release()
+		}
+		return ctx.Err()
+	}
+}
+
+// builder makes records of files.
+type builder interface {
+	// decode prepares a file and returns the bytes its image takes.
+	decode(file []byte) (int64, error)
+	// append adds the file that was decoded last.
+	append(row batch.Row, file []byte)
+	Len() int
+	Bytes() int
+	NewRecord() arrow.Record
+	Release()
+}
+
+// encodedRecords takes files as they are.
+type encodedRecords struct{ *batch.EncodedBuilder }
+
+func (b encodedRecords) decode(file []byte) (int64, error) { return int64(len(file)), nil }
+
+func (b encodedRecords) append(row batch.Row, file []byte) { b.Append(row, file) }
+
+// imageRecords decodes files to RGB.
+type imageRecords struct {
+	*batch.ImagesBuilder
+	dec imagecodec.Decoder
+	img imagecodec.Image
+}
+
+func (b *imageRecords) decode(file []byte) (int64, error) {
+	err := b.dec.Decode(file, &b.img)
+	return int64(len(b.img.Pix)), err
+}
+
+func (b *imageRecords) append(row batch.Row, _ []byte) { b.Append(row, b.img.Pix, b.img.H, b.img.W) }
