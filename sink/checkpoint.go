@@ -37,6 +37,7 @@ type Checkpoint struct {
 type stateFile struct {
 	Format int             `json:"format"`
 	Step   int             `json:"step"`
+	Groups []string        `json:"groups"` // of tensors, each a file
 	Cursor json.RawMessage `json:"cursor"`
 }
 
@@ -149,7 +150,7 @@ func verifyCheckpoint(path string) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Checkpoint{Path: path}
+	c := &Checkpoint{Path: path, groups: []string{}}
 	for _, name := range slices.Sorted(maps.Keys(sums)) {
 		got, err := sumOf(filepath.Join(path, name))
 		if err != nil {
@@ -175,6 +176,9 @@ func verifyCheckpoint(path string) (*Checkpoint, error) {
 	}
 	if state.Format != stateFormat {
 		return nil, fmt.Errorf("%s: format %d, want %d", stateName, state.Format, stateFormat)
+	}
+	if !slices.Equal(c.groups, state.Groups) {
+		return nil, fmt.Errorf("%s: it lists tensors of %q, want %q", sumsName, c.groups, state.Groups)
 	}
 	c.Step, c.cursor = state.Step, state.Cursor
 	c.Position, err = positionOf(state.Cursor)
@@ -204,8 +208,9 @@ func readSums(path string) (map[string]string, error) {
 	}
 	sums := map[string]string{}
 	for line := range strings.Lines(string(text)) {
-		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
-		if !ok || len(sum) != 2*sha256.Size || name == "" || name != filepath.Base(name) {
+		sum, rest, _ := strings.Cut(line, "  ")
+		name, whole := strings.CutSuffix(rest, "\n")
+		if !whole || len(sum) != 2*sha256.Size || name == "" || name != filepath.Base(name) {
 			return nil, fmt.Errorf("%s: line %.100q: want a SHA-256 and a name", sumsName, line)
 		}
 		sums[name] = sum
@@ -246,7 +251,8 @@ func fillCheckpoint(d disk, tmp string, step int, s batch.State, config []byte) 
 	if err != nil {
 		return err
 	}
-	state, err := json.MarshalIndent(stateFile{stateFormat, step, s.Cursor}, "", "  ")
+	names := slices.Sorted(maps.Keys(groups))
+	state, err := json.MarshalIndent(stateFile{stateFormat, step, names, s.Cursor}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("cursor: %w", err)
 	}
@@ -267,7 +273,7 @@ func fillCheckpoint(d disk, tmp string, step int, s batch.State, config []byte) 
 		fmt.Fprintf(&sums, "%x  %s\n", h.Sum(nil), name)
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(groups)) {
+	for _, name := range names {
 		err := put(name+tensorsSuffix, func(w io.Writer) error { return encodeSafetensors(w, groups[name], nil) })
 		if err != nil {
 			return err

@@ -60,9 +60,14 @@ func isIgnored(key string, ignore []string) bool {
 	})
 }
 
+// show prints a value in a line, and no more of it than fits.
 func show(value any) string {
 	if value == nil {
 		return "not set"
 	}
-	return fmt.Sprintf("%.60v", value)
+	text := fmt.Sprintf("%v", value)
+	if len(text) > 60 {
+		text = strings.ToValidUTF8(text[:57], "") + "…"
+	}
+	return text
 }
