@@ -2,15 +2,25 @@ package kernel
 
 import "clpipe/internal/par"
 
-// gradientFloats bounds the transformed tiles of a block of the weight
-// gradient, which all workers share: what two cores' caches hold.
-const gradientFloats = 768 << 10
+const (
+	// laneSums bounds the sums of a lane: what a worker's own cache holds
+	// beside the tiles of a block.
+	laneSums = 256 << 10
+	// numLanes is the number of lanes of a gradient with such sums.
+	numLanes = 16
+	// gradientFloats bounds the transformed tiles of a block that all workers
+	// share: what the cache they have in common holds.
+	gradientFloats = 1536 << 10
+)
 
 // A winogradGradient computes the weight gradient of a 3x3 convolution of
 // stride 1: both x and dy are transformed tile by tile, their products are
-// summed over tiles at each point, and the sums are transformed to 3x3. All
-// workers take part in each block of tiles, so there is one set of sums and
-// its order is that of the tiles.
+// summed over tiles at each point, and the sums are transformed to 3x3.
+//
+// Where the sums are small, the tiles are cut into lanes, fixed by the shape,
+// each with sums of its own that are added in order at the end. Else there is
+// one lane, and all workers share each of its blocks: some transform tiles,
+// then each takes points.
 type winogradGradient struct {
 	pad     int
 	kern    gemmKernels
@@ -21,6 +31,7 @@ type winogradGradient struct {
 	x, dy   window
 	in, out spectrum // blocks of transformed x and dy
 	rows    int      // of a point's sums: channels of x padded to the tile height
+	lanes   int
 }
 
 func newWinogradGradient(s ConvShape, tr winogradKernels, kern gemmKernels, workers int) *winogradGradient {
@@ -36,8 +47,13 @@ func newWinogradGradient(s ConvShape, tr winogradKernels, kern gemmKernels, work
 		rows:    roundUp(sw.src.stride(), kern.rows),
 	}
 	points, depth, width := tr.side()*tr.side(), g.x.stride(), g.dy.stride()
-	block := gradientFloats / (points * (depth + width)) / tileUnit * tileUnit
-	block = min(max(block, 4*tileUnit), g.tiles.count())
+	block := max(gradientFloats/(points*(depth+width))/tileUnit, 4) * tileUnit
+	g.lanes = 1
+	if lane := ceilDiv(g.tiles.count(), numLanes); points*g.rows*width <= laneSums && lane >= tileUnit {
+		g.lanes = numLanes
+		block = min(lane, max(privateFloats/(points*(depth+width))/tileUnit, 1)*tileUnit)
+	}
+	block = min(block, g.tiles.count())
 	g.in, g.out = newSpectrum(points, block, depth), newSpectrum(points, block, width)
 	return g
 }
@@ -49,10 +65,15 @@ func (g *winogradGradient) pointLen() int { return g.rows * g.out.channels }
 // channels, of a [9][16] piece of the gradient.
 func (g *winogradGradient) workerLen() int { return winogradTmp + 9*lanes }
 
-func (g *winogradGradient) sumsLen() int { return g.in.points * g.pointLen() }
+// laneLen is the floats of the sums of a lane.
+func (g *winogradGradient) laneLen() int { return g.in.points * g.pointLen() }
 
 func (g *winogradGradient) scratchLen() int {
-	return g.in.len() + g.out.len() + g.sumsLen() + g.workers*g.workerLen()
+	blocks := 1
+	if g.lanes > 1 {
+		blocks = g.workers
+	}
+	return g.lanes*g.laneLen() + blocks*(g.in.len()+g.out.len()) + g.workers*g.workerLen()
 }
 
 func (g *winogradGradient) run(dw, x, dy, scratch []float32) []par.Phase {
@@ -61,7 +82,7 @@ func (g *winogradGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 		scratch = scratch[n:]
 		return part
 	}
-	in, out, sums := take(g.in.len()), take(g.out.len()), take(g.sumsLen())
+	sums := take(g.lanes * g.laneLen())
 	workers := make([]winogradWorker, g.workers)
 	for i := range workers {
 		workers[i] = winogradWorker{edge: make([]int, g.in.points), stage: take(9 * lanes), tmp: take(winogradTmp)}
@@ -69,10 +90,32 @@ func (g *winogradGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 			workers[i].staged = append(workers[i].staged, tap*lanes)
 		}
 	}
-	block := g.in.tiles
+	if g.lanes == 1 {
+		return append(g.runShared(x, dy, sums, take(g.in.len()), take(g.out.len()), workers), g.finish(dw, sums, workers))
+	}
+	in, out := make([][]float32, g.workers), make([][]float32, g.workers)
+	for i := range in {
+		in[i], out[i] = take(g.in.len()), take(g.out.len())
+	}
+	return []par.Phase{{Tasks: g.lanes, Run: func(worker, lane int) {
+		in, out, sums := in[worker], out[worker], sums[lane*g.laneLen():]
+		from, to := lane*g.tiles.count()/g.lanes, (lane+1)*g.tiles.count()/g.lanes
+		for begin := from; begin < to; begin += g.in.tiles {
+			count := min(g.in.tiles, to-begin)
+			g.transform(in, out, x, dy, &workers[worker], begin, 0, count)
+			for point := range g.in.points {
+				g.multiply(sums, in, out, point, count, begin == from)
+			}
+		}
+	}}, g.finish(dw, sums, workers)}
+}
+
+// runShared returns the phases of one lane: for each block of tiles one that
+// transforms and one that multiplies.
+func (g *winogradGradient) runShared(x, dy, sums, in, out []float32, workers []winogradWorker) []par.Phase {
 	var phases []par.Phase
-	for begin := 0; begin < g.tiles.count(); begin += block {
-		count := min(block, g.tiles.count()-begin)
+	for begin := 0; begin < g.tiles.count(); begin += g.in.tiles {
+		count := min(g.in.tiles, g.tiles.count()-begin)
 		phases = append(phases, par.Phase{Tasks: ceilDiv(count, transformTiles), Run: func(worker, task int) {
 			first := task * transformTiles
 			g.transform(in, out, x, dy, &workers[worker], begin, first, min(first+transformTiles, count))
@@ -80,7 +123,7 @@ func (g *winogradGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 			g.multiply(sums, in, out, point, count, begin == 0)
 		}})
 	}
-	return append(phases, g.finish(dw, sums, workers))
+	return phases
 }
 
 // transform transforms the tiles from..to of the block that begins with tile
@@ -111,7 +154,8 @@ func (g *winogradGradient) multiply(sums, in, out []float32, point, count int, f
 	}
 }
 
-// finish transforms the sums and adds them to dw, a task a channel of x.
+// finish adds up the lanes, transforms the sums and adds them to dw, a task a
+// channel of x.
 func (g *winogradGradient) finish(dw, sums []float32, workers []winogradWorker) par.Phase {
 	channels, width := g.x.c, g.dy.c
 	whole := width / lanes
@@ -125,6 +169,14 @@ func (g *winogradGradient) finish(dw, sums []float32, workers []winogradWorker) 
 	return par.Phase{Tasks: channels, Run: func(worker, c int) {
 		w := &workers[worker]
 		out, from := dw[c*width:], sums[c*g.out.channels:]
+		for lane := 1; lane < g.lanes; lane++ {
+			for _, point := range points {
+				sum := from[point:][:g.out.channels]
+				for o, v := range from[lane*g.laneLen()+point:][:g.out.channels] {
+					sum[o] += v
+				}
+			}
+		}
 		if whole > 0 {
 			g.tr.weightGradient(out, taps, from, points, whole, true, w.tmp)
 		}
