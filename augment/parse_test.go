@@ -1,0 +1,151 @@
+package augment_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"clpipe/augment"
+)
+
+// Each pair is a policy that is taken and the same with one fault.
+func TestParseNamesTheFault(t *testing.T) {
+	const rrc = "random_resized_crop"
+	for _, c := range []struct {
+		good, bad string
+		size      int
+		want      string // after "augment: policy p.yaml: "
+	}{
+		{"both:\n- {op: grayscale}", "both:\n- {op: greyscale}", 32,
+			`line 2: both: operator 1: got op "greyscale", want {op: NAME} with one of brightness, center_crop,`},
+		{"both:\n- {op: grayscale}", "both:\n- {p: 1}", 32, `line 2: both: operator 1: got a mapping without op`},
+		{"both:\n- {op: grayscale}", "both:\n- grayscale", 32, `line 2: both: operator 1: got "grayscale" without op`},
+		{"both: [{op: grayscale, p: 0.5}]", "both: [{op: grayscale, p: 1.5}]", 32, `line 1: grayscale: p: got 1.5, want a number in [0, 1]`},
+		{"both: [{op: grayscale, p: 1}]", "both: [{op: grayscale, p: often}]", 32, `line 1: grayscale: p: got "often", want a number in [0, 1]`},
+		{"both: [{op: grayscale, p: 0}]", "both: [{op: grayscale, p: .nan}]", 32, `line 1: grayscale: p: got .nan, want a number in [0, 1]`},
+		{"both: [{op: grayscale, p: 1}]", "both: [{op: grayscale, prob: 1}]", 32, `line 1: grayscale: unknown argument "prob", want one of op, p`},
+		{"both: [{op: grayscale, p: 1}]", "both: [{op: grayscale, p: 1, p: 1}]", 32, `line 1: "p" comes twice`},
+		{"both: [{op: " + rrc + ", scale: [0.2, 1]}]", "both: [{op: " + rrc + ", scale: [0.2, 1.4]}]", 32,
+			`line 1: random_resized_crop: scale: got [0.2, 1.4], want a number or [low, high] in (0, 1]`},
+		{"both: [{op: " + rrc + ", scale: 0.5}]", "both: [{op: " + rrc + ", scale: [0.5, 0.2]}]", 32, `line 1: random_resized_crop: scale: got [0.5, 0.2], want`},
+		{"both: [{op: " + rrc + ", scale: 0.5}]", "both: [{op: " + rrc + ", scale: 0}]", 32, `line 1: random_resized_crop: scale: got 0, want`},
+		{"both: [{op: " + rrc + ", ratio: 1}]", "both: [{op: " + rrc + ", ratio: {}}]", 32, `line 1: random_resized_crop: ratio: got a mapping, want`},
+		{"both: [{op: " + rrc + "}]", "both: [{op: " + rrc + ", interpolation: nearest}]", 32, `line 1: random_resized_crop: interpolation: got "nearest", want bilinear or bicubic`},
+		{"both: [{op: " + rrc + ", size: 32}]", "both: [{op: " + rrc + ", size: 32.5}]", 32, `line 1: random_resized_crop: size: got 32.5, want a whole number or [height, width] in [1, 8192]`},
+		{"both: [{op: " + rrc + ", size: 32}]", "both: [{op: " + rrc + ", size: 224}]", 32, `line 1: anchor: the policy makes views of 224 pixels, but --size is 32`},
+		{"both: [{op: " + rrc + ", size: 32}]", "both: [{op: " + rrc + "}]", 0, `line 1: random_resized_crop: size: missing: neither the policy nor --size tells the side of a view`},
+		{"both: [{op: " + rrc + ", size: [9, 9]}]", "both: [{op: " + rrc + ", size: [9, 8]}]", 0, `line 1: anchor: got a view of 8x9, want a square`},
+		{"anchor: [{op: center_crop, size: 8}]\npositive: [{op: center_crop, size: 8}]", "anchor: [{op: center_crop, size: 8}]\npositive: [{op: center_crop, size: 9}]", 0,
+			`line 1: positive: got views of 9 pixels, want 8 as the anchor`},
+		{"both: [{op: center_crop, size: 8}]", "both: [{op: grayscale}]", 0, `line 1: size: missing:`},
+		{"both: [{op: brightness, factor: 0.5}]", "both: [{op: brightness}]", 32, `line 1: brightness: factor: missing, want a number in [0, 1e+06]`},
+		{"both: [{op: hue, factor: -0.5}]", "both: [{op: hue, factor: -0.51}]", 32, `line 1: hue: factor: got -0.51, want a number in [-0.5, 0.5]`},
+		{"both: [{op: color_jitter, hue: 0.5}]", "both: [{op: color_jitter, hue: 0.6}]", 32, `line 1: color_jitter: hue: got 0.6, want a number in [0, 0.5] or [low, high] in [-0.5, 0.5]`},
+		{"both: [{op: color_jitter, contrast: [0, 2]}]", "both: [{op: color_jitter, contrast: [-1, 2]}]", 32, `line 1: color_jitter: contrast: got [-1, 2], want`},
+		{"both: [{op: color_jitter, brightness: 0.4}]", "both: [{op: color_jitter, brightness: -0.4}]", 32, `line 1: color_jitter: brightness: got -0.4, want`},
+		{"both: [{op: crop, box: [0, 0, 8, 8]}]", "both: [{op: crop, box: [0, 0, 8]}]", 0, `line 1: crop: box: got [0, 0, 8], want [left, top, width, height], sides in [1, 8192]`},
+		{"both: [{op: crop, box: [0, 0, 8, 8]}]", "both: [{op: crop}]", 8, `line 1: crop: box: missing`},
+		{"both: [{op: crop, box: [0, 0, 8, 8]}]", "both: [{op: crop, box: [0, 0, 8, 9]}]", 0, `line 1: anchor: got a view of 8x9, want a square`},
+		{"both: [{op: gaussian_blur, kind: torchvision, kernel: 5}]", "both: [{op: gaussian_blur, kind: torchvision, kernel: 4}]", 32, `line 1: gaussian_blur: kernel: got 4, want an odd number`},
+		{"both: [{op: gaussian_blur, sigma: 1}]", "both: [{op: gaussian_blur, kernel: 5}]", 32, `line 1: gaussian_blur: unknown argument "kernel", want one of op, kind, sigma, p`},
+		{"both: [{op: gaussian_blur, sigma: 1}]", "both: [{op: gaussian_blur, sigma: 0}]", 32, `line 1: gaussian_blur: sigma: got 0, want a number or [low, high] in (0, 100]`},
+		{"both: [{op: random_crop, pad_if_needed: true}]", "both: [{op: random_crop, pad_if_needed: 1}]", 32, `line 1: random_crop: pad_if_needed: got 1, want true or false`},
+		{"both: [{op: resize, crop_pct: 0.875}]", "both: [{op: resize, crop_pct: 0.875, size: 9}]", 32, `line 1: resize: crop_pct: stands beside size, want either`},
+		{"name: a\nboth: []", "name: [a]\nboth: []", 32, `line 1: name: got ["a"], want a word`},
+		{"both: []", "both:", 32, `line 1: both: got nothing, want a list of operators`},
+		{"shared:\nboth: []", "shared: 1\nboth: []", 32, `line 1: shared: got 1, want a list of operators`},
+		{"both: []", "name: x", 32, `line 1: neither both nor anchor is there`},
+		{"anchor: []\npositive: []", "positive: []", 32, `line 1: neither both nor anchor is there`},
+		{"both: []", "both: []\nanchor: []", 32, `line 1: both: stands beside anchor or positive`},
+		{"both: []", "both: []\nother: []", 32, `line 2: unknown section "other", want one of name, shared, both,`},
+		{"anchor: []", "anchor: []\npatches: {size: 8, stride: 4, ops: []}", 32, `line 2: patches: not supported`},
+		{"both: []", "both: &a []\nshared: *a", 32, `line 2: aliases are not supported`},
+		{"both: []", "both: []\n1: 2", 32, `line 2: got 1 as a key, want a word`},
+		{"both: []", "[]", 32, `got [], want a mapping`},
+		{"both: []", "", 32, `empty`},
+		{"both: []", "both: []\n---\nboth: []", 32, `more than one document`},
+		{"both: []", "both: [", 32, `yaml: line 1:`},
+		{"both: []", "both: []", -1, `size: got -1, want a number in [0, 8192]`},
+	} {
+		size := c.size
+		if size < 0 {
+			size = 32
+		}
+		if _, err := augment.Parse("p.yaml", []byte(c.good), size); err != nil {
+			t.Errorf("%s\ngot %v, want no error", c.good, err)
+		}
+		_, err := augment.Parse("p.yaml", []byte(c.bad), c.size)
+		if want := "augment: policy p.yaml: " + c.want; err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s\ngot  %v\nwant %s", c.bad, err, want)
+		}
+	}
+}
+
+func TestParseReportsAllFaults(t *testing.T) {
+	_, err := augment.Parse("p.yaml", []byte("both:\n- {op: grayscale, p: 2}\n- {op: blur}\n- {op: hue, factor: 9}\n"), 32)
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("got %v, want three problems", err)
+	}
+}
+
+func TestParseFillsTheSize(t *testing.T) {
+	for _, c := range []struct {
+		text       string
+		size, want int
+	}{
+		{"both: [{op: random_resized_crop}]", 48, 48},
+		{"both: [{op: random_resized_crop, size: 48}]", 0, 48},
+		{"both: [{op: random_resized_crop, size: 48}]", 48, 48},
+		{"both: [{op: resize, size: 64}, {op: center_crop, size: 48}]", 48, 48},
+		{"both: [{op: resize, size: 64}, {op: center_crop}]", 48, 48},
+		{"both: [{op: resize}, {op: center_crop, size: 48}]", 0, 48},
+		{"shared: [{op: random_crop, size: 48}]\nboth: [{op: grayscale}]", 0, 48},
+		{"both: [{op: translate_reflect}]", 48, 48},
+		{"both: [{op: crop, box: [3, 4, 48, 48]}]", 0, 48},
+	} {
+		if p := parse(t, c.text, c.size); p.Size() != c.want {
+			t.Errorf("%s: got %d, want %d", c.text, p.Size(), c.want)
+		}
+	}
+}
+
+func TestBuiltinTakesTheSmallFormUpTo96(t *testing.T) {
+	for size, blurred := range map[int]bool{32: false, 96: false, 97: true, 224: true} {
+		if got := strings.Contains(builtin(t, "simclr", size).String(), "gaussian_blur"); got != blurred {
+			t.Errorf("simclr at %d: blur %v, want %v", size, got, blurred)
+		}
+	}
+	if got := builtin(t, "simclr", 224).String(); !strings.Contains(got, `"kernel":23`) {
+		t.Errorf("got %s, want a kernel of 23", got)
+	}
+	if _, err := augment.Builtin("moco", 32); err == nil || !strings.Contains(err.Error(), `policy "moco": not built in, want one of moco-cifar,`) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := augment.Builtin("moco-v1", 0); err == nil {
+		t.Error("got no error for size 0")
+	}
+}
+
+func TestLoadTakesNamesAndPaths(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mine.yaml")
+	if err := os.WriteFile(path, []byte("both: [{op: center_crop, size: 8}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := augment.Load(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"name":"mine","both":[{"op":"center_crop","size":8,"p":1}]}`; p.String() != want {
+		t.Errorf("got %s, want %s", p, want)
+	}
+	if p, err = augment.Load("moco-cifar", 32); err != nil || p.Views() != 2 {
+		t.Errorf("got %v, %v", p, err)
+	}
+	if p, err = augment.Load("none", 32); err != nil || p.Views() != 1 {
+		t.Errorf("got %v, %v", p, err)
+	}
+	if _, err = augment.Load("absent.yaml", 32); err == nil || !strings.Contains(err.Error(), `"absent.yaml": no such file, and not built in`) {
+		t.Errorf("got %v", err)
+	}
+}
