@@ -1,5 +1,7 @@
 package imagecodec
 
+import "os"
+
 // kernels are the inner loops of rendering. Every row of the table computes the
 // same bytes for every input.
 type kernels struct {
@@ -21,14 +23,31 @@ type kernels struct {
 	rgbFromYCbCr func(dst, y, cb, cr []byte)
 }
 
-// slack is the number of bytes that every sample row has behind its last
-// sample, so that vector loads and stores need no tails.
+// slack is the number of bytes that every row of samples has behind its last:
+// kernels read and write whole vectors.
 const slack = 64
 
-var generic = kernels{
+// implementations holds the rows this machine can run, the slowest first.
+var implementations = append([]kernels{{
 	name:         "generic",
 	idct:         idctGeneric,
 	upsampleH2:   upsampleH2Generic,
 	upsampleH2V2: upsampleH2V2Generic,
 	rgbFromYCbCr: rgbFromYCbCrGeneric,
+}}, nativeKernels()...)
+
+// active is the row in use: the fastest, unless the environment names another
+// for debugging.
+var active = chooseKernels(os.Getenv("CLPIPE_KERNEL"))
+
+func chooseKernels(name string) *kernels {
+	for i := range implementations {
+		if implementations[i].name == name {
+			return &implementations[i]
+		}
+	}
+	return &implementations[len(implementations)-1]
 }
+
+// Kernels returns the name of the implementation in use: "generic" or "avx2".
+func Kernels() string { return active.name }

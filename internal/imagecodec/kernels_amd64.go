@@ -1,0 +1,66 @@
+//go:build amd64 && !noasm
+
+package imagecodec
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go -C _gen run . -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg imagecodec
+
+// nativeKernels returns the assembly rows this processor and its operating
+// system support.
+func nativeKernels() []kernels {
+	if !cpu.X86.HasAVX2 {
+		return nil
+	}
+	return []kernels{{
+		name:         "avx2",
+		idct:         idctNative,
+		upsampleH2:   upsampleH2Native,
+		upsampleH2V2: upsampleH2V2Native,
+		rgbFromYCbCr: rgbFromYCbCrNative,
+	}}
+}
+
+// The functions below check what the assembly relies on and do the ends that
+// it leaves.
+
+func idctNative(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int) {
+	_, _ = coefs[:64*n], dst[:7*stride+8*n+8]
+	idctAVX2(&dst[0], stride, &coefs[0], quantizer, n)
+}
+
+func upsampleH2Native(dst, src []byte) {
+	n := len(src)
+	_, _ = src[:n+slack/2], dst[:2*n+slack]
+	upsampleH2AVX2(&dst[0], &src[0], n)
+	here, left, right := int32(src[n-1]), int32(src[max(n-2, 0)]), int32(src[min(1, n-1)])
+	dst[2*n-2], dst[2*n-1] = byte((3*here+left+1)>>2), src[n-1]
+	first := int32(src[0])
+	dst[0] = src[0]
+	if n > 1 {
+		dst[1] = byte((3*first + right + 2) >> 2)
+	}
+}
+
+func upsampleH2V2Native(dst, near, far []byte) {
+	n := len(near)
+	_, _, _ = near[:n+slack/2], far[:n+slack/2], dst[:2*n+slack]
+	upsampleH2V2AVX2(&dst[0], &near[0], &far[0], n)
+	column := func(i int) int32 { return 3*int32(near[i]) + int32(far[i]) }
+	dst[2*n-2] = byte((3*column(n-1) + column(max(n-2, 0)) + 8) >> 4)
+	dst[2*n-1] = byte((4*column(n-1) + 7) >> 4)
+	dst[0] = byte((4*column(0) + 8) >> 4)
+	if n > 1 {
+		dst[1] = byte((3*column(0) + column(1) + 7) >> 4)
+	}
+}
+
+func rgbFromYCbCrNative(dst, y, cb, cr []byte) {
+	n := len(y)
+	cb, cr, dst = cb[:n], cr[:n], dst[:3*n]
+	whole := n &^ 15
+	if whole > 0 {
+		rgbFromYCbCrAVX2(&dst[0], &y[0], &cb[0], &cr[0], whole)
+	}
+	rgbFromYCbCrGeneric(dst[3*whole:], y[whole:], cb[whole:], cr[whole:])
+}

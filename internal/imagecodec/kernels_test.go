@@ -1,0 +1,189 @@
+package imagecodec
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// Sizes up to two vectors and one more. Behind what a kernel may write stand
+// guard bytes.
+const (
+	maxWidth = 2*32 + 1
+	guard    = 0xA5
+)
+
+// guarded returns n bytes of room, then slack, then guard bytes.
+func guarded(n int) []byte {
+	return bytes.Repeat([]byte{guard}, n+slack+32)
+}
+
+func checkGuard(t *testing.T, what string, p []byte, used int) {
+	t.Helper()
+	for i, v := range p[used+slack:] {
+		if v != guard {
+			t.Fatalf("%s: byte %d behind the slack was overwritten", what, i)
+		}
+	}
+}
+
+// samplesWithSlack returns n samples; extreme ones half of the time.
+func samplesWithSlack(rng *rand.Rand, n int) []byte {
+	p := make([]byte, n+slack)
+	extreme := rng.IntN(2) == 0
+	for i := range p {
+		p[i] = byte(rng.UintN(256))
+		if extreme {
+			p[i] = []byte{0, 255, 128, 127, 1, 254}[rng.IntN(6)]
+		}
+	}
+	return p[:n]
+}
+
+func forEachNative(t *testing.T, f func(t *testing.T, k *kernels, rng *rand.Rand)) {
+	for i := range implementations[1:] {
+		k := &implementations[1+i]
+		t.Run("impl="+k.name, func(t *testing.T) { f(t, k, rand.New(rand.NewPCG(5, 6))) })
+	}
+}
+
+func TestUpsampleKernelsEqualGeneric(t *testing.T) {
+	forEachNative(t, func(t *testing.T, k *kernels, rng *rand.Rand) {
+		for n := 1; n <= maxWidth; n++ {
+			for range 20 {
+				near, far := samplesWithSlack(rng, n), samplesWithSlack(rng, n)
+				want, got := make([]byte, 2*n), guarded(2*n)
+				upsampleH2Generic(want, near)
+				k.upsampleH2(got, near)
+				if !bytes.Equal(got[:2*n], want) {
+					t.Fatalf("upsampleH2 of %v:\ngot  %v\nwant %v", near, got[:2*n], want)
+				}
+				checkGuard(t, "upsampleH2", got, 2*n)
+				upsampleH2V2Generic(want, near, far)
+				k.upsampleH2V2(got, near, far)
+				if !bytes.Equal(got[:2*n], want) {
+					t.Fatalf("upsampleH2V2 of %v and %v:\ngot  %v\nwant %v", near, far, got[:2*n], want)
+				}
+				checkGuard(t, "upsampleH2V2", got, 2*n)
+			}
+		}
+	})
+}
+
+func TestColorKernelEqualsGenericForEveryColor(t *testing.T) {
+	forEachNative(t, func(t *testing.T, k *kernels, rng *rand.Rand) {
+		y, cb, cr := make([]byte, 256), make([]byte, 256), make([]byte, 256)
+		want, got := make([]byte, 3*256), make([]byte, 3*256)
+		for i := range y {
+			y[i] = byte(i)
+		}
+		for c := range 1 << 16 {
+			for i := range cb {
+				cb[i], cr[i] = byte(c), byte(c>>8)
+			}
+			rgbFromYCbCrGeneric(want, y, cb, cr)
+			k.rgbFromYCbCr(got, y, cb, cr)
+			if !bytes.Equal(got, want) {
+				t.Fatalf("cb %d cr %d:\ngot  %v\nwant %v", byte(c), c>>8, got, want)
+			}
+		}
+		for n := range maxWidth + 1 {
+			got := guarded(3*n - slack)
+			k.rgbFromYCbCr(got, samplesWithSlack(rng, n), y, cr)
+			for i, v := range got[3*n:] {
+				if v != guard {
+					t.Fatalf("%d pixels: byte %d behind them was overwritten", n, i)
+				}
+			}
+		}
+	})
+}
+
+// randomBlock draws a block like those of real files, or a wild one such as
+// damage gives.
+func randomBlock(rng *rand.Rand, block []int16) {
+	clear(block)
+	limit := []int{4, 60, 1024, 1 << 15}[rng.IntN(4)]
+	for range rng.IntN(12) {
+		block[rng.IntN(64)] = int16(rng.IntN(2*limit) - limit)
+	}
+	if rng.IntN(8) == 0 {
+		for i := range block {
+			block[i] = int16(rng.IntN(2*limit) - limit)
+		}
+	}
+	if rng.IntN(4) == 0 {
+		clear(block[1+7*rng.IntN(2):])
+		block[0] = int16(rng.UintN(1 << 16))
+	}
+}
+
+func TestIDCTKernelEqualsGeneric(t *testing.T) {
+	forEachNative(t, func(t *testing.T, k *kernels, rng *rand.Rand) {
+		for round := range 4000 {
+			n := 1 + round%5
+			coefs := make([]int16, 64*n)
+			var quantizer [64]int16
+			for i := range quantizer {
+				quantizer[i] = int16(1 + rng.IntN([]int{1, 255, 1 << 16}[round%3]))
+			}
+			for i := range n {
+				randomBlock(rng, coefs[64*i:64*i+64])
+			}
+			stride := 8*n + 8 + rng.IntN(20)
+			want, got := make([]byte, 8*stride), guarded(8*stride)
+			idctGeneric(want, stride, coefs, &quantizer, n)
+			k.idct(got, stride, coefs, &quantizer, n)
+			checkGuard(t, "idct", got, 8*stride)
+			for y := range 8 {
+				from, to := y*stride, y*stride+8*n
+				if !bytes.Equal(got[from:to], want[from:to]) {
+					t.Fatalf("row %d of blocks %v, quantiser %v:\ngot  %v\nwant %v", y, coefs, quantizer, got[from:to], want[from:to])
+				}
+			}
+		}
+	})
+}
+
+func TestEnvironmentChoosesKernels(t *testing.T) {
+	fastest := &implementations[len(implementations)-1]
+	for name, want := range map[string]*kernels{"generic": &implementations[0], "": fastest, "no such": fastest} {
+		if got := chooseKernels(name); got != want {
+			t.Errorf("%q: got %s, want %s", name, got.name, want.name)
+		}
+	}
+}
+
+func BenchmarkKernels(b *testing.B) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	const n = 512
+	near, far, cr := samplesWithSlack(rng, n), samplesWithSlack(rng, n), samplesWithSlack(rng, n)
+	dst := make([]byte, 8*n+slack)
+	coefs := make([]int16, n/8*64)
+	for i := range n / 8 {
+		for range 10 {
+			coefs[i*64+rng.IntN(64)] = int16(rng.IntN(64) - 32)
+		}
+	}
+	quantizer := [64]int16{16, 11, 10, 16, 12, 12, 14, 14}
+	for i := range implementations {
+		k := &implementations[i]
+		for _, c := range []struct {
+			name string
+			run  func()
+		}{
+			{"idct", func() { k.idct(dst, n, coefs, &quantizer, n/8) }},
+			{"upsampleH2", func() { k.upsampleH2(dst, near) }},
+			{"upsampleH2V2", func() { k.upsampleH2V2(dst, near, far) }},
+			{"rgbFromYCbCr", func() { k.rgbFromYCbCr(dst, near, far, cr) }},
+		} {
+			b.Run(fmt.Sprintf("%s/n=%d/impl=%s", c.name, n, k.name), func(b *testing.B) {
+				b.SetBytes(n)
+				for b.Loop() {
+					c.run()
+				}
+			})
+		}
+	}
+}
