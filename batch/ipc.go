@@ -43,7 +43,7 @@ func NewIPCReader(name string, src io.Reader, mem memory.Allocator) *IPCReader {
 // run reads the stream to its end and leaves in err why it ended.
 func (r *IPCReader) run() {
 	defer close(r.recs)
-	messages := &messageReader{src: bufio.NewReaderSize(r.src, 1<<20), mem: r.mem}
+	messages := &messageReader{src: bufio.NewReaderSize(r.src, 64<<10), mem: r.mem}
 	r.schema, r.err = readSchema(messages)
 	if r.err != nil {
 		r.err = fmt.Errorf("batch: read %s: %w", r.name, r.err)

@@ -35,7 +35,7 @@ func decodeSchema(m message) (*arrow.Schema, error) {
 		return nil, err
 	}
 	var framed bytes.Buffer
-	framed.Write([]byte{0xff, 0xff, 0xff, 0xff})
+	framed.Write(continuation)
 	framed.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(m.meta))))
 	framed.Write(m.meta)
 	rd, err := ipc.NewReader(&framed, ipc.WithEnsureNativeEndian(false))

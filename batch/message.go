@@ -30,6 +30,9 @@ const (
 	recordHeader = 3
 )
 
+// continuation begins a message since Arrow 0.15.
+var continuation = []byte{0xff, 0xff, 0xff, 0xff}
+
 // message is an Arrow IPC message without its body.
 type message struct {
 	meta   []byte // table Message, flatbuffers
@@ -52,15 +55,15 @@ type messageReader struct {
 func (r *messageReader) next() (message, error) {
 	var prefix [8]byte
 	if n, err := io.ReadFull(r.src, prefix[:]); err != nil {
-		if n > 0 && !r.begun && !bytes.HasPrefix([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, prefix[:n]) {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return message{}, err
+		}
+		if !r.begun && !bytes.HasPrefix(continuation, prefix[:min(n, len(continuation))]) {
 			return message{}, notArrow(prefix[:n])
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return message{}, ErrNoEndMarker
-		}
-		return message{}, err
+		return message{}, ErrNoEndMarker
 	}
-	if binary.LittleEndian.Uint32(prefix[:]) != 0xffffffff {
+	if !bytes.HasPrefix(prefix[:], continuation) {
 		if !r.begun {
 			return message{}, notArrow(prefix[:])
 		}
