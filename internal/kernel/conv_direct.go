@@ -120,9 +120,10 @@ func (p *directPass) block(dst, src, packed []float32, add bool, cl *class, t *d
 	panels := min(p.split, p.panels-first)
 	begin := block * blockPixels
 	pixels := min(blockPixels, p.pixels(*cl)-begin)
+	n, a, b := cl.pixel(begin)
 	for i := range pixels {
-		n, a, b := cl.pixel(begin + i)
 		t.dst[i] = p.dst.pixel(n, cl.row+a*p.dstStep, cl.col+b*p.dstStep)
+		n, a, b = cl.next(n, a, b)
 	}
 	if len(cl.taps) == 0 {
 		if !add {
@@ -164,6 +165,7 @@ func (p *directPass) block(dst, src, packed []float32, add bool, cl *class, t *d
 // Rows behind the last pixel read the zero pixel.
 func (p *directPass) locate(table []int, cl *class, taps []tap, begin, pixels, groups int) {
 	rows := p.kern.rows
+	n, a, b := cl.pixel(begin)
 	for i := range groups * rows {
 		at := table[i/rows*len(taps)*rows+i%rows:]
 		if i >= pixels {
@@ -172,16 +174,27 @@ func (p *directPass) locate(table []int, cl *class, taps []tap, begin, pixels, g
 			}
 			continue
 		}
-		n, a, b := cl.pixel(begin + i)
 		for j, tap := range taps {
 			at[j*rows] = p.src.pixel(n, a*p.srcStep+tap.dh, b*p.srcStep+tap.dw)
 		}
+		n, a, b = cl.next(n, a, b)
 	}
 }
 
 // pixel returns the image, row and column of pixel i of a class.
 func (cl *class) pixel(i int) (n, a, b int) {
 	return i / (cl.h * cl.w), i / cl.w % cl.h, i % cl.w
+}
+
+// next returns the pixel after one.
+func (cl *class) next(n, a, b int) (int, int, int) {
+	if b++; b < cl.w {
+		return n, a, b
+	}
+	if a++; a < cl.h {
+		return n, a, 0
+	}
+	return n + 1, 0, 0
 }
 
 // unstage copies or adds the channels from..from+width of a staged block to dst.

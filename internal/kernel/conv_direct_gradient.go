@@ -6,13 +6,14 @@ const (
 	// gradientPixels is the number of pixels whose products are summed in
 	// registers before they are added to memory.
 	gradientPixels = 128
-	// gradientRows is the width of the panels that windows are copied to: a
-	// multiple of every implementation's tile height; with gradientPixels it
-	// makes 24 KB, which the first-level cache holds.
+	// gradientRows bounds the width of the panels that windows are copied to;
+	// with gradientPixels it makes 24 KB, which the first-level cache holds.
 	gradientRows = 48
 	// gradientTile bounds the floats of the sums of a task, so that they stay
 	// in the second-level cache while it runs over the pixels.
 	gradientTile = 64 << 10
+	// joinRows is the number of rows of dw a task adds the lanes of.
+	joinRows = 16
 )
 
 // A directGradient computes dw [taps*C][O] as the product of the windows of x,
@@ -24,10 +25,19 @@ type directGradient struct {
 	kern    gemmKernels
 	workers int
 
-	rows     int // taps * PadC(C), the rows of dw with padding channels
-	width    int // O padded to panels
-	taskRows int // rows a task computes, a multiple of gradientRows
-	lanes    int
+	rows      int // taps * PadC(C), the rows of dw with padding channels
+	width     int // O padded to panels
+	panelRows int // width of a panel of windows, a multiple of the tile height
+	taskRows  int // rows a task computes, a multiple of panelRows
+	lanes     int
+	runs      [][]run // of each panel
+}
+
+// A run is a part of a panel's row that is contiguous in x: length channels
+// from number channel, of the pixel that meets a tap.
+type run struct {
+	tap
+	at, channel, length int
 }
 
 func newDirectGradient(s ConvShape, kern gemmKernels, workers int) *directGradient {
@@ -38,9 +48,30 @@ func newDirectGradient(s ConvShape, kern gemmKernels, workers int) *directGradie
 		rows:    s.KH * s.KW * PadC(s.C),
 		width:   roundUp(s.O, lanes),
 	}
-	g.taskRows = min(roundUp(g.rows, gradientRows), max(gradientTile/g.width/gradientRows, 1)*gradientRows)
+	panels := ceilDiv(g.rows, gradientRows)
+	g.panelRows = roundUp(ceilDiv(g.rows, panels), kern.rows)
+	panels = ceilDiv(g.rows, g.panelRows)
+	g.taskRows = min(panels, max(gradientTile/g.width/g.panelRows, 1)) * g.panelRows
 	g.lanes = max(1, min(minTasks/g.rowTasks(), g.pixelBlocks()))
+	for panel := range panels {
+		g.runs = append(g.runs, g.panelRuns(panel*g.panelRows))
+	}
 	return g
+}
+
+// panelRuns returns the runs of the panel that begins with a row. The last
+// panel may have rows behind those of dw: no run covers them, and what they
+// hold only reaches sums that are not read.
+func (g *directGradient) panelRuns(first int) []run {
+	var runs []run
+	stride := g.src.stride()
+	for row := first; row < min(first+g.panelRows, g.rows); {
+		r := run{tap: g.classes[0].taps[row/stride], at: row - first, channel: row % stride}
+		r.length = min(stride-r.channel, g.panelRows-r.at)
+		runs = append(runs, r)
+		row += r.length
+	}
+	return runs
 }
 
 func (g *directGradient) pixels() int      { return g.dst.n * g.dst.h * g.dst.w }
@@ -52,7 +83,7 @@ func (g *directGradient) laneLen() int { return g.rowTasks() * g.taskRows * g.wi
 
 // workerLen is the floats of a worker's copies: a panel of windows and the
 // matching pixels of dy.
-func (g *directGradient) workerLen() int { return gradientPixels * (gradientRows + g.width) }
+func (g *directGradient) workerLen() int { return gradientPixels * (g.panelRows + g.width) }
 
 func (g *directGradient) scratchLen() int { return g.lanes*g.laneLen() + g.workers*g.workerLen() }
 
@@ -64,10 +95,11 @@ func (g *directGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 		sum := sums[lane*g.laneLen()+rows*g.taskRows*g.width:][:g.taskRows*g.width]
 		g.multiply(sum, x, dy, copies[worker*g.workerLen():][:g.workerLen()], lane, rows*g.taskRows)
 	}}
-	join := par.Phase{Tasks: g.taps, Run: func(_, tap int) {
-		for c := range g.src.c {
-			out := dw[(tap*g.src.c+c)*g.dst.c:][:g.dst.c]
-			row := (tap*g.src.stride() + c) * g.width
+	dwRows := g.taps * g.src.c
+	join := par.Phase{Tasks: ceilDiv(dwRows, joinRows), Run: func(_, task int) {
+		for r := task * joinRows; r < min((task+1)*joinRows, dwRows); r++ {
+			out := dw[r*g.dst.c:][:g.dst.c]
+			row := (r/g.src.c*g.src.stride() + r%g.src.c) * g.width
 			for lane := range g.lanes {
 				for o, v := range sums[lane*g.laneLen()+row:][:g.dst.c] {
 					out[o] += v
@@ -81,7 +113,7 @@ func (g *directGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 // multiply computes taskRows rows of a lane's sums, from number first.
 func (g *directGradient) multiply(sum, x, dy, copies []float32, lane, first int) {
 	clear(sum)
-	window, narrow := copies[:gradientPixels*gradientRows], copies[gradientPixels*gradientRows:]
+	window, narrow := copies[:gradientPixels*g.panelRows], copies[gradientPixels*g.panelRows:]
 	begin := lane * g.pixelBlocks() / g.lanes * gradientPixels
 	end := min((lane+1)*g.pixelBlocks()/g.lanes*gradientPixels, g.pixels())
 	panels := g.width / lanes
@@ -92,31 +124,29 @@ func (g *directGradient) multiply(sum, x, dy, copies []float32, lane, first int)
 			widen(narrow, block, pixels, g.dst.stride())
 			block = narrow
 		}
-		for row := 0; row < g.taskRows && first+row < g.rows; row += gradientRows {
-			g.window(window, x, begin, pixels, first+row)
+		for row := 0; row < g.taskRows && first+row < g.rows; row += g.panelRows {
+			g.window(window, x, begin, pixels, g.runs[(first+row)/g.panelRows])
 			for q := 0; q < panels; q += g.kern.panels {
-				g.kern.outer(sum[row*g.width+q*lanes:], g.width, window, gradientRows, block[q*lanes:],
-					max(g.dst.stride(), lanes), min(g.kern.panels, panels-q), gradientRows/g.kern.rows, pixels)
+				g.kern.outer(sum[row*g.width+q*lanes:], g.width, window, g.panelRows, block[q*lanes:],
+					max(g.dst.stride(), lanes), min(g.kern.panels, panels-q), g.panelRows/g.kern.rows, pixels)
 			}
 		}
 	}
 }
 
 // window copies, for each of a block of pixels, the values of x that meet the
-// rows first to first+gradientRows of dw. Rows behind the last are left as
-// they were: they only reach sums that are not read.
-func (g *directGradient) window(dst, x []float32, begin, pixels, first int) {
-	stride := g.src.stride()
-	unit := min(stride, lanes)
+// rows of a panel.
+func (g *directGradient) window(dst, x []float32, begin, pixels int, runs []run) {
 	cl := &g.classes[0]
+	n, a, b := cl.pixel(begin)
 	for i := range pixels {
-		n, a, b := cl.pixel(begin + i)
-		at := dst[i*gradientRows:][:gradientRows]
-		for r := 0; r < gradientRows && first+r < g.rows; r += unit {
-			t := cl.taps[(first+r)/stride]
-			off := g.src.pixel(n, a*g.srcStep+t.dh, b*g.srcStep+t.dw) + (first+r)%stride
-			copy(at[r:r+unit], x[off:off+unit])
+		row := dst[i*g.panelRows:][:g.panelRows]
+		for j := range runs {
+			r := &runs[j]
+			off := g.src.pixel(n, a*g.srcStep+r.dh, b*g.srcStep+r.dw) + r.channel
+			copy(row[r.at:r.at+r.length], x[off:])
 		}
+		n, a, b = cl.next(n, a, b)
 	}
 }
 

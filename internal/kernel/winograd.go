@@ -24,7 +24,7 @@ type winogradPass struct {
 const (
 	// privateFloats bounds the transformed tiles of a block that one worker
 	// takes from input to output, so that they stay in its own cache.
-	privateFloats = 320 << 10
+	privateFloats = 160 << 10
 	// sharedTiles is the block where all workers transform, multiply and
 	// transform back together: for layers of few tiles and large weights,
 	// which are then read once a block and not once a worker.
