@@ -464,3 +464,43 @@ func TestUsageErrors(t *testing.T) {
 		t.Errorf("more ranks than shards: got %v", err)
 	}
 }
+
+// discard reads a stream to its end.
+func discard(ctx context.Context, in batch.Reader, _ batch.Writer) error {
+	for {
+		rec, err := in.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		rec.Release()
+	}
+}
+
+// TestCIFAR reads what was not written by this package.
+func TestCIFAR(t *testing.T) {
+	pattern := filepath.Join("..", "..", "shared", "data", "cifar10", "test-{00000..00001}.tar")
+	if _, err := os.Stat(filepath.Dir(pattern)); err != nil {
+		t.Skip("the CIFAR-10 shards are not here: ", err)
+	}
+	cfg := ingest.Config{Sources: []string{pattern}, Epochs: 1, Shuffle: true, Seed: 1, Limit: 2000}
+	src, err := ingest.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, err := src.First(t.Context()); err != nil || first.W != 32 || first.H != 32 || first.ID != "test-00000.tar/000000" {
+		t.Errorf("first: got %+v %v", first, err)
+	}
+	classes := map[int64]int{}
+	for _, r := range mustRead(t, cfg) {
+		if r.size != 32*32*3 || !r.HasLabel {
+			t.Fatalf("%v: got %d bytes, label %v, want [32,32,3] with a label", r, r.size, r.HasLabel)
+		}
+		classes[r.Label]++
+	}
+	if len(classes) != 10 {
+		t.Errorf("got classes %v, want 10", classes)
+	}
+}

@@ -60,10 +60,7 @@ func (r *reader) Next() (shard.Sample, error) {
 		if err != nil {
 			r.end = err
 			if errors.Is(err, io.EOF) {
-				if done = r.group; done != nil {
-					r.group = nil
-				}
-				r.end = r.finish()
+				done, r.end = r.finish()
 			}
 		}
 		if done != nil {
@@ -94,7 +91,7 @@ func (r *reader) member() (done *group, err error) {
 		return nil, io.EOF
 	}
 	if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // names become ids here, never paths
-		return nil, r.broken(header, "header", explain(err, r.samples == 0 && r.group == nil))
+		return nil, r.broken(min(header, r.in.offset()), "header", explain(err, r.samples == 0 && r.group == nil))
 	}
 	body := r.in.offset()
 	r.next = body + (h.Size+tarBlock-1)/tarBlock*tarBlock
@@ -222,8 +219,12 @@ func (r *reader) broken(offset int64, what string, why error) error {
 // explain says what an error of archive/tar means.
 func explain(err error, first bool) error {
 	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fmt.Errorf("truncated: the shard ends inside a member: %w", io.ErrUnexpectedEOF)
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF): // never passed on: it would look like a proper end
+		return explain(io.ErrUnexpectedEOF, first)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("truncated: the shard ends inside a member: %w", err)
 	case errors.Is(err, tar.ErrHeader) && first:
 		return fmt.Errorf("not a tar archive: %w", err)
 	}
@@ -246,30 +247,31 @@ func isSparse(h *tar.Header) bool {
 
 // finish checks what follows the last member: tar's end marker and then only
 // padding. Reading it to the end is also what makes gzip and zstd check their
-// sums. It returns io.EOF for a whole archive with samples.
-func (r *reader) finish() error {
+// sums. It returns the last group, and io.EOF for a whole archive with samples.
+func (r *reader) finish() (last *group, err error) {
 	end := r.in.offset()
-	if end-r.next < tarBlock {
-		return r.broken(end, "read", errors.New("truncated: the shard ends without tar's end marker"))
+	if end-r.next < tarBlock { // members of the last sample may be missing: it is lost
+		return nil, r.broken(end, "read", errors.New("truncated: the shard ends without tar's end marker"))
 	}
+	last, r.group = r.group, nil
 	var buf [4096]byte
 	for {
 		n, err := r.in.Read(buf[:])
 		if len(bytes.Trim(buf[:n], "\x00")) > 0 {
-			return r.broken(end, "read", errors.New("more data follows tar's end marker (archives put together with cat?)"))
+			return last, r.broken(end, "read", errors.New("more data follows tar's end marker (archives put together with cat?)"))
 		}
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return r.broken(r.in.offset(), "read", explain(err, false))
+			return last, r.broken(r.in.offset(), "read", explain(err, false))
 		}
 		if r.in.offset()-end > maxTrailing {
-			return r.broken(end, "read", fmt.Errorf("more than %d bytes follow tar's end marker", maxTrailing))
+			return last, r.broken(end, "read", fmt.Errorf("more than %d bytes follow tar's end marker", maxTrailing))
 		}
 	}
 	if r.samples == 0 {
-		return r.broken(0, "read", errors.New("no samples: no member has a key and a field, as in 000123.jpg"))
+		return last, r.broken(0, "read", errors.New("no samples: no member has a key and a field, as in 000123.jpg"))
 	}
-	return io.EOF
+	return last, io.EOF
 }
