@@ -21,8 +21,13 @@ type Model struct {
 	scratch []float32
 }
 
-// Bind binds the plan to the parameters of the same graph.
+// Bind binds the plan to the parameters of the same graph. A pool of more
+// workers than the plan was compiled for is an error of the program: each has
+// its part of the scratch memory.
 func (p *Plan) Bind(params *Params, pool *par.Pool) *Model {
+	if pool.Workers() > p.opts.Workers {
+		panic(fmt.Sprintf("encoder: bind: a pool of %d workers, want at most the plan's %d", pool.Workers(), p.opts.Workers))
+	}
 	m := &Model{plan: p, params: params, pool: pool, packed: kernel.Alloc(p.packedLen), scratch: kernel.Alloc(p.scratchLen), version: ^uint64(0)}
 	for i, k := range p.packs {
 		w := params.value(k.weight)
@@ -192,7 +197,7 @@ func (r Rows) Row(i int) []float32 { return r.Data[i*r.Stride : i*r.Stride+r.D] 
 func (a *Arena) Output(name string) Rows { return a.rows(name, a.plan.values) }
 
 // OutputGrad returns the place of a named output's gradient, to be filled
-// between Forward and Backward.
+// between Forward, which sets it to zero, and Backward.
 func (a *Arena) OutputGrad(name string) Rows { return a.rows(name, a.plan.grads) }
 
 func (a *Arena) rows(name string, buffers []int) Rows {

@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"fmt"
+	"slices"
 
 	"clpipe/internal/kernel"
 )
@@ -96,30 +97,60 @@ const (
 	DefaultUniform
 )
 
-// NewGraph returns a graph with one input: images of side×side RGB pixels.
-func NewGraph(side int) *Graph {
-	s := Shape{1, side, side, 3}
+// NewGraph returns a graph with one input: images of height×width RGB pixels.
+func NewGraph(height, width int) *Graph {
+	s := Shape{1, height, width, 3}
 	return &Graph{Inputs: []Input{{"input", s}}, shapes: []Shape{s}}
 }
 
 // Shape returns the shape of a value.
 func (g *Graph) Shape(v Value) Shape { return g.shapes[v] }
 
-// Add appends an operation and returns its value. Operands that do not fit are
-// an error of the program: Add panics with the shapes.
+// Add appends an operation and returns its value. A name that is taken and
+// operands that do not fit are errors of the program: Add panics with the shapes.
 func (g *Graph) Add(name string, op Op, in ...Value) Value {
 	shapes := g.shapesOf(in)
 	s, err := op.infer(shapes)
+	if err == nil {
+		err = g.check(name, op, in)
+	}
 	if err != nil {
 		panic(fmt.Sprintf("encoder: %s: %T of %v: %v", name, op, shapes, err))
 	}
-	g.Nodes = append(g.Nodes, Node{name, op, in})
+	g.Nodes = append(g.Nodes, Node{name, op, slices.Clone(in)})
 	g.shapes = append(g.shapes, s)
 	return Value(len(g.shapes) - 1)
 }
 
-// Output names a value as a result of the network.
-func (g *Graph) Output(name string, v Value) { g.Outputs = append(g.Outputs, Output{name, v}) }
+// check returns what shapes do not show: the name, and how operands are stored.
+func (g *Graph) check(name string, op Op, in []Value) error {
+	for _, n := range g.Nodes {
+		if n.Name == name {
+			return fmt.Errorf("the name is taken")
+		}
+	}
+	_, normalizes := op.(Normalize)
+	for _, v := range in {
+		if isInput := int(v) < len(g.Inputs); isInput != normalizes {
+			return fmt.Errorf("pixels go through Normalize, and only they do")
+		} else if isInput {
+			continue
+		}
+		if _, ok := g.Nodes[int(v)-len(g.Inputs)].Op.(L2Normalize); ok {
+			return fmt.Errorf("unit vectors lie without padding and can only be an output")
+		}
+	}
+	return nil
+}
+
+// Output names a value as a result of the network. A name that is taken and
+// pixels are errors of the program.
+func (g *Graph) Output(name string, v Value) {
+	if _, taken := g.Find(name); taken || int(v) < len(g.Inputs) {
+		panic(fmt.Sprintf("encoder: output %s: the name is taken or the value an input", name))
+	}
+	g.Outputs = append(g.Outputs, Output{name, v})
+}
 
 // Find returns the value of a named output.
 func (g *Graph) Find(name string) (Value, bool) {
@@ -166,21 +197,35 @@ func (c Conv) infer(in []Shape) (Shape, error) {
 		return s, err
 	}
 	s.H, s.W, s.C = window(s.H, c.K, c.Stride, c.Pad), window(s.W, c.K, c.Stride, c.Pad), c.Out
-	if s.H < 1 || s.W < 1 {
-		return s, fmt.Errorf("the window %d does not fit", c.K)
-	}
-	return s, nil
+	return s, fits(s, c.K)
 }
 
-func window(n, k, stride, pad int) int { return (n+2*pad-k)/stride + 1 }
+// window returns how many windows fit along an axis of n pixels.
+func window(n, k, stride, pad int) int {
+	if n+2*pad < k {
+		return 0
+	}
+	return (n+2*pad-k)/stride + 1
+}
+
+// fits returns what is wrong with a result of windows.
+func fits(s Shape, k int) error {
+	if s.H < 1 || s.W < 1 || s.C < 1 {
+		return fmt.Errorf("a window of %d leaves %v", k, s)
+	}
+	return nil
+}
 
 func (BatchNorm) infer(in []Shape) (Shape, error) { return one(in) }
 func (ReLU) infer(in []Shape) (Shape, error)      { return one(in) }
 
 func (m MaxPool) infer(in []Shape) (Shape, error) {
 	s, err := one(in)
+	if err != nil {
+		return s, err
+	}
 	s.H, s.W = window(s.H, m.K, m.Stride, m.Pad), window(s.W, m.K, m.Stride, m.Pad)
-	return s, err
+	return s, fits(s, m.K)
 }
 
 func (GlobalAvgPool) infer(in []Shape) (Shape, error) {
@@ -207,6 +252,9 @@ func vector(in []Shape) (Shape, error) {
 
 func (l Linear) infer(in []Shape) (Shape, error) {
 	s, err := vector(in)
+	if err == nil && l.Out < 1 {
+		err = fmt.Errorf("%d outputs, want at least 1", l.Out)
+	}
 	s.C = l.Out
 	return s, err
 }

@@ -89,19 +89,15 @@ func Compile(g *Graph, o Options) (*Plan, error) {
 			wrong = append(wrong, fmt.Errorf("encoder: compile: no output is called %q", name))
 		}
 	}
+	if o.Mode != Train && len(o.Grads) > 0 {
+		wrong = append(wrong, fmt.Errorf("encoder: compile: gradients of %q, but only mode Train has gradients", o.Grads))
+	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
 	}
-	c := compiler{Plan: &Plan{graph: g, opts: o}, uses: make([]int, len(g.shapes))}
+	c := compiler{Plan: &Plan{graph: g, opts: o}}
 	c.values, c.grads = filled(len(g.shapes), -1), filled(len(g.shapes), -1)
-	for _, n := range g.Nodes {
-		for _, v := range n.In {
-			c.uses[v]++
-		}
-	}
-	for _, out := range g.Outputs {
-		c.uses[out.Value]++
-	}
+	c.countReaders()
 	units := c.fuse()
 	if err := c.checkStatistics(units); err != nil {
 		return nil, err
@@ -119,9 +115,48 @@ func filled(n, v int) []int { return slices.Repeat([]int{v}, n) }
 // compiler is a plan being made.
 type compiler struct {
 	*Plan
-	uses []int // consumers of each value, outputs included
-	aux  map[Value]int
-	args map[Value]int // offset of a max-pooling's index memory
+	uses    []int   // consumers of each value, outputs included
+	storage []Value // the value whose memory each value lies in
+	readers []int   // of each value's memory, outputs included
+	aux     map[Value]int
+	args    map[Value]int // offset of a max-pooling's index memory
+}
+
+// countReaders counts who reads each value, and who its memory: Unfold and Fold
+// only look at their operand's under another shape.
+func (c *compiler) countReaders() {
+	values := len(c.graph.shapes)
+	c.uses, c.readers, c.storage = make([]int, values), make([]int, values), make([]Value, values)
+	for v := range c.graph.Inputs {
+		c.storage[v] = Value(v)
+	}
+	for i, n := range c.graph.Nodes {
+		out, looks := c.graph.value(i), false
+		switch n.Op.(type) {
+		case Unfold, Fold:
+			looks = true
+		}
+		c.storage[out] = out
+		if looks {
+			c.storage[out] = c.storage[n.In[0]]
+		}
+		for _, v := range n.In {
+			c.uses[v]++
+			if !looks {
+				c.readers[c.storage[v]]++
+			}
+		}
+	}
+	for _, out := range c.graph.Outputs {
+		c.uses[out.Value]++
+		c.readers[c.storage[out.Value]]++
+	}
+}
+
+// inPlace tells whether an operation may write its result over its operand,
+// which nobody else reads and no backward pass needs.
+func (c *compiler) inPlace(operand Value) bool {
+	return c.opts.Mode != Train && c.readers[c.storage[operand]] == 1
 }
 
 // A unit is one or several nodes that run as one operation.
@@ -152,7 +187,7 @@ func (c *compiler) fuse() []unit {
 			_, isLinear := p.op.(Linear)
 			switch n.Op.(type) {
 			case Add:
-				if isNorm && p.residual < 0 && !p.relu {
+				if isNorm && p.residual < 0 && !p.relu && n.In[1] != p.in[0] {
 					p.residual, p.out = n.In[1], out
 					// The residual may be computed after the normalisation: run
 					// the joined unit here.
@@ -304,7 +339,7 @@ func (c *compiler) forwardOf(u unit) {
 		shape := kernel.BatchNormShape{N: n, HW: out.H * out.W, C: out.C, Groups: c.opts.Groups}
 		c.scratch(shape.ScratchLen())
 		y := x
-		if c.opts.Mode == Train || c.uses[u.in[0]] > 1 {
+		if !c.inPlace(u.in[0]) {
 			y = c.activation(u.out)
 		}
 		c.values[u.out] = y
@@ -326,7 +361,7 @@ func (c *compiler) forwardOf(u unit) {
 
 	case ReLU:
 		y := x
-		if c.opts.Mode == Train || c.uses[u.in[0]] > 1 {
+		if !c.inPlace(u.in[0]) {
 			y = c.activation(u.out)
 		}
 		c.values[u.out] = y
@@ -420,21 +455,33 @@ func (c *compiler) compileBackward(units []unit) {
 	needs := make([]bool, len(c.graph.shapes)) // something below the value is trained
 	for _, u := range units {
 		needs[u.out] = len(u.op.params(c.graph.shapesOf(u.in))) > 0
-		for _, v := range append(u.in, u.residualIn()...) {
+		for _, v := range slices.Concat(u.in, u.residualIn()) {
 			needs[u.out] = needs[u.out] || needs[v]
 		}
 	}
-	for _, name := range c.opts.Grads {
-		v, _ := c.graph.Find(name)
-		if c.grads[v] < 0 {
-			c.grads[v] = c.gradient(v)
-		}
-	}
+	c.gradientsOfOutputs()
 	for i := len(units) - 1; i >= 0; i-- {
 		if u := units[i]; c.grads[u.out] >= 0 && needs[u.out] {
 			c.backwardOf(u, needs)
 		}
 	}
+}
+
+// gradientsOfOutputs adds the buffers that the caller fills between forward and
+// backward. The last operation of forward clears them: the padding must be
+// zero, and so should be what the caller leaves out.
+func (c *compiler) gradientsOfOutputs() {
+	var given []int
+	for _, name := range c.opts.Grads {
+		v, _ := c.graph.Find(name)
+		if c.grads[v] < 0 {
+			c.grads[v] = c.gradient(v)
+			given = append(given, c.grads[v])
+		}
+	}
+	c.addForward("output gradients", 0, func(a *Arena) []par.Phase {
+		return []par.Phase{{Tasks: len(given), Run: func(_, i int) { clear(a.act(given[i])) }}}
+	})
 }
 
 func (u unit) residualIn() []Value {
@@ -506,14 +553,19 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 
 	case BatchNorm:
 		shape := kernel.BatchNormShape{N: n, HW: out.H * out.W, C: out.C, Groups: c.opts.Groups}
-		residual, dres, addRes := -1, -1, false
+		dres, addRes := -1, false
 		if u.residual >= 0 {
-			residual = c.values[u.residual]
 			dres, addRes = c.gradientOf(u.residual, needs)
 		}
 		dx, addX := c.gradientInPlace(u.in[0], dy, needs)
+		if dx < 0 { // nobody wants it
+			dx = dy
+		}
 		saved := c.aux[u.out]
-		c.use(x, y, dy, dx, dres, residual, saved)
+		c.use(x, dy, dx, dres, saved)
+		if u.relu {
+			c.use(y)
+		}
 		c.addBackward(u.name, 0, func(a *Arena) []par.Phase {
 			p := a.model.params
 			g := kernel.BatchNormGrads{
@@ -523,7 +575,7 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 			if dres >= 0 {
 				g.DResidual, g.AddDResidual = a.act(dres), addRes
 			}
-			return shape.Backward(g, c.normArgs(a, u, y, x, residual, saved), a.scratch)
+			return shape.Backward(g, c.normArgs(a, u, y, x, -1, saved), a.scratch)
 		})
 
 	case ReLU:
@@ -600,7 +652,10 @@ func (c *compiler) linearBackward(u unit, l Linear, y, dy int) {
 		return
 	}
 	bias := kernel.BiasShape{Rows: c.batchOf(u.out), C: l.Out}
-	c.use(y, dy)
+	c.use(dy)
+	if u.relu {
+		c.use(y)
+	}
 	c.addBackward(u.name+" bias", 0, func(a *Arena) []par.Phase {
 		var phases []par.Phase
 		if u.relu {

@@ -34,7 +34,7 @@ func ParseResNet(name string) (ResNetConfig, error) {
 // "features" [N,512*Width] (Depth 18) or [N,2048*Width] (Depth 50).
 func ResNet(c ResNetConfig) *Graph {
 	width := func(n int) int { return max(1, int(math.Round(float64(n)*c.Width))) }
-	g := NewGraph(c.Size)
+	g := NewGraph(c.Size, c.Size)
 	x := g.Add("normalize", c.Normalize, 0)
 	if c.CIFAR {
 		x = g.Add("conv1", Conv{Out: width(64), K: 3, Stride: 1, Pad: 1, Init: DefaultUniform}, x)

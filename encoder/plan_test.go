@@ -1,0 +1,399 @@
+package encoder_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"clpipe/encoder"
+	"clpipe/internal/par"
+	"clpipe/internal/rng"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// resnet describes a network of odd channel counts with a head.
+func resnet(c encoder.ResNetConfig, head encoder.HeadKind) *encoder.Graph {
+	c.Normalize = pixelNorm
+	g := encoder.ResNet(c)
+	g.AddHead(encoder.Head{Kind: head, Dim: 9})
+	return g
+}
+
+var (
+	small18 = encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: 12, Width: 0.07}
+	small50 = encoder.ResNetConfig{Depth: 50, Size: 40, Width: 0.05}
+)
+
+// model compiles and binds a graph; the pool ends with the test.
+func model(t testing.TB, g *encoder.Graph, params *encoder.Params, o encoder.Options) *encoder.Model {
+	t.Helper()
+	o.Workers = max(o.Workers, 2)
+	plan, err := encoder.Compile(g, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := par.NewPool(o.Workers)
+	t.Cleanup(pool.Close)
+	return plan.Bind(params, pool)
+}
+
+// fillGrads draws the gradients of outputs.
+func fillGrads(a *encoder.Arena, seed uint64, outputs ...string) {
+	draw := rng.New(seed, rng.Benchmark, 4)
+	for _, name := range outputs {
+		rows := a.OutputGrad(name)
+		for i := range rows.N {
+			for j := range rows.Row(i) {
+				rows.Row(i)[j] = float32(draw.Uniform(-1, 1))
+			}
+		}
+	}
+}
+
+// output returns a copy of an output without padding.
+func output(a *encoder.Arena, name string) []float32 {
+	var out []float32
+	rows := a.Output(name)
+	for i := range rows.N {
+		out = append(out, rows.Row(i)...)
+	}
+	return out
+}
+
+func TestResultsDoNotDependOnWhatAnArenaHeld(t *testing.T) {
+	for _, mode := range []encoder.Mode{encoder.Train, encoder.TrainNoGrad, encoder.Eval} {
+		for _, config := range []encoder.ResNetConfig{small18, small50} {
+			g := resnet(config, encoder.MLPHead)
+			pass := func(fill func(*encoder.Arena)) ([]float32, string) {
+				params := randomParams(t, g, 1)
+				o := encoder.Options{Batch: 6, Groups: 2, Mode: mode}
+				if mode == encoder.Train {
+					o.Grads = []string{"embedding", "features"}
+				}
+				a := model(t, g, params, o).NewArena()
+				fill(a)
+				a.Forward(pixels(g, 6, 1))
+				out := output(a, "embedding")
+				if mode == encoder.Train {
+					fillGrads(a, 1, "embedding") // features: left as Forward left it
+					a.Backward()
+				}
+				return out, params.State().Digest() + params.Grads().Digest()
+			}
+			out, digest := pass(func(*encoder.Arena) {})
+			outNaN, digestNaN := pass(func(a *encoder.Arena) { a.Fill(float32(math.NaN())) })
+			if !slices.Equal(out, outNaN) || digest != digestNaN {
+				t.Errorf("depth %d, mode %d: results differ in an arena full of NaN", config.Depth, mode)
+			}
+		}
+	}
+}
+
+func TestGradientsOfTwoLiveArenasAdd(t *testing.T) {
+	g := resnet(small18, encoder.LinearHead)
+	o := encoder.Options{Batch: 6, Grads: []string{"embedding"}}
+	grads := func(seeds ...uint64) map[string][]float64 {
+		params := randomParams(t, g, 1)
+		m := model(t, g, params, o)
+		var live []*encoder.Arena
+		for _, seed := range seeds {
+			a := m.NewArena()
+			a.Forward(pixels(g, 6, seed))
+			fillGrads(a, seed, "embedding")
+			live = append(live, a)
+		}
+		for _, a := range live {
+			a.Backward()
+		}
+		return widened(t, params.Grads())
+	}
+	first, second, both := grads(1), grads(2), grads(1, 2)
+	for name, got := range both {
+		want := make([]float64, len(got))
+		for i := range want {
+			want[i] = first[name][i] + second[name][i]
+		}
+		if d := deviation(got, want, 0); !(d <= 1e-6) { // only the order of the sum differs
+			t.Errorf("gradient of %s deviates by %.2g from the sum of two passes", name, d)
+		}
+	}
+}
+
+// Gradient caching and the momentum encoder rely on it.
+func TestForwardIsTheSameWithAndWithoutGradients(t *testing.T) {
+	for _, config := range []encoder.ResNetConfig{small18, small50} {
+		g := resnet(config, encoder.MLPHead)
+		var outs [][]float32
+		var states []string
+		for _, o := range []encoder.Options{{Batch: 6, Mode: encoder.Train, Grads: []string{"embedding"}}, {Batch: 6, Mode: encoder.TrainNoGrad}} {
+			params := randomParams(t, g, 1)
+			a := model(t, g, params, o).NewArena()
+			a.Forward(pixels(g, 6, 1))
+			outs = append(outs, slices.Concat(output(a, "features"), output(a, "embedding")))
+			states = append(states, params.State().Digest())
+		}
+		if !slices.Equal(outs[0], outs[1]) {
+			t.Errorf("depth %d: outputs of modes Train and TrainNoGrad differ", config.Depth)
+		}
+		if states[0] != states[1] {
+			t.Errorf("depth %d: running statistics after modes Train and TrainNoGrad differ", config.Depth)
+		}
+	}
+}
+
+func TestWorkersChangeNoBit(t *testing.T) {
+	for _, config := range []encoder.ResNetConfig{small18, small50} {
+		g := resnet(config, encoder.MLPHead)
+		var first string
+		for _, workers := range []int{1, 2, 5} {
+			pool := par.NewPool(workers)
+			defer pool.Close()
+			plan, err := encoder.Compile(g, encoder.Options{Batch: 10, Groups: 2, Workers: workers, Grads: []string{"embedding"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			params := randomParams(t, g, 1)
+			sgd := encoder.NewSGD(params, encoder.SGDConfig{Momentum: .9, WeightDecay: 5e-4}, pool)
+			a := plan.Bind(params, pool).NewArena()
+			for step := range uint64(2) {
+				a.Forward(pixels(g, 10, step))
+				fillGrads(a, step, "embedding")
+				a.Backward()
+				sgd.Step(.1)
+			}
+			state := params.State()
+			state.Add("optimizer.", sgd.State())
+			switch digest := state.Digest(); {
+			case workers == 1:
+				first = digest
+			case digest != first:
+				t.Errorf("depth %d: two steps by %d workers differ from those by one", config.Depth, workers)
+			}
+		}
+	}
+}
+
+func TestStepAllocatesNothing(t *testing.T) {
+	g := resnet(small18, encoder.MLPHead)
+	params := randomParams(t, g, 1)
+	m := model(t, g, params, encoder.Options{Batch: 6, Groups: 3, Grads: []string{"embedding"}})
+	pool := par.NewPool(2)
+	defer pool.Close()
+	sgd := encoder.NewSGD(params, encoder.SGDConfig{Momentum: .9}, pool)
+	a, x := m.NewArena(), pixels(g, 6, 1)
+	place := []int{3, 1, 5, 0, 2, 4}
+	n := testing.AllocsPerRun(3, func() {
+		a.SetGroups(place)
+		a.Forward(x)
+		a.OutputGrad("embedding").Row(0)[0] = 1
+		a.Backward()
+		sgd.Step(.1)
+	})
+	if n != 0 {
+		t.Errorf("a step allocates %v times, want 0", n)
+	}
+}
+
+// Measured shares, rounded up: what keeps buffers alive for too long shows.
+func TestBuffersShareMemory(t *testing.T) {
+	for _, c := range []struct {
+		depth int
+		mode  encoder.Mode
+		most  float64
+	}{
+		{18, encoder.Train, 0.66}, {18, encoder.TrainNoGrad, 0.32}, {18, encoder.Eval, 0.32},
+		{50, encoder.Train, 0.63}, {50, encoder.TrainNoGrad, 0.18}, {50, encoder.Eval, 0.18},
+	} {
+		g := resnet(encoder.ResNetConfig{Depth: c.depth, CIFAR: true, Size: 32, Width: 1}, encoder.LinearHead)
+		o := encoder.Options{Batch: 32, Mode: c.mode}
+		if c.mode == encoder.Train {
+			o.Grads = []string{"embedding"}
+		}
+		plan, err := encoder.Compile(g, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		arena, buffers := plan.Memory()
+		share := float64(arena) / float64(buffers)
+		t.Logf("resnet%d, mode %d: %.3f of %d MB", c.depth, c.mode, share, buffers*4/1e6)
+		if share > c.most {
+			t.Errorf("resnet%d, mode %d: the arena takes %.2f of its buffers' sum, want at most %.2f", c.depth, c.mode, share, c.most)
+		}
+	}
+}
+
+func TestNetworksOfAnySizeMatchReference(t *testing.T) {
+	for _, c := range []struct {
+		config encoder.ResNetConfig
+		batch  int
+		mode   encoder.Mode
+	}{
+		{encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: 5, Width: 0.15}, 1, encoder.Eval},
+		{encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: 7, Width: 0.07}, 12, encoder.TrainNoGrad},
+		{encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: 32, Width: 0.02}, 1, encoder.Eval},
+		{encoder.ResNetConfig{Depth: 18, Size: 5, Width: 0.1}, 24, encoder.TrainNoGrad},
+		{encoder.ResNetConfig{Depth: 18, Size: 33, Width: 0.05}, 1, encoder.Eval},
+		{encoder.ResNetConfig{Depth: 50, CIFAR: true, Size: 11, Width: 0.07}, 9, encoder.TrainNoGrad},
+		{encoder.ResNetConfig{Depth: 50, Size: 40, Width: 0.05}, 3, encoder.Eval},
+	} {
+		for _, head := range []encoder.HeadKind{encoder.LinearHead, encoder.MLPHead, encoder.NoHead} {
+			t.Run(fmt.Sprintf("resnet%d size %d width %v head %s", c.config.Depth, c.config.Size, c.config.Width, head), func(t *testing.T) {
+				trial{graph: resnet(c.config, head), batch: c.batch, mode: c.mode, seed: 1}.run(t, networkTolerance)
+			})
+		}
+	}
+}
+
+func TestCompileReportsAllThatIsWrong(t *testing.T) {
+	g := resnet(small18, encoder.LinearHead)
+	for _, c := range []struct {
+		options encoder.Options
+		want    []string
+	}{
+		{encoder.Options{}, []string{"batch is 0"}},
+		{encoder.Options{Batch: 6, Groups: 4}, []string{"a batch of 6", "4 groups"}},
+		{encoder.Options{Batch: -1, Grads: []string{"logits", "map"}}, []string{"batch is -1", `"logits"`, `"map"`}},
+		{encoder.Options{Batch: 6, Mode: encoder.Eval, Grads: []string{"embedding"}}, []string{"gradients"}},
+	} {
+		_, err := encoder.Compile(g, c.options)
+		if err == nil {
+			t.Errorf("%+v: compiled", c.options)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%+v: error %q does not say %q", c.options, err, want)
+			}
+		}
+	}
+
+	one := resnet(encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: 8, Width: 0.05}, encoder.NoHead) // layer4 is a single pixel
+	for _, o := range []encoder.Options{{Batch: 1}, {Batch: 4, Groups: 4, Mode: encoder.TrainNoGrad}} {
+		if _, err := encoder.Compile(one, o); err == nil || !strings.Contains(err.Error(), "layer4.0.bn1") {
+			t.Errorf("%+v: got error %v, want one about the statistics of layer4.0.bn1", o, err)
+		}
+	}
+	if _, err := encoder.Compile(one, encoder.Options{Batch: 1, Mode: encoder.Eval}); err != nil {
+		t.Errorf("one image by running statistics: %v", err)
+	}
+}
+
+func TestGraphRefusesWhatDoesNotFit(t *testing.T) {
+	vector := func(g *encoder.Graph, x encoder.Value) encoder.Value {
+		return g.Add("pool", encoder.GlobalAvgPool{}, x)
+	}
+	for _, c := range []struct {
+		name, want string
+		build      func(g *encoder.Graph, x encoder.Value)
+	}{
+		{"window larger than the image", "window", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("c", encoder.Conv{Out: 3, K: 7, Stride: 2}, x)
+		}},
+		{"pooling window larger than the image", "window", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("p", encoder.MaxPool{K: 7, Stride: 2}, x)
+		}},
+		{"sum of two shapes", "operands differ", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("s", encoder.Add{}, x, vector(g, x))
+		}},
+		{"linear layer on a map", "[1,1,C]", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("fc", encoder.Linear{Out: 3}, x)
+		}},
+		{"patches that do not divide the image", "patches", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("u", encoder.Unfold{G: 2}, x)
+		}},
+		{"fold of what was not unfolded", "multiple of 4", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("f", encoder.Fold{G: 2}, vector(g, x))
+		}},
+		{"name used twice", "taken", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("normalize", encoder.ReLU{}, x)
+		}},
+		{"output name used twice", "taken", func(g *encoder.Graph, x encoder.Value) {
+			g.Output("y", x)
+			g.Output("y", x)
+		}},
+		{"pixels not normalised", "Normalize", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("c", encoder.Conv{Out: 3, K: 1, Stride: 1}, 0)
+		}},
+		{"layer on unit vectors", "output", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("fc", encoder.Linear{Out: 3}, g.Add("l2", encoder.L2Normalize{}, vector(g, x)))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.Contains(got, c.want) {
+					t.Errorf("got panic %q, want one that says %q", got, c.want)
+				}
+			}()
+			g := encoder.NewGraph(6, 6)
+			c.build(g, g.Add("normalize", pixelNorm, 0))
+		})
+	}
+}
+
+func TestForwardRefusesOtherBatches(t *testing.T) {
+	g := resnet(small18, encoder.NoHead)
+	a := model(t, g, encoder.NewParams(g, 1), encoder.Options{Batch: 2, Mode: encoder.Eval}).NewArena()
+	defer func() {
+		if got := fmt.Sprint(recover()); !strings.Contains(got, "432 bytes") || !strings.Contains(got, "864") {
+			t.Errorf("got panic %q, want one with 432 and 864 bytes", got)
+		}
+	}()
+	a.Forward(pixels(g, 1, 1))
+}
+
+func TestChangedParametersArePackedAgain(t *testing.T) {
+	g := resnet(small18, encoder.LinearHead)
+	params := randomParams(t, g, 1)
+	a := model(t, g, params, encoder.Options{Batch: 2, Mode: encoder.Eval}).NewArena()
+	x := pixels(g, 2, 1)
+	a.Forward(x)
+	before := output(a, "projection")
+	other := randomParams(t, g, 2)
+	if err := params.Load(other.State()); err != nil {
+		t.Fatal(err)
+	}
+	a.Forward(x)
+	b := model(t, g, other, encoder.Options{Batch: 2, Mode: encoder.Eval}).NewArena()
+	b.Forward(x)
+	if after := output(a, "projection"); slices.Equal(after, before) || !slices.Equal(after, output(b, "projection")) {
+		t.Error("the outputs after Load are not those of the loaded parameters")
+	}
+}
+
+func TestProfileNamesOperations(t *testing.T) {
+	g := resnet(small18, encoder.LinearHead)
+	m := model(t, g, encoder.NewParams(g, 1), encoder.Options{Batch: 6, Grads: []string{"embedding"}})
+	a := m.NewArena()
+	a.Profile()
+	a.Forward(pixels(g, 6, 1))
+	a.Backward()
+	var flops int64
+	names := map[string]bool{}
+	for _, op := range a.Times() {
+		flops += op.Flops
+		names[op.Name] = true
+	}
+	for _, want := range []string{"conv1", "layer1.0.bn2", "fc", "l2", "conv1 weight backward", "layer4.1.conv2 data backward"} {
+		if !names[want] {
+			t.Errorf("no operation is called %q", want)
+		}
+	}
+	forward, backward := planOf(t, g).Flops()
+	if flops != forward+backward || backward >= 2*forward || backward <= forward {
+		t.Errorf("operations sum to %d flops, the plan to %d forward and %d backward", flops, forward, backward)
+	}
+}
+
+func planOf(t *testing.T, g *encoder.Graph) *encoder.Plan {
+	t.Helper()
+	plan, err := encoder.Compile(g, encoder.Options{Batch: 6, Grads: []string{"embedding"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
