@@ -80,7 +80,7 @@ func TestPyarrowStreams(t *testing.T) {
 	for _, name := range []string{
 		"pairs", "pairs_batches", "pairs_none", "pairs_large_utf8", "pairs_sliced", "pairs_lz4", "pairs_zstd",
 		"pairs_bare", "pairs_nonnull", "pairs_extra", "patches",
-		"images", "images_sliced", "images_zstd", "encoded", "encoded_large", "encoded_lz4",
+		"images", "images_native", "images_sliced", "images_zstd", "encoded", "encoded_large", "encoded_lz4",
 	} {
 		t.Run(name, func(t *testing.T) {
 			mem := memory.NewCheckedAllocator(memory.DefaultAllocator)

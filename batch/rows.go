@@ -73,7 +73,7 @@ func wrongType(name string, got arrow.Array, want string) error {
 // programs: every offset is checked here, once, so that reading a row cannot fail.
 func newSamples(rec arrow.Record) (Samples, error) {
 	s := Samples{rec: rec}
-	for _, name := range []string{"id", "epoch", "index", "label", "image", "anchor", "positive"} {
+	for _, name := range []string{"id", "epoch", "index", "label", "image", "anchor", "positive", offsetColumn} {
 		if n := len(rec.Schema().FieldIndices(name)); n > 1 {
 			return s, fmt.Errorf("batch: record: column %q occurs %d times", name, n)
 		}

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -145,4 +146,21 @@ func EmbeddingsSchema(m Metadata, dim int) *arrow.Schema {
 		arrow.Field{Name: "id", Type: arrow.BinaryTypes.String},
 		arrow.Field{Name: "label", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
 		arrow.Field{Name: "embedding", Type: arrow.FixedSizeListOf(int32(dim), arrow.PrimitiveTypes.Float32)})
+}
+
+// ViewShape returns the shape of the views of a schema of pairs, nil if it has
+// no anchor.
+func ViewShape(s *arrow.Schema) []int {
+	for _, f := range s.Fields() {
+		if t, ok := f.Type.(*FixedShapeTensor); ok && f.Name == "anchor" {
+			return t.Shape
+		}
+	}
+	return nil
+}
+
+// SeedOf returns the seed that the producer of a stream recorded.
+func SeedOf(s *arrow.Schema) (seed uint64, ok bool) {
+	seed, err := strconv.ParseUint(MetadataOf(s)[KeySeed], 10, 64)
+	return seed, err == nil
 }

@@ -117,6 +117,10 @@ write("pairs_extra.arrows", "pairs/1", [batch({
 } | columns(R) | {"anchor": fixed(R, 0, [S, S, 3]), "positive": fixed(R, 1, [S, S, 3])})])
 
 write("images.arrows", "images/1", [images(R[:4]), images(R[4:])])
+# Read back, the column has pyarrow's own type, with pyarrow's own metadata.
+back = pa.ipc.open_stream("images.arrows").read_all()
+assert isinstance(back.schema.field("image").type, pa.BaseExtensionType)
+write("images_native.arrows", "images/1", back.to_batches())
 write("images_sliced.arrows", "images/1", [images(list(range(-3, 9))).slice(3, 6)])
 write("images_zstd.arrows", "images/1", [images(R)], compression="zstd")
 write("encoded.arrows", "encoded/1", [files(R, pa.string(), pa.binary())])
