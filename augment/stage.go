@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"sync"
 
 	"clpipe/batch"
 	"clpipe/internal/imagecodec"
+	"clpipe/internal/par"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
-	"golang.org/x/sync/errgroup"
 )
 
 // StageConfig says how a stream of images becomes a stream of pairs.
@@ -24,7 +23,7 @@ type StageConfig struct {
 	// Rows is the number of pairs in a record; a record is shorter only at an
 	// epoch's end or where samples were rejected.
 	Rows    int
-	Workers int // goroutines that decode and augment; changes no byte
+	Workers int // goroutines that decode and augment, 0: one for each processor; changes no byte
 	// Limits bound what an encoded image may claim.
 	Limits imagecodec.Limits
 	// Rejects is told of images that cannot be decoded or augmented. Required.
@@ -79,17 +78,20 @@ func seedOf(asked *uint64, meta batch.Metadata) (uint64, error) {
 	return seed, nil
 }
 
-// stage is a running Stage. A reader deals rows out to blocks, which become
-// records; workers fill them; a writer sends them on in order. Two blocks may
-// wait for the writer while a third is being dealt out.
+// stage is a running Stage: it gathers the rows of a record of pairs, makes
+// their views on a pool of workers, and sends the record on.
 type stage struct {
 	StageConfig
 	seed    uint64
 	encoded bool
 	schema  *arrow.Schema
+	sources []*source // records that the gathered rows lie in
+	rows    []row     // gathered
+	workers []worker
+	builder *batch.PairsBuilder // of the record being made
 }
 
-// source is a record being read, with its view.
+// source is a record of images, with its view.
 type source struct {
 	rec     arrow.Record
 	images  *batch.Images
@@ -97,78 +99,155 @@ type source struct {
 	*batch.Samples
 }
 
-// block is a record of pairs being filled.
-type block struct {
-	builder *batch.PairsBuilder
-	keep    []bool
-	rows    int            // dealt out so far
-	pending sync.WaitGroup // jobs dealt out and not done
-	epoch   uint32
-	last    bool // of its epoch
+// row is an image at its place in a source, and what became of it.
+type row struct {
+	src *source
+	at  int
+	err *batch.Reject
 }
 
-// job is a range of rows of one source for one block. It holds a reference to
-// the source's record.
-type job struct {
-	src        source
-	from, rows int // in the source
-	block      *block
-	at         int // first row in the block
+// worker is the scratch memory of one goroutine.
+type worker struct {
+	decoder imagecodec.Decoder
+	image   imagecodec.Image
+	scratch Scratch
 }
-
-// jobRows is how many rows a worker takes at once: enough to make handing over
-// cheap, few enough to share a block evenly.
-const jobRows = 8
 
 func (st *stage) run(ctx context.Context, in batch.Reader, out batch.Writer) error {
-	jobs := make(chan job, 2*st.Workers)
-	blocks := make(chan *block, 2)
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		defer close(jobs)
-		defer close(blocks)
-		return st.deal(gctx, in, jobs, blocks)
-	})
-	for range max(st.Workers, 1) {
-		g.Go(func() error {
-			w := worker{stage: st, decoder: imagecodec.Decoder{Limits: st.Limits}}
-			var failed error
-			for j := range jobs { // drained to the end: every job holds a record
-				if failed == nil && gctx.Err() == nil {
-					failed = w.do(j)
-				}
-				j.src.rec.Release()
-				j.block.pending.Done()
-				if failed != nil {
-					return st.drain(jobs, failed)
-				}
-			}
-			return nil
-		})
+	pool := par.NewPool(st.Workers)
+	defer pool.Close()
+	st.workers = make([]worker, pool.Workers())
+	for i := range st.workers {
+		st.workers[i].decoder.Limits = st.Limits
 	}
-	g.Go(func() error {
-		for b := range blocks {
-			b.pending.Wait()
-			if err := st.send(gctx, b, out); err != nil {
-				for b := range blocks {
-					b.pending.Wait()
-					b.builder.Release()
+	defer st.releaseSources(0)
+
+	for epoch := uint32(0); ; {
+		rec, err := in.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			return st.endEpoch(ctx, pool, out, epoch)
+		}
+		if err != nil {
+			return err
+		}
+		src, err := st.open(rec)
+		if err != nil {
+			rec.Release()
+			return err
+		}
+		st.sources = append(st.sources, src)
+		for i := range src.Len() {
+			if e := src.Epoch(i); e != epoch {
+				if err := st.endEpoch(ctx, pool, out, epoch); err != nil {
+					return err
 				}
-				return err
+				epoch = e
+			}
+			if st.rows = append(st.rows, row{src: src, at: i}); len(st.rows) == st.Rows {
+				if err := st.flush(ctx, pool, out); err != nil {
+					return err
+				}
 			}
 		}
-		return nil
-	})
-	return g.Wait()
+		st.releaseSources(len(st.rows))
+	}
 }
 
-// drain passes a worker's error on at once and lets go of what it will not do.
-func (st *stage) drain(jobs <-chan job, failed error) error {
-	go func() {
-		for j := range jobs {
-			j.src.rec.Release()
-			j.block.pending.Done()
+// open views a record.
+func (st *stage) open(rec arrow.Record) (*source, error) {
+	src := &source{rec: rec}
+	var err error
+	if st.encoded {
+		if src.encoded, err = batch.NewEncoded(rec); err == nil {
+			src.Samples = &src.encoded.Samples
 		}
-	}()
-	return failed
+	} else if src.images, err = batch.NewImages(rec); err == nil {
+		src.Samples = &src.images.Samples
+	}
+	return src, err
+}
+
+// releaseSources lets go of the records that none of the gathered rows, held
+// in number, lie in. Rows lie in sources in order, so these are the first ones.
+func (st *stage) releaseSources(held int) {
+	keep := len(st.sources)
+	if held > 0 {
+		for keep = 0; st.sources[keep] != st.rows[0].src; keep++ {
+		}
+	}
+	for _, src := range st.sources[:keep] {
+		src.rec.Release()
+	}
+	st.sources = append(st.sources[:0], st.sources[keep:]...)
+}
+
+// endEpoch sends what is left of an epoch and checks its rejects.
+func (st *stage) endEpoch(ctx context.Context, pool *par.Pool, out batch.Writer, epoch uint32) error {
+	if err := st.flush(ctx, pool, out); err != nil {
+		return err
+	}
+	return st.Rejects.EndEpoch(epoch)
+}
+
+// flush makes the views of the gathered rows and sends them as one record,
+// without those that turned out unreadable.
+func (st *stage) flush(ctx context.Context, pool *par.Pool, out batch.Writer) error {
+	if len(st.rows) == 0 {
+		return nil
+	}
+	st.builder = batch.NewPairsBuilder(st.Mem, st.schema, len(st.rows))
+	pool.Run(par.Phase{Tasks: len(st.rows), Run: st.view})
+	keep := make([]bool, len(st.rows))
+	rejects := 0
+	for i, r := range st.rows {
+		if r.err == nil {
+			keep[i] = true
+			continue
+		}
+		rejects++
+		if err := st.Rejects.Add(*r.err); err != nil {
+			st.builder.Release()
+			return err
+		}
+	}
+	st.rows = st.rows[:0]
+	if rejects == len(keep) {
+		st.builder.Release()
+		return nil
+	}
+	return out.Write(ctx, st.builder.NewRecord(keep))
+}
+
+// view makes the views of gathered row i, straight into the record being built.
+func (st *stage) view(workerNumber, i int) {
+	w, r := &st.workers[workerNumber], &st.rows[i]
+	src := r.src
+	index, _ := src.Index(r.at)
+	label, hasLabel := src.Label(r.at)
+	out := batch.Row{ID: src.ID(r.at), Epoch: src.Epoch(r.at), Index: index, Label: label, HasLabel: hasLabel}
+	st.builder.SetRow(i, out)
+	reject := func(what string, err error) {
+		r.err = &batch.Reject{Key: out.ID, Epoch: out.Epoch, Index: out.Index, What: what, Why: err.Error(), Lost: 1}
+		if st.encoded {
+			r.err.Offset = src.encoded.Offset(r.at)
+		}
+	}
+	img := &w.image
+	if st.encoded {
+		if err := w.decoder.Decode(src.encoded.Bytes(r.at), img); err != nil {
+			reject("decode", err)
+			return
+		}
+	} else {
+		pix, h, wd := src.images.Image(r.at)
+		img = &imagecodec.Image{W: wd, H: h, Pix: pix}
+	}
+	var positive []byte
+	if st.Policy.Views() > 1 {
+		positive = st.builder.View(1, i)
+	}
+	key := SampleKey{Seed: st.seed, Epoch: out.Epoch, ID: out.ID}
+	if err := st.Policy.Apply(st.builder.View(0, i), positive, img, key, &w.scratch); err != nil {
+		reject("augment", err)
+	}
 }

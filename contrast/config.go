@@ -17,6 +17,7 @@ type Config struct {
 
 	Encoder   encoder.ResNetConfig // with Size, Width and Normalize
 	Head      encoder.HeadKind
+	Hidden    int // of an MLP head; 0: the size of the features
 	Dim       int // D, size of the embedding
 	Batch     int // N, pairs per step
 	Queue     int // K, rows of the queue
@@ -131,7 +132,7 @@ var (
 // Graph describes the network the configuration trains.
 func (c Config) Graph() *encoder.Graph {
 	g := encoder.ResNet(c.Encoder)
-	g.AddHead(encoder.Head{Kind: c.Head, Dim: c.Dim})
+	g.AddHead(encoder.Head{Kind: c.Head, Hidden: c.Hidden, Dim: c.Dim})
 	return g
 }
 
@@ -170,3 +171,14 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(wrong...)
 }
+
+// PolicyFor returns the name of MoCo's augmentation policy for views of a size.
+func PolicyFor(size int) string {
+	if size <= largeView {
+		return "moco-cifar"
+	}
+	return "moco-v2"
+}
+
+// Policy returns the name of the method's augmentation policy.
+func (c Config) Policy() string { return c.Method }

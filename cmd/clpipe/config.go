@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+	yamlv3 "gopkg.in/yaml.v3"
+)
+
+// notRecorded are flags that are about this invocation, not about the run.
+var notRecorded = []string{"config", "help", "version", "run", "resume", "json", "quiet", "log-level", "budget"}
+
+// notResult are recorded settings that change no weight: a resumed run may have
+// others.
+var notResult = []string{
+	"workers", "mem", "log-every", "checkpoint-every", "keep", "stall-timeout", "val", "val-train", "eval-every", "from",
+	"max-rejects", "compress",
+}
+
+// applyConfig sets the flags that the command line leaves open from the YAML
+// file that --config names. Keys are the flags' names.
+func applyConfig(fs *pflag.FlagSet) error {
+	path, err := fs.GetString("config")
+	if err != nil || path == "" {
+		return err
+	}
+	k := koanf.New("\x00") // keys are flat: no delimiter
+	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+		return usagef("--config %s: %w", path, err)
+	}
+	var wrong []error
+	for _, key := range k.Keys() {
+		f := fs.Lookup(key)
+		if f == nil || slices.Contains(notRecorded, key) {
+			wrong = append(wrong, fmt.Errorf("--config %s: %q is not an option of this command", path, key))
+			continue
+		}
+		if f.Changed {
+			continue // the command line wins
+		}
+		value := k.Get(key)
+		list, isList := value.([]any)
+		if !isList {
+			list = []any{value}
+		}
+		for _, v := range list {
+			if err := fs.Set(key, fmt.Sprint(v)); err != nil {
+				wrong = append(wrong, fmt.Errorf("--config %s: %s: %w", path, key, err))
+			}
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// resolvedConfig returns the flags and their values as a YAML mapping: what was
+// given, and the defaults as the run resolved them, by flag name.
+func resolvedConfig(fs *pflag.FlagSet, resolved map[string]any) ([]byte, error) {
+	all := map[string]any{}
+	fs.VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(notRecorded, f.Name) && f.Changed {
+			all[f.Name] = flagValue(f)
+		}
+	})
+	for k, v := range resolved {
+		all[k] = v
+	}
+	return yamlv3.Marshal(all)
+}
+
+func flagValue(f *pflag.Flag) any {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		out := list.GetSlice()
+		for i := range out {
+			out[i] = withoutSecrets(out[i])
+		}
+		return out
+	}
+	return withoutSecrets(f.Value.String())
+}
+
+// withoutSecrets cuts user info and query off a URL.
+func withoutSecrets(s string) string {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		return s
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	host, path, _ := strings.Cut(rest, "/")
+	if at := strings.LastIndex(host, "@"); at >= 0 {
+		host = host[at+1:]
+	}
+	return scheme + "://" + host + "/" + path
+}

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"clpipe/batch"
+	"clpipe/contrast"
+	"clpipe/encoder"
+	"clpipe/ingest"
+	"clpipe/internal/kernel"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/pflag"
+)
+
+// commonFlags are those of every command that works for a while.
+type commonFlags struct {
+	config       string
+	json, quiet  bool
+	logLevel     string
+	seed         uint64
+	workers      int
+	mem          string
+	stallTimeout time.Duration
+}
+
+func (c *commonFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&c.config, "config", "", "YAML file of options, by name; the command line wins")
+	fs.BoolVar(&c.json, "json", false, "print results as JSON, one object a line")
+	fs.BoolVar(&c.quiet, "quiet", false, "no progress, only warnings and errors")
+	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.Uint64Var(&c.seed, "seed", 1, "decides order, views and initial weights")
+	fs.IntVar(&c.workers, "workers", 0, "worker goroutines (0: one for each processor); changes no result")
+	fs.StringVar(&c.mem, "mem", "", "ceiling over streams, shuffle and decode buffers, as 2GiB (default half the memory)")
+	fs.DurationVar(&c.stallTimeout, "stall-timeout", 2*time.Minute, "give up after so long without progress")
+}
+
+// log returns the logger of warnings.
+func (c *commonFlags) log(std stdio) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.logLevel)); err != nil {
+		return nil, usagef("--log-level is %q, want debug, info, warn or error", c.logLevel)
+	}
+	if c.quiet {
+		level = max(level, slog.LevelWarn)
+	}
+	plain := func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	return slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: level, ReplaceAttr: plain})), nil
+}
+
+// sourceFlags say what is read and in which order.
+type sourceFlags struct {
+	src           []string
+	shuffle       bool
+	shuffleBuffer int
+	interleave    int
+	limit         int
+	rank, world   int
+	maxRejects    string
+	maxPixels     string
+	from          string
+}
+
+func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
+	fs.StringArrayVar(&s.src, "src", nil, "what to read: directory, file, train-{000000..000009}.tar, glob; repeatable")
+	fs.BoolVar(&s.shuffle, "shuffle", shuffle, "permute shards and samples")
+	fs.IntVar(&s.shuffleBuffer, "shuffle-buffer", ingest.DefaultShuffleBuffer, "samples shuffled among each other")
+	fs.IntVar(&s.interleave, "interleave", ingest.DefaultInterleave, "shards read at once")
+	fs.IntVar(&s.limit, "limit", 0, "samples of an epoch (0: all)")
+	fs.IntVar(&s.rank, "rank", 0, "part of the stream for this process")
+	fs.IntVar(&s.world, "world", 1, "number of processes that share the stream")
+	s.addLimits(fs)
+}
+
+func (s *sourceFlags) addLimits(fs *pflag.FlagSet) {
+	fs.StringVar(&s.maxRejects, "max-rejects", "1%", "tolerated share of damaged samples")
+	fs.StringVar(&s.maxPixels, "max-pixels", "128Mi", "largest image decoded, width times height")
+}
+
+// rejects returns the counter of damaged samples.
+func (s *sourceFlags) rejects() (*batch.Rejects, error) {
+	text, percent := strings.CutSuffix(s.maxRejects, "%")
+	share, err := strconv.ParseFloat(text, 64)
+	if percent {
+		share /= 100
+	}
+	if err != nil || share < 0 || share > 1 {
+		return nil, usagef("--max-rejects is %q, want a share as 1%% or 0.01", s.maxRejects)
+	}
+	return &batch.Rejects{Max: share}, nil
+}
+
+func (s *sourceFlags) pixels() (int64, error) {
+	n, err := humanize.ParseBytes(s.maxPixels) // the same suffixes, of pixels
+	if err != nil || n < 1 || n > 1<<40 {
+		return 0, usagef("--max-pixels is %q, want a number of pixels as 128Mi", s.maxPixels)
+	}
+	return int64(n), nil
+}
+
+// ingestConfig returns the configuration of the source stage.
+func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *slog.Logger) (ingest.Config, error) {
+	pixels, err := s.pixels()
+	if err != nil {
+		return ingest.Config{}, err
+	}
+	cfg := ingest.Config{
+		Sources: s.src, Seed: c.seed, Shuffle: s.shuffle, ShuffleBuffer: s.shuffleBuffer, Interleave: s.interleave,
+		Limit: s.limit, Rank: s.rank, World: s.world, Workers: c.workers, MaxPixels: pixels,
+		Rejects: rejects, Mem: memory.DefaultAllocator, Log: log,
+	}
+	if s.from != "" {
+		if cfg.From, err = batch.ParsePosition(s.from); err != nil {
+			return cfg, usageError{err}
+		}
+	}
+	return cfg, nil
+}
+
+// viewFlags say how views are made.
+type viewFlags struct {
+	policy string
+	size   int
+}
+
+func (v *viewFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&v.policy, "policy", "", "augmentation: moco-v1 moco-v2 moco-cifar simclr none, or a YAML file (default the method's)")
+	fs.IntVar(&v.size, "size", 0, "side of a view in pixels (default 32, 64 or 224, by the first image)")
+}
+
+// methodFlags say what is trained and how. Where one is not given, the
+// method's own value holds.
+type methodFlags struct {
+	method, preset        string
+	encoder, head         string
+	width                 float64
+	batch, queue, dim     int
+	temperature, momentum float64
+	symmetric             bool
+	queueInit             string
+	maskSameID            bool
+	splitBN               int
+	lr, weightDecay       float64
+	optimizer, schedule   string
+	warmup                int
+	epochs, steps         int
+	normalize, conv       string
+	init                  string
+	logEvery              int
+}
+
+func (m *methodFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&m.method, "method", "moco", "moco (moco-cifar for views up to 96 px, else moco-v2), moco-v1, moco-v2, moco-cifar")
+	fs.StringVar(&m.preset, "preset", "", "small (fits two cores) or paper (published sizes) (default small up to 96 px)")
+	fs.StringVar(&m.encoder, "encoder", "", "resnet18, resnet50, resnet18-cifar, resnet50-cifar (default the method's)")
+	fs.Float64Var(&m.width, "width", 1, "multiplier of the encoder's channels")
+	fs.StringVar(&m.head, "head", "", "projection head: linear, mlp, none (default the method's)")
+	fs.IntVar(&m.batch, "batch", 0, "pairs per step (default the method's)")
+	fs.IntVar(&m.queue, "queue", 0, "keys in the queue of negatives (default the method's)")
+	fs.IntVar(&m.dim, "dim", 0, "size of the embedding (default the method's)")
+	fs.Float64Var(&m.temperature, "temperature", 0, "tau, by which logits are divided (default the method's)")
+	fs.Float64Var(&m.momentum, "momentum", 0, "m of the key encoder (default the method's)")
+	fs.BoolVar(&m.symmetric, "symmetric", false, "train both directions of a pair")
+	fs.StringVar(&m.queueInit, "queue-init", "random", "the queue before the first step: random unit vectors, or empty")
+	fs.BoolVar(&m.maskSameID, "mask-same-id", true, "a sample's own old keys are no negatives for it")
+	fs.IntVar(&m.splitBN, "split-bn", 0, "groups of batch statistics, keys shuffled between them; 1 is plain (default the method's)")
+	fs.Float64Var(&m.lr, "lr", 0, "learning rate (default the method's, scaled by the batch)")
+	fs.Float64Var(&m.weightDecay, "weight-decay", 0, "weight decay (default the method's)")
+	fs.StringVar(&m.optimizer, "optimizer", "", "sgd (default the method's)")
+	fs.StringVar(&m.schedule, "schedule", "", "cosine, step or constant (default the method's)")
+	fs.IntVar(&m.warmup, "warmup", 0, "steps over which the learning rate rises from 0")
+	fs.IntVar(&m.epochs, "epochs", 0, "length of the run in epochs (default the method's)")
+	fs.IntVar(&m.steps, "steps", 0, "length of the run in steps")
+	fs.StringVar(&m.normalize, "normalize", "", "imagenet, cifar10, none, or six numbers: means and deviations of R,G,B (default the method's)")
+	fs.StringVar(&m.conv, "conv", "auto", "convolution algorithm: auto, direct, f2")
+	fs.StringVar(&m.init, "init", "", "initial weights: a safetensors file under torchvision's names")
+	fs.IntVar(&m.logEvery, "log-every", 10, "steps between entries of metrics.jsonl")
+}
+
+// config returns the method's recipe for views of a size with the given flags
+// in place of its values.
+func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initial *encoder.Inferred) (contrast.Config, error) {
+	cfg, err := contrast.Recipe(m.method, size, contrast.Preset(m.preset))
+	if err != nil {
+		return cfg, usageError{err}
+	}
+	given := func(name string) bool { return changed(fs, name) }
+	if given("encoder") {
+		parsed, err := encoder.ParseResNet(m.encoder)
+		if err != nil {
+			return cfg, usageError{err}
+		}
+		cfg.Encoder.Depth, cfg.Encoder.CIFAR = parsed.Depth, parsed.CIFAR
+	}
+	cfg.Encoder.Width = m.width
+	if given("head") {
+		if cfg.Head, err = encoder.ParseHead(m.head); err != nil {
+			return cfg, usageError{err}
+		}
+	}
+	if given("normalize") {
+		if cfg.Encoder.Normalize, err = parseNormalize(m.normalize); err != nil {
+			return cfg, err
+		}
+	}
+	if given("batch") && m.batch > 0 {
+		cfg.SetBatch(m.batch)
+	} else if given("batch") {
+		return cfg, usagef("--batch is %d, want at least 1", m.batch)
+	}
+	for _, f := range []struct {
+		name string
+		to   *int
+		from int
+	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}} {
+		if given(f.name) {
+			*f.to = f.from
+		}
+	}
+	for _, f := range []struct {
+		name string
+		to   *float64
+		from float64
+	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}} {
+		if given(f.name) {
+			*f.to = f.from
+		}
+	}
+	if given("optimizer") && m.optimizer != "sgd" {
+		return cfg, usagef("--optimizer is %q, want sgd", m.optimizer)
+	}
+	if given("schedule") {
+		if cfg.Schedule.Kind, err = encoder.ParseSchedule(m.schedule); err != nil {
+			return cfg, usageError{err}
+		}
+	}
+	if cfg.Conv, err = parseConv(m.conv); err != nil {
+		return cfg, err
+	}
+	if initial != nil {
+		m.apply(&cfg, initial)
+	}
+	if !given("split-bn") {
+		cfg.SplitBN = groupsFor(cfg.Batch, cfg.SplitBN)
+	}
+	cfg.Symmetric, cfg.QueueInit, cfg.MaskSameID = m.symmetric, contrast.QueueInit(m.queueInit), m.maskSameID
+	cfg.Seed, cfg.Workers, cfg.LogEvery = c.seed, c.workers, m.logEvery
+	if given("steps") && !given("epochs") {
+		cfg.Schedule.Epochs = 0
+	}
+	return cfg, nil
+}
+
+// apply lets the file of initial weights decide what it decides.
+func (m *methodFlags) apply(cfg *contrast.Config, in *encoder.Inferred) {
+	cfg.Encoder.Depth, cfg.Encoder.CIFAR, cfg.Encoder.Width = in.Depth, in.CIFAR, in.Width
+	if in.Head != encoder.NoHead {
+		cfg.Head, cfg.Hidden, cfg.Dim = in.Head, in.Hidden, in.Dim
+	}
+}
+
+// groupsFor returns the largest number of groups up to want that divides the
+// batch and leaves two samples in each.
+func groupsFor(batch, want int) int {
+	for g := min(want, batch/2); g > 1; g-- {
+		if batch%g == 0 {
+			return g
+		}
+	}
+	return 1
+}
+
+func parseConv(s string) (kernel.Algorithm, error) {
+	switch s {
+	case "auto":
+		return kernel.Auto, nil
+	case "direct":
+		return kernel.Direct, nil
+	case "f2":
+		return kernel.F2, nil
+	}
+	return 0, usagef("--conv is %q, want auto, direct or f2", s)
+}
+
+func parseNormalize(s string) (encoder.Normalize, error) {
+	switch s {
+	case "imagenet":
+		return contrast.NormalizeImageNet, nil
+	case "cifar10":
+		return contrast.NormalizeCIFAR10, nil
+	case "none":
+		return contrast.NormalizeNone, nil
+	}
+	fields := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '/' })
+	var v [6]float32
+	if len(fields) != len(v) {
+		return encoder.Normalize{}, usagef("--normalize is %q, want imagenet, cifar10, none or six numbers (means and deviations of R,G,B)", s)
+	}
+	for i, f := range fields {
+		x, err := strconv.ParseFloat(f, 32)
+		if err != nil || i >= 3 && x <= 0 {
+			return encoder.Normalize{}, usagef("--normalize: %q is no mean or positive deviation", f)
+		}
+		v[i] = float32(x)
+	}
+	return encoder.Normalize{Mean: [3]float32{v[0], v[1], v[2]}, Std: [3]float32{v[3], v[4], v[5]}}, nil
+}
+
+// formatNormalize is the form parseNormalize reads, so that a resolved
+// configuration does not depend on what a name stands for.
+func formatNormalize(n encoder.Normalize) string {
+	return strings.Trim(fmt.Sprint(append(n.Mean[:], n.Std[:]...)), "[]")
+}

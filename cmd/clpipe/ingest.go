@@ -1,0 +1,166 @@
+package main
+
+import (
+	"clpipe/batch"
+	"clpipe/contrast"
+
+	"github.com/spf13/cobra"
+)
+
+// ingestCommand writes images (or encoded images) on standard output.
+func ingestCommand(std stdio, sig *signals) *cobra.Command {
+	var (
+		common  commonFlags
+		source  sourceFlags
+		encoded bool
+		epochs  int
+		output  string
+	)
+	cmd := &cobra.Command{
+		Use:   "ingest --src URL",
+		Short: "Read shards and write a stream of images",
+		Long: `Reads image shards in the order that the seed decides and writes them as an
+Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).`,
+		Example: `  clpipe ingest --src s3shards/ | clpipe augment | clpipe train --steps 500
+  clpipe ingest --src s3shards/ --encoded --shuffle=false -o images.arrows`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fs := cmd.Flags()
+			if err := applyConfig(fs); err != nil {
+				return err
+			}
+			ctx, cancel := sig.stoppable(cmd.Context())
+			defer cancel()
+			log, err := common.log(std)
+			if err != nil {
+				return err
+			}
+			rejects, err := source.rejects()
+			if err != nil {
+				return err
+			}
+			rejects.Log = func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
+			cfg, err := source.ingestConfig(&common, rejects, log)
+			if err != nil {
+				return err
+			}
+			cfg.Encoded, cfg.Epochs = encoded, epochs
+			src, err := openSource(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			w, finish, abort, err := outputWriter(std, output)
+			if err != nil {
+				return err
+			}
+			p := &pipeline{out: w, stall: common.stallTimeout, log: log}
+			p.add("ingest", src.Stage())
+			if err := p.run(ctx); err != nil {
+				abort()
+				return err
+			}
+			return finish()
+		},
+	}
+	fs := cmd.Flags()
+	common.add(fs)
+	source.add(fs, true)
+	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX")
+	fs.BoolVar(&encoded, "encoded", false, "write the images' files instead of their pixels")
+	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves)")
+	fs.StringVarP(&output, "output", "o", "-", "file to write, - for standard output")
+	return cmd
+}
+
+// augmentCommand writes pairs on standard output.
+func augmentCommand(std stdio, sig *signals) *cobra.Command {
+	var (
+		common commonFlags
+		source sourceFlags
+		views  viewFlags
+		epochs int
+		rows   int
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "augment [--src URL]",
+		Short: "Make positive pairs: images in, pairs out",
+		Long: `Reads a stream of images (from standard input, or with --src from shards) and
+writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
+		Example: `  clpipe ingest --src s3shards/ | clpipe augment --policy moco-v2 > pairs.arrows
+  clpipe augment --src s3shards/ --policy simclr --epochs 2 -o pairs.arrows`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fs := cmd.Flags()
+			if err := applyConfig(fs); err != nil {
+				return err
+			}
+			ctx, cancel := sig.stoppable(cmd.Context())
+			defer cancel()
+			log, err := common.log(std)
+			if err != nil {
+				return err
+			}
+			rejects, err := source.rejects()
+			if err != nil {
+				return err
+			}
+			rejects.Log = func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
+			p := &pipeline{stall: common.stallTimeout, reportOnly: !changed(fs, "stall-timeout"), log: log}
+			seed := given(fs, "seed", &common.seed)
+			var firstSide func() (int, error)
+			if len(source.src) > 0 {
+				cfg, err := source.ingestConfig(&common, rejects, log)
+				if err != nil {
+					return err
+				}
+				cfg.Encoded, cfg.Epochs = true, epochs
+				src, err := openSource(ctx, cfg)
+				if err != nil {
+					return err
+				}
+				firstSide = func() (int, error) { return shortSide(ctx, src) }
+				p.add("ingest", src.Stage())
+				seed = &common.seed
+			} else {
+				in, err := stdinReader(std)
+				if err != nil {
+					return err
+				}
+				defer in.Close()
+				peek := &peekReader{Reader: in}
+				defer peek.release()
+				firstSide = func() (int, error) { return peek.shortSide(ctx) }
+				p.in = peek
+			}
+			policy, err := views.load(contrast.PolicyFor, firstSide)
+			if err != nil {
+				return err
+			}
+			stage, err := augmentStage(&common, &source, policy, rows, rejects, seed)
+			if err != nil {
+				return err
+			}
+			w, finish, abort, err := outputWriter(std, output)
+			if err != nil {
+				return err
+			}
+			p.out = w
+			p.add("augment", stage)
+			if err := p.run(ctx); err != nil {
+				abort()
+				return err
+			}
+			return finish()
+		},
+	}
+	fs := cmd.Flags()
+	common.add(fs)
+	source.add(fs, true)
+	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX (with --src)")
+	views.add(fs)
+	fs.IntVar(&rows, "batch", 256, "pairs in a record")
+	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves; with --src)")
+	fs.StringVarP(&output, "output", "o", "-", "file to write, - for standard output")
+	return cmd
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"clpipe/augment"
+	"clpipe/batch"
+	"clpipe/ingest"
+	"clpipe/internal/imagecodec"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/spf13/pflag"
+)
+
+// streamDepth is how many records wait between two stages: one being consumed
+// and one ready hides the hand-over; more would only take memory.
+const streamDepth = 2
+
+// pipeline is a list of stages, each measured, with what watches them.
+type pipeline struct {
+	stages []batch.Stage
+	meters []*batch.Meter
+	in     batch.Reader // of the first stage; nil for a source
+	out    batch.Writer // of the last stage; nil for a sink
+	stall  time.Duration
+	// reportOnly makes a wait for another process a matter to report, not to
+	// give up on.
+	reportOnly bool
+	log        *slog.Logger
+}
+
+// add appends a stage under a name and returns its meter.
+func (p *pipeline) add(name string, s batch.Stage) *batch.Meter {
+	m := &batch.Meter{Name: name}
+	p.addMetered(m, s)
+	return m
+}
+
+// addMetered appends a stage with a meter that others know already.
+func (p *pipeline) addMetered(m *batch.Meter, s batch.Stage) {
+	p.stages, p.meters = append(p.stages, m.Wrap(s)), append(p.meters, m)
+}
+
+// slowest names the stage that the others wait for: the busiest one.
+func (p *pipeline) slowest() string {
+	name, busy := "", 0.0
+	for _, m := range p.meters {
+		if s := m.Shares().Busy; s > busy {
+			name, busy = m.Name, s
+		}
+	}
+	return name
+}
+
+// run runs the stages under the watchdog.
+func (p *pipeline) run(ctx context.Context) error {
+	return watch(ctx, p, func(ctx context.Context) error {
+		return batch.Run(ctx, streamDepth, p.in, p.out, p.stages...)
+	})
+}
+
+// shares returns each stage's parts of time, for the metrics.
+func (p *pipeline) shares() any {
+	out := map[string]batch.Shares{}
+	for _, m := range p.meters {
+		out[m.Name] = m.Shares()
+	}
+	return out
+}
+
+// augmentStage returns the stage that turns images into records of rows pairs.
+func augmentStage(c *commonFlags, s *sourceFlags, policy *augment.Policy, rows int, rejects *batch.Rejects, seed *uint64) (batch.Stage, error) {
+	pixels, err := s.pixels()
+	if err != nil {
+		return nil, err
+	}
+	return augment.Stage(augment.StageConfig{
+		Policy: policy, Seed: seed, Rows: rows, Workers: c.workers,
+		Limits: imagecodec.Limits{MaxPixels: pixels}, Rejects: rejects, Mem: memory.DefaultAllocator,
+	}), nil
+}
+
+// stdinReader returns the stream on standard input.
+func stdinReader(std stdio) (*batch.IPCReader, error) {
+	if f, ok := std.in.(*os.File); ok && isTerminal(f) {
+		return nil, usagef("standard input is a terminal: give --src, or pipe a stream in as in `clpipe ingest --src DIR | clpipe augment`")
+	}
+	return batch.NewIPCReader("standard input", std.in, memory.DefaultAllocator), nil
+}
+
+// outputWriter opens -o: a file, or "-" for standard output, which must not be
+// a terminal. finish ends the stream after a run without error; abort leaves it
+// as a reader takes for a producer that died.
+func outputWriter(std stdio, path string) (w *batch.IPCWriter, finish func() error, abort func(), err error) {
+	if path == "-" || path == "" {
+		if f, ok := std.out.(*os.File); ok && isTerminal(f) {
+			return nil, nil, nil, usagef("standard output is a terminal and the stream is binary: pipe it on or name a file with -o")
+		}
+		w = batch.NewIPCWriter("standard output", std.out, memory.DefaultAllocator)
+		return w, w.Finish, func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	w = batch.NewIPCWriter(path, f, memory.DefaultAllocator)
+	finish = func() error { return errors.Join(w.Finish(), f.Close()) }
+	return w, finish, func() { f.Close() }, nil
+}
+
+func isTerminal(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+}
+
+// openSource lists the shards of --src.
+func openSource(ctx context.Context, cfg ingest.Config) (*ingest.Source, error) {
+	if len(cfg.Sources) == 0 {
+		return nil, usagef("--src is missing: name a directory of shards, as in --src s3shards/")
+	}
+	return ingest.Open(ctx, cfg)
+}
+
+// countSteps returns the steps of an epoch if the source can tell, and fails if
+// there is not one.
+func countSteps(ctx context.Context, src *ingest.Source, limit, batchSize int) (steps int, known bool, err error) {
+	n, known, err := src.Count(ctx)
+	if err != nil || !known {
+		return 0, false, err
+	}
+	if limit > 0 {
+		n = min(n, int64(limit))
+	}
+	if n < int64(batchSize) {
+		return 0, false, usagef("an epoch has %d samples, a batch %d: lower --batch", n, batchSize)
+	}
+	return int(n) / batchSize, true, nil
+}
+
+// stallError says that nothing moved for too long.
+type stallError struct {
+	after time.Duration
+	doing string
+}
+
+func (e *stallError) Error() string {
+	return fmt.Sprintf("no progress for %v: %s (--stall-timeout)", e.after, e.doing)
+}
+
+// watch runs f and ends it when no stage makes progress for the pipeline's
+// stall timeout. Waiting to write to another process is no stall.
+func watch(ctx context.Context, p *pipeline, f func(context.Context) error) error {
+	if p.stall <= 0 {
+		return f(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		tick := time.NewTicker(min(p.stall/4, time.Second))
+		defer tick.Stop()
+		last, since := int64(-1), time.Now()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			sum := int64(0)
+			for _, m := range p.meters {
+				sum += m.Progress()
+			}
+			if sum != last || p.waitsOutside() {
+				last, since = sum, time.Now()
+				continue
+			}
+			if time.Since(since) < p.stall {
+				continue
+			}
+			stalled := &stallError{p.stall, p.doing()}
+			if p.reportOnly && p.in != nil && p.meters[0].Doing() == "waiting to read" {
+				p.log.Warn("nothing has come from the other process", "for", time.Since(since).Round(time.Second))
+				since = time.Now()
+				continue
+			}
+			cancel(stalled)
+			return
+		}
+	}()
+	err := f(ctx)
+	close(done)
+	<-watched
+	var stalled *stallError
+	if errors.As(context.Cause(ctx), &stalled) {
+		return stalled
+	}
+	return err
+}
+
+// waitsOutside reports whether the last stage waits for the process that reads
+// its output.
+func (p *pipeline) waitsOutside() bool {
+	return p.out != nil && p.meters[len(p.meters)-1].Doing() == "waiting to write"
+}
+
+// doing says what every stage is at.
+func (p *pipeline) doing() string {
+	var out []string
+	for _, m := range p.meters {
+		if d := m.Doing(); d != "" {
+			out = append(out, m.Name+" is "+d)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// given returns the flag's value if it was given, else nil.
+func given[T any](fs *pflag.FlagSet, name string, v *T) *T {
+	if changed(fs, name) {
+		return v
+	}
+	return nil
+}

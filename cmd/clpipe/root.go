@@ -1,0 +1,56 @@
+package main
+
+import (
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// rootCommand is `clpipe` with all its commands. Called with --src it is the
+// main job, as `clpipe train --src`.
+func rootCommand(std stdio, sig *signals) *cobra.Command {
+	root := trainCommand(std, sig)
+	root.Use = "clpipe --src URL"
+	root.Short = "Contrastive self-supervised learning: from image shards to a trained encoder"
+	root.Long = `clpipe reads image shards, makes two augmented views of every image, and trains
+an encoder to tell each pair from thousands of negatives. No labels, no Python.
+
+Called with --src it does the main job: all stages in one process, from shards
+to a run directory with checkpoints and metrics.`
+	root.Example = `  clpipe demo
+  clpipe --src s3shards/ --epochs 20 --run runs/first
+  clpipe --run runs/first --src s3shards/ --epochs 20 --resume
+  clpipe ingest --src s3shards/ | clpipe augment | clpipe train --steps 500`
+	root.Version = version()
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		trainCommand(std, sig),
+		ingestCommand(std, sig),
+		augmentCommand(std, sig),
+	)
+	return root
+}
+
+// version is the module's version as the build recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// noArgs refuses positional arguments by name.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no argument %q: every option begins with --; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+	}
+	return nil
+}
+
+// changed reports whether a flag was given, on the command line or in --config.
+func changed(fs *pflag.FlagSet, name string) bool {
+	f := fs.Lookup(name)
+	return f != nil && f.Changed
+}

@@ -1,0 +1,459 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"clpipe/augment"
+	"clpipe/batch"
+	"clpipe/contrast"
+	"clpipe/encoder"
+	"clpipe/ingest"
+	"clpipe/internal/kernel"
+	"clpipe/sink"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// trainFlags are all options of the main job.
+type trainFlags struct {
+	common commonFlags
+	source sourceFlags
+	views  viewFlags
+	method methodFlags
+	budget time.Duration
+	run    string
+	resume bool
+	save   string // --checkpoint-every
+	keep   int
+}
+
+func (t *trainFlags) add(fs *pflag.FlagSet) {
+	t.common.add(fs)
+	t.source.add(fs, true)
+	t.views.add(fs)
+	t.method.add(fs)
+	fs.DurationVar(&t.budget, "budget", 0, "length of the run in time, as 2h: measured before the first step and turned into --steps")
+	fs.StringVar(&t.run, "run", "", "run directory (default runs/METHOD-TIME)")
+	fs.BoolVar(&t.resume, "resume", false, "go on from the run directory's last checkpoint")
+	fs.StringVar(&t.save, "checkpoint-every", "10m", "time, or steps, between checkpoints")
+	fs.IntVar(&t.keep, "keep", 2, "checkpoints kept")
+}
+
+// trainCommand is the main job.
+func trainCommand(std stdio, sig *signals) *cobra.Command {
+	var flags trainFlags
+	cmd := &cobra.Command{
+		Use:   "train [--src URL]",
+		Short: "Train an encoder, from pairs on standard input or from shards",
+		Long: `Trains an encoder by contrast and writes the run directory. Pairs come from
+standard input, or with --src from shards, all stages in one process.`,
+		Example: `  clpipe train --src s3shards/ --epochs 20 --run runs/first
+  clpipe augment --src s3shards/ --epochs 0 | clpipe train --steps 500 --run runs/piped`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Parent() == nil && cmd.Flags().NFlag() == 0 {
+				return cmd.Help()
+			}
+			if err := applyConfig(cmd.Flags()); err != nil {
+				return err
+			}
+			job := &trainJob{trainFlags: flags, fs: cmd.Flags(), std: std, sig: sig}
+			if cmd.Parent() == nil && len(flags.source.src) == 0 {
+				return usagef("--src is missing: name a directory of shards, as in clpipe --src s3shards/")
+			}
+			_, err := job.do(cmd.Context())
+			return err
+		},
+	}
+	flags.add(cmd.Flags())
+	return cmd
+}
+
+// trainJob is the main job under way.
+type trainJob struct {
+	trainFlags
+	fs  *pflag.FlagSet
+	std stdio
+	sig *signals
+
+	log     *slog.Logger
+	rejects *batch.Rejects
+	source  *ingest.Source // nil: pairs come from standard input
+	policy  *augment.Policy
+	cfg     contrast.Config
+}
+
+// do trains and returns the summary.
+func (j *trainJob) do(ctx context.Context) (*sink.Summary, error) {
+	var err error
+	if j.log, err = j.common.log(j.std); err != nil {
+		return nil, err
+	}
+	if j.rejects, err = j.trainFlags.source.rejects(); err != nil {
+		return nil, err
+	}
+	initial, inferred, err := j.initialWeights()
+	if err != nil {
+		return nil, err
+	}
+	in, err := j.open(ctx, inferred)
+	if err != nil {
+		return nil, err
+	}
+	if in != nil {
+		defer in.Close()
+	}
+	if err := j.cfg.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	if j.budget > 0 {
+		if j.cfg.Schedule.Steps, err = j.stepsFor(ctx, j.budget); err != nil {
+			return nil, err
+		}
+		j.cfg.Schedule.Epochs = 0
+	}
+	j.sayDefaults()
+	return j.train(ctx, in, initial)
+}
+
+// initialWeights reads --init.
+func (j *trainJob) initialWeights() (*batch.State, *encoder.Inferred, error) {
+	if j.method.init == "" {
+		return nil, nil, nil
+	}
+	state, err := sink.ReadSafetensors(j.method.init)
+	if err != nil {
+		return nil, nil, err
+	}
+	inferred, err := encoder.Infer(state)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--init %s: %w", j.method.init, err)
+	}
+	return &state, &inferred, nil
+}
+
+// open opens the input, shards or standard input, and settles what depends on
+// it: the size of the views, the method's configuration and the policy.
+func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*batch.IPCReader, error) {
+	var err error
+	if len(j.trainFlags.source.src) == 0 {
+		in, err := stdinReader(j.std)
+		if err != nil {
+			return nil, err
+		}
+		if err := j.openStream(ctx, in, inferred); err != nil {
+			in.Close()
+			return nil, err
+		}
+		return in, nil
+	}
+	cfg, err := j.trainFlags.source.ingestConfig(&j.common, j.rejects, j.log)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Encoded = true
+	if j.source, err = openSource(ctx, cfg); err != nil {
+		return nil, err
+	}
+	byMethod := func(size int) string {
+		c, err := contrast.Recipe(j.method.method, size, contrast.Preset(j.method.preset))
+		if err != nil {
+			return contrast.PolicyFor(size) // reported where the method is configured
+		}
+		return c.Policy()
+	}
+	if j.policy, err = j.views.load(byMethod, func() (int, error) { return shortSide(ctx, j.source) }); err != nil {
+		return nil, err
+	}
+	if j.cfg, err = j.method.config(j.fs, &j.common, j.policy.Size(), inferred); err != nil {
+		return nil, err
+	}
+	perEpoch, known, err := countSteps(ctx, j.source, j.trainFlags.source.limit, j.cfg.Batch)
+	if err != nil {
+		return nil, err
+	}
+	if s := &j.cfg.Schedule; known && s.Epochs > 0 {
+		if total := s.Epochs * perEpoch; s.Steps == 0 || total < s.Steps {
+			s.Steps = total
+		}
+	}
+	return nil, nil
+}
+
+// openStream settles the configuration by what the stream of pairs says of itself.
+func (j *trainJob) openStream(ctx context.Context, in *batch.IPCReader, inferred *encoder.Inferred) error {
+	ctx, cancel := j.sig.stoppable(ctx)
+	defer cancel()
+	schema, err := in.Schema(ctx)
+	if errors.Is(err, io.EOF) {
+		return errors.New("the stream on standard input ended before it said what it holds")
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := batch.Expect(schema, batch.PairsKind); err != nil {
+		return err
+	}
+	shape := batch.ViewShape(schema)
+	if len(shape) != 3 {
+		return fmt.Errorf("the stream's views are %v, want [S,S,3]", shape)
+	}
+	if j.views.size > 0 && j.views.size != shape[0] {
+		return usagef("--size is %d, the stream's views are %v", j.views.size, shape)
+	}
+	if seed, ok := batch.SeedOf(schema); ok && !changed(j.fs, "seed") {
+		j.common.seed = seed
+	}
+	if j.cfg, err = j.method.config(j.fs, &j.common, shape[0], inferred); err != nil {
+		return err
+	}
+	if !changed(j.fs, "epochs") && !changed(j.fs, "steps") {
+		j.log.Info("the run ends with the stream: its length is not known, so the learning rate stays constant; give --steps for a schedule")
+		j.cfg.Schedule.Kind = encoder.Constant
+	}
+	return nil
+}
+
+// sayDefaults says what the method and the images decided.
+func (j *trainJob) sayDefaults() {
+	c := j.cfg
+	name := (encoder.Inferred{Depth: c.Encoder.Depth, CIFAR: c.Encoder.CIFAR}).Name()
+	j.log.Info("training", "method", c.Method, "encoder", name, "width", c.Encoder.Width, "head", c.Head, "size", c.Encoder.Size,
+		"batch", c.Batch, "queue", c.Queue, "dim", c.Dim, "lr", c.Schedule.Base, "schedule", c.Schedule.Kind, "steps", c.Schedule.Steps,
+		"split-bn", c.SplitBN, "seed", c.Seed, "kernel", kernel.Selected())
+}
+
+// resolved returns the settings as the run uses them, by flag.
+func (j *trainJob) resolved() map[string]any {
+	c := j.cfg
+	out := map[string]any{
+		"method": c.Method, "encoder": (encoder.Inferred{Depth: c.Encoder.Depth, CIFAR: c.Encoder.CIFAR}).Name(), "width": c.Encoder.Width,
+		"head": string(c.Head), "size": c.Encoder.Size, "batch": c.Batch, "queue": c.Queue, "dim": c.Dim, "temperature": c.Temperature,
+		"momentum": c.Momentum, "symmetric": c.Symmetric, "queue-init": string(c.QueueInit), "mask-same-id": c.MaskSameID,
+		"split-bn": c.SplitBN, "lr": c.Schedule.Base, "weight-decay": c.WeightDecay, "optimizer": "sgd", "schedule": string(c.Schedule.Kind),
+		"warmup": c.Schedule.Warmup, "normalize": formatNormalize(c.Encoder.Normalize), "conv": j.method.conv, "seed": c.Seed,
+	}
+	if c.Schedule.Steps > 0 {
+		out["steps"] = c.Schedule.Steps
+	}
+	if c.Schedule.Epochs > 0 {
+		out["epochs"] = c.Schedule.Epochs
+	}
+	if j.source != nil {
+		s := j.source.Config()
+		out["shuffle"], out["shuffle-buffer"], out["interleave"], out["limit"] = s.Shuffle, s.ShuffleBuffer, s.Interleave, s.Limit
+		out["rank"], out["world"] = j.trainFlags.source.rank, j.trainFlags.source.world
+		if j.views.policy == "" {
+			out["policy"] = j.cfg.Policy()
+		}
+	}
+	return out
+}
+
+// checkpointEvery reads --checkpoint-every: a time, or a number of steps.
+func (j *trainJob) checkpointEvery() error {
+	var steps int
+	if n, err := fmt.Sscanf(j.save+" ", "%d ", &steps); err == nil && n == 1 && steps > 0 {
+		j.cfg.CheckpointSteps = steps
+		return nil
+	}
+	every, err := time.ParseDuration(j.save)
+	if err != nil || every < 0 {
+		return usagef("--checkpoint-every is %q, want a time as 10m or a number of steps", j.save)
+	}
+	j.cfg.CheckpointEvery = every
+	return nil
+}
+
+// train opens the run directory and runs the stages.
+func (j *trainJob) train(ctx context.Context, in *batch.IPCReader, initial *batch.State) (*sink.Summary, error) {
+	if err := j.checkpointEvery(); err != nil {
+		return nil, err
+	}
+	if j.run == "" {
+		j.run = filepath.Join("runs", j.cfg.Method+time.Now().Format("-20060102-150405"))
+	}
+	config, err := resolvedConfig(j.fs, j.resolved())
+	if err != nil {
+		return nil, err
+	}
+	dir, err := sink.OpenRun(j.run, sink.Options{Config: config, Ignore: notResult, Resume: j.resume, Keep: j.keep})
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	for _, refused := range dir.Refused() {
+		j.log.Warn(refused.Error())
+	}
+	if done := dir.Finished(); done != nil {
+		j.log.Info("the run is finished: nothing to do", "run", j.run, "steps", done.Steps)
+		return done, j.report(done)
+	}
+	j.rejects.Log = func(r batch.Reject) error {
+		j.log.Warn("rejected " + r.Error())
+		return dir.Reject(r)
+	}
+	return j.runStages(ctx, in, initial, dir)
+}
+
+// runStages is the way of the data, from the source to the run directory.
+func (j *trainJob) runStages(ctx context.Context, in *batch.IPCReader, initial *batch.State, dir *sink.Run) (*sink.Summary, error) {
+	p := &pipeline{stall: j.common.stallTimeout, reportOnly: !changed(j.fs, "stall-timeout"), log: j.log}
+	live := newProgress(j.std.err, j.common.quiet)
+	trainMeter := &batch.Meter{Name: "train"}
+	trainer, err := contrast.New(j.cfg, contrast.Hooks{
+		Progress: func(pr contrast.Progress) { trainMeter.Step(); live.step(pr, p.slowest()) },
+		Warn:     func(text string) { j.log.Warn(text) },
+		Stages:   p.shares,
+		Stop:     j.sig.stop,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer trainer.Close()
+	if initial != nil {
+		if err := trainer.Init(*initial); err != nil {
+			return nil, fmt.Errorf("--init %s: %w", j.method.init, err)
+		}
+	}
+	if from := dir.From(); from != nil {
+		state, err := from.Load()
+		if err != nil {
+			return nil, err
+		}
+		if err := trainer.Load(state); err != nil {
+			return nil, fmt.Errorf("%s: %w", from.Path, err)
+		}
+		j.log.Info("resuming", "step", trainer.Step(), "position", trainer.Position())
+	}
+
+	if in != nil {
+		p.in = in
+	} else if err := j.addSource(ctx, p, trainer.Position()); err != nil {
+		return nil, err
+	}
+	var outcome contrast.Summary
+	p.addMetered(trainMeter, func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
+		var err error
+		outcome, err = trainer.Train(ctx, in, dir)
+		return err
+	})
+	err = p.run(ctx)
+	live.finish()
+	if outcome.Steps == 0 && err != nil {
+		return nil, err
+	}
+	summary := j.summarise(outcome, dir)
+	if finishErr := dir.Finish(*summary); finishErr != nil {
+		return summary, errors.Join(err, finishErr)
+	}
+	if err != nil {
+		if errors.Is(err, contrast.ErrStopped) {
+			return summary, errors.Join(j.report(summary), err)
+		}
+		return summary, err
+	}
+	if steps := j.cfg.Schedule.Steps; !outcome.Finished && steps > 0 {
+		j.log.Info("the stream ended before the run's length", "steps", outcome.Steps, "of", steps)
+	}
+	return summary, j.report(summary)
+}
+
+// addSource adds the stages before training, from a position on.
+func (j *trainJob) addSource(ctx context.Context, p *pipeline, from batch.Position) error {
+	cfg := j.source.Config()
+	cfg.From, cfg.Epochs = from, j.cfg.Schedule.Epochs
+	source, err := openSource(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	j.source = source
+	p.add("ingest", source.Stage())
+	stage, err := augmentStage(&j.common, &j.trainFlags.source, j.policy, j.cfg.Batch, j.rejects, &j.common.seed)
+	if err != nil {
+		return err
+	}
+	p.add("augment", stage)
+	return nil
+}
+
+func (j *trainJob) summarise(o contrast.Summary, dir *sink.Run) *sink.Summary {
+	finished := o.Finished || j.source != nil && j.cfg.Schedule.Steps == 0
+	return &sink.Summary{
+		Digests: sink.Digests{Order: o.Order, Weights: o.Weights}, Steps: o.Steps, Epochs: float64(o.Epochs), Samples: o.Samples,
+		Rejected: dir.Rejected(), Comparable: j.source == nil || !j.source.Incomplete(), Finished: finished, WallSeconds: o.Seconds,
+		Versions: map[string]string{"clpipe": version(), "go": runtime.Version(), "kernel": kernel.Selected()},
+	}
+}
+
+// report prints the outcome: with --json on standard output, and the digests as
+// the last line on standard error.
+func (j *trainJob) report(s *sink.Summary) error {
+	if j.common.json {
+		if err := json.NewEncoder(j.std.out).Encode(s); err != nil {
+			return err
+		}
+	}
+	if !j.common.quiet {
+		fmt.Fprintf(j.std.err, "%d steps on %d samples in %v: %s\n", s.Steps, s.Samples, time.Duration(s.WallSeconds*float64(time.Second)).Round(time.Second), j.run)
+	}
+	line, err := json.Marshal(map[string]any{"digests": s.Digests})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(j.std.err, "%s\n", line)
+	return nil
+}
+
+// stepsFor returns the steps that fit into a time, measured with the whole
+// pipeline on a scratch encoder before the first step.
+func (j *trainJob) stepsFor(ctx context.Context, budget time.Duration) (int, error) {
+	if j.source == nil {
+		return 0, usagef("--budget needs --src: how fast pairs come from another process cannot be measured beforehand")
+	}
+	const warm, measured = 2, 6
+	cfg := j.cfg
+	cfg.Schedule.Steps = warm + measured
+	var start time.Time
+	trainer, err := contrast.New(cfg, contrast.Hooks{Progress: func(p contrast.Progress) {
+		if p.Step == warm {
+			start = time.Now()
+		}
+	}, Stop: j.sig.stop})
+	if err != nil {
+		return 0, err
+	}
+	defer trainer.Close()
+	p := &pipeline{stall: j.common.stallTimeout, log: j.log}
+	quiet := *j
+	quiet.rejects = &batch.Rejects{Max: 1}
+	if err := quiet.addSource(ctx, p, batch.Position{}); err != nil {
+		return 0, err
+	}
+	p.add("train", func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
+		_, err := trainer.Train(ctx, in, discard{})
+		return err
+	})
+	if err := p.run(ctx); err != nil {
+		return 0, err
+	}
+	perStep := time.Since(start) / measured
+	steps := max(1, int(budget/perStep))
+	j.log.Info("measured", "per step", perStep.Round(time.Millisecond), "budget", budget, "steps", steps)
+	return steps, nil
+}
+
+// discard is a Recorder that keeps nothing.
+type discard struct{}
+
+func (discard) Log(any) error                     { return nil }
+func (discard) Checkpoint(int, batch.State) error { return nil }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"clpipe/augment"
+	"clpipe/batch"
+	"clpipe/ingest"
+	"clpipe/internal/imagecodec"
+
+	"github.com/apache/arrow/go/v15/arrow"
+)
+
+// load returns the policy the flags name. What they leave open is decided by
+// the images, whose short side firstSide tells: the side of a view, and from it
+// the policy, by builtin.
+func (v *viewFlags) load(builtin func(size int) string, firstSide func() (int, error)) (*augment.Policy, error) {
+	size := v.size
+	if size == 0 && v.policy != "" && !slices.Contains(augment.Builtins(), v.policy) {
+		if p, err := augment.Load(v.policy, 0); err == nil {
+			return p, nil // the file gives the size itself
+		}
+	}
+	if size == 0 {
+		short, err := firstSide()
+		if err != nil {
+			return nil, err
+		}
+		size = sideFor(short)
+	}
+	name := v.policy
+	if name == "" {
+		name = builtin(size)
+	}
+	p, err := augment.Load(name, size)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return p, nil
+}
+
+// sideFor returns the side of a view for images of a short side.
+func sideFor(short int) int {
+	switch {
+	case short <= 48:
+		return 32
+	case short <= 96:
+		return 64
+	}
+	return 224
+}
+
+// shortSide returns the short side of a source's first image.
+func shortSide(ctx context.Context, src *ingest.Source) (int, error) {
+	first, err := src.First(ctx)
+	return min(first.W, first.H), err
+}
+
+// peekReader is a stream whose first record can be looked at before it is read.
+type peekReader struct {
+	batch.Reader
+	first arrow.Record // looked at, not yet read
+}
+
+func (p *peekReader) Read(ctx context.Context) (arrow.Record, error) {
+	if rec := p.first; rec != nil {
+		p.first = nil
+		return rec, nil
+	}
+	return p.Reader.Read(ctx)
+}
+
+func (p *peekReader) release() {
+	if p.first != nil {
+		p.first.Release()
+		p.first = nil
+	}
+}
+
+// shortSide returns the short side of the stream's first readable image.
+func (p *peekReader) shortSide(ctx context.Context) (int, error) {
+	schema, err := p.Schema(ctx)
+	if errors.Is(err, io.EOF) {
+		return 0, errors.New("the stream on standard input ended before it said what it holds")
+	}
+	if err != nil {
+		return 0, err
+	}
+	kind, err := batch.Expect(schema, batch.EncodedKind, batch.ImagesKind)
+	if err != nil {
+		return 0, err
+	}
+	if p.first, err = p.Read(ctx); err != nil {
+		p.first = nil
+		if errors.Is(err, io.EOF) {
+			return 0, errors.New("the stream on standard input holds no image")
+		}
+		return 0, err
+	}
+	if kind == batch.ImagesKind {
+		images, err := batch.NewImages(p.first)
+		if err != nil {
+			return 0, err
+		}
+		for i := range images.Len() {
+			_, h, w := images.Image(i)
+			return min(h, w), nil
+		}
+		return 0, errors.New("the first record of the stream on standard input is empty: give --size")
+	}
+	encoded, err := batch.NewEncoded(p.first)
+	if err != nil {
+		return 0, err
+	}
+	for i := range encoded.Len() {
+		if info, err := imagecodec.ReadInfo(encoded.Bytes(i)); err == nil {
+			return min(info.W, info.H), nil
+		}
+	}
+	return 0, errors.New("the first record of the stream on standard input has no readable image: give --size")
+}
