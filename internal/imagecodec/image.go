@@ -76,8 +76,8 @@ func Sniff(data []byte) (string, error) {
 	return "", unknownMagic(data)
 }
 
-// ReadInfo reads the header and allocates no pixels. The errors are those of
-// Decode as far as the header can cause them.
+// ReadInfo reads as far as the picture's size and allocates nothing. The errors
+// are of the kinds of Decode; limits are not applied.
 func ReadInfo(data []byte) (Info, error) {
 	format, err := Sniff(data)
 	if err != nil {

@@ -47,7 +47,7 @@ func (d *jpegDecoder) load() error {
 		}
 		d.pos += i + 1
 		if rest[i] != 0 {
-			d.marker = rest[i]
+			d.marker, d.markerAt = rest[i], d.pos-2
 			break
 		}
 		r.src = append(r.src, 0xFF)

@@ -1,7 +1,5 @@
 package imagecodec
 
-import "fmt"
-
 // jpegDecoder is the state of one JPEG file being decoded, and the memory kept
 // from one file to the next.
 //
@@ -10,10 +8,8 @@ import "fmt"
 // one MCU row of coefficients; a file with several scans (every progressive
 // one) keeps all of them and is rendered at the end.
 type jpegDecoder struct {
-	data   []byte
-	pos    int  // next byte not yet read
-	marker byte // marker that ended the last entropy-coded segment, not yet acted upon; 0 none
-	lim    Limits
+	jpegReader
+	lim Limits
 
 	width, height int
 	progressive   bool
@@ -156,18 +152,6 @@ func (d *jpegDecoder) decodeScans(dst *Image) error {
 		d.render.mcuRow(d, row, dst)
 	}
 	return nil
-}
-
-func (d *jpegDecoder) formatError(format string, args ...any) error {
-	return &FormatError{Format: formatJPEG, Offset: d.pos, Msg: fmt.Sprintf(format, args...)}
-}
-
-func (d *jpegDecoder) unsupported(format string, args ...any) error {
-	return &UnsupportedError{Format: formatJPEG, Offset: d.pos, Msg: fmt.Sprintf(format, args...)}
-}
-
-func (d *jpegDecoder) truncated(where string) error {
-	return &TruncatedError{Format: formatJPEG, Offset: len(d.data), Msg: where}
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
