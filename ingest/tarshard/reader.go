@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"clpipe/ingest/shard"
@@ -19,18 +20,15 @@ const (
 	maxLabel    = 64      // bytes of a cls member
 	maxSamples  = 1 << 24 // of one shard: their keys' hashes are held, 8 bytes each and as much again
 	maxTrailing = 1 << 20 // zero bytes after the end marker; tar pads to 10 KiB
-	tarBlock    = 512
 )
 
 // reader groups the members of an archive into samples.
 type reader struct {
-	in             archive
-	tar            *tar.Reader
+	members
 	close          func() error
 	size           int64 // of an archive read by addresses, -1 for one read in sequence
 	maxSampleBytes int64
 
-	next    int64               // offset at which the next member's header should begin
 	group   *group              // being read: its last member may not have come yet
 	seen    map[uint64]struct{} // hashes of the keys of all samples begun
 	samples int
@@ -40,9 +38,9 @@ type reader struct {
 // group is a sample of which more members may come.
 type group struct {
 	shard.Sample
-	key    string          // as it stands in the archive
-	fields map[string]bool // met so far
-	image  string          // the image's field, "" until it has come
+	key    string   // as it stands in the archive
+	fields []string // met so far
+	image  string   // the image's field, "" until it has come
 }
 
 // damage keeps the first thing found wrong with a sample.
@@ -85,121 +83,114 @@ func (g *group) sample() shard.Sample {
 // another, io.EOF at the end of the archive and a *shard.Damage if the archive
 // cannot be read on.
 func (r *reader) member() (done *group, err error) {
-	header := r.next
-	h, err := r.tar.Next()
+	h, err := r.advance()
 	if errors.Is(err, io.EOF) {
 		return nil, io.EOF
 	}
-	if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // names become ids here, never paths
-		return nil, r.broken(min(header, r.in.offset()), "header", explain(err, r.samples == 0 && r.group == nil))
+	if err != nil {
+		return nil, r.broken(min(r.next, r.in.offset()), "header", explain(err, r.samples == 0))
 	}
-	body := r.in.offset()
-	r.next = body + (h.Size+tarBlock-1)/tarBlock*tarBlock
-	sparse := isSparse(h)
-	switch h.Typeflag {
-	case tar.TypeDir, tar.TypeXGlobalHeader:
-		return nil, nil
-	}
-	truncated := !sparse && r.size >= 0 && h.Size > r.size-body
-	key, field, ok := splitName(h.Name)
+	truncated := !h.sparse && r.size >= 0 && h.size > r.size-h.body
+	key, field, ok := splitName(h.name)
+	ok = ok && h.kind != tar.TypeDir && h.kind != tar.TypeXGlobalHeader
 	if !ok && !truncated {
 		return nil, nil
 	}
 	if ok && (r.group == nil || r.group.key != key) {
 		done = r.group
 		if r.samples == maxSamples {
-			return nil, r.broken(header, "read", fmt.Errorf("more than %d samples in a shard", maxSamples))
+			return nil, r.broken(h.header, "read", fmt.Errorf("more than %d samples in a shard", maxSamples))
 		}
-		r.begin(key, header, h.Name)
+		r.begin(key, h)
 	}
 	if truncated {
-		return done, r.broken(header, "read", fmt.Errorf("truncated: member %s of %d bytes begins at %d, the shard ends at %d", clip(h.Name), h.Size, body, r.size))
+		return done, r.broken(h.header, "read", fmt.Errorf("truncated: member %s of %d bytes begins at %d, the shard ends at %d", clip(h.name), h.size, h.body, r.size))
 	}
 	g := r.group
 	switch {
-	case g.fields[field]:
-		g.damage("sample", "member %s: field %q comes twice", clip(h.Name), field)
+	case slices.Contains(g.fields, field):
+		g.damage("sample", "member %s: field %q comes twice", clip(h.name), field)
 		return done, nil
 	case len(g.fields) == maxFields:
-		g.damage("sample", "member %s: more than %d fields", clip(h.Name), maxFields)
+		g.damage("sample", "member %s: more than %d fields", clip(h.name), maxFields)
 		return done, nil
 	}
-	g.fields[field] = true
+	g.fields = append(g.fields, field)
 	switch field {
 	case "jpg", "jpeg", "png", "webp", "cls":
-		if h.Typeflag != tar.TypeReg || sparse {
-			g.damage("sample", "member %s: neither a link nor a sparse or special file can be read (type %q)", clip(h.Name), h.Typeflag)
+		if h.kind != tar.TypeReg || h.sparse {
+			g.damage("sample", "member %s: neither a link nor a sparse or special file can be read (type %q)", clip(h.name), h.kind)
 			return done, nil
 		}
 	}
 	switch field {
 	case "jpg", "jpeg", "png":
-		err = r.image(g, field, h, body)
+		err = r.image(g, field, h)
 	case "webp":
-		g.damage("sample", "member %s: webp is not supported, want jpg, jpeg or png", clip(h.Name))
+		g.damage("sample", "member %s: webp is not supported, want jpg, jpeg or png", clip(h.name))
 		g.image = field
 	case "cls":
 		err = r.label(g, h)
 	}
 	if err != nil {
-		return done, r.broken(header, "read", fmt.Errorf("member %s: %w", clip(h.Name), err))
+		return done, r.broken(h.header, "read", fmt.Errorf("member %s: %w", clip(h.name), err))
 	}
 	return done, nil
 }
 
 // begin starts the group of a key not equal to the one before.
-func (r *reader) begin(key string, offset int64, member string) {
-	g := &group{key: key, fields: make(map[string]bool, 4)}
-	g.Key, g.Offset = key, offset
+func (r *reader) begin(key string, h member) {
+	g := &group{key: key, fields: make([]string, 0, 4)}
+	g.Key, g.Offset = key, h.header
 	if len(key) > maxKeyBytes {
 		g.Key = key[:maxKeyBytes/16] + "…"
 		g.damage("sample", "a key of %d bytes, want at most %d", len(key), maxKeyBytes)
 	}
 	hash := rng.HashID(key)
 	if _, again := r.seen[hash]; again {
-		g.damage("sample", "member %s: its key came earlier in the shard (the key ends at the first dot of the name; members of a sample stand side by side)", clip(member))
+		g.damage("sample", "member %s: its key came earlier in the shard (the key ends at the first dot of the name; members of a sample stand side by side)", clip(h.name))
 	}
 	r.seen[hash] = struct{}{}
 	r.group = g
 	r.samples++
 }
 
-func (r *reader) image(g *group, field string, h *tar.Header, body int64) error {
+func (r *reader) image(g *group, field string, h member) error {
 	if g.image != "" {
-		g.damage("sample", "member %s: a second image beside the field %q", clip(h.Name), g.image)
+		g.damage("sample", "member %s: a second image beside the field %q", clip(h.name), g.image)
 		return nil
 	}
 	g.image = field
 	switch {
-	case h.Size == 0:
-		g.damage("read", "member %s: the file is empty", clip(h.Name))
+	case h.size == 0:
+		g.damage("read", "member %s: the file is empty", clip(h.name))
 		return nil
-	case h.Size > r.maxSampleBytes:
-		g.damage("read", "member %s: %d bytes, want at most %d", clip(h.Name), h.Size, r.maxSampleBytes)
+	case h.size > r.maxSampleBytes:
+		g.damage("read", "member %s: %d bytes, want at most %d", clip(h.name), h.size, r.maxSampleBytes)
 		return nil
 	}
-	g.Size, g.At = h.Size, body
+	g.Size, g.At = h.size, h.body
 	if r.size >= 0 || g.Damage != nil {
 		return nil
 	}
-	g.Image = make([]byte, h.Size)
-	_, err := io.ReadFull(r.tar, g.Image)
+	g.Image = make([]byte, h.size)
+	_, err := io.ReadFull(r.body, g.Image)
 	return explain(err, false)
 }
 
-func (r *reader) label(g *group, h *tar.Header) error {
-	if h.Size > maxLabel {
-		g.damage("label", "member %s: %d bytes, want an integer", clip(h.Name), h.Size)
+func (r *reader) label(g *group, h member) error {
+	if h.size > maxLabel {
+		g.damage("label", "member %s: %d bytes, want an integer", clip(h.name), h.size)
 		return nil
 	}
-	text := make([]byte, h.Size)
-	if _, err := io.ReadFull(r.tar, text); err != nil {
+	text := make([]byte, h.size)
+	if _, err := io.ReadFull(r.body, text); err != nil {
 		return explain(err, false)
 	}
 	text = bytes.TrimSpace(text)
 	label, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil {
-		g.damage("label", "member %s: got %q, want an integer", clip(h.Name), text)
+		g.damage("label", "member %s: got %q, want an integer", clip(h.name), text)
 		return nil
 	}
 	g.Label, g.HasLabel = label, true
@@ -229,20 +220,6 @@ func explain(err error, first bool) error {
 		return fmt.Errorf("not a tar archive: %w", err)
 	}
 	return err
-}
-
-// isSparse tells whether the member's bytes are stored with their gaps left
-// out, so that neither its size nor its place is what the header says.
-func isSparse(h *tar.Header) bool {
-	if h.Typeflag == tar.TypeGNUSparse {
-		return true
-	}
-	for _, record := range []string{"GNU.sparse.major", "GNU.sparse.map", "GNU.sparse.size"} {
-		if _, ok := h.PAXRecords[record]; ok {
-			return true
-		}
-	}
-	return false
 }
 
 // finish checks what follows the last member: tar's end marker and then only

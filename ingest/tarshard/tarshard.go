@@ -1,7 +1,6 @@
 package tarshard
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
@@ -78,7 +77,6 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 		r.size = -1
 		r.close = func() error { free(); return src.Close() }
 	}
-	r.tar = tar.NewReader(r.in)
 	return r, nil
 }
 

@@ -10,9 +10,15 @@ import (
 // thumbnails takes one read for several.
 const windowBytes = 8 << 10
 
-// window reads and seeks in a file through a buffer, so that headers cost one
-// read each and the bodies between them none. archive/tar seeks over a body
-// where its reader can.
+// archive is the unpacked bytes, with the place reached in them.
+type archive interface {
+	io.Reader
+	offset() int64
+	skip(n int64) error
+}
+
+// window reads a file through a buffer, so that headers cost one read each and
+// the bodies between them none.
 type window struct {
 	src    io.ReaderAt
 	size   int64
@@ -41,18 +47,13 @@ func (w *window) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (w *window) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekCurrent:
-		offset += w.at
-	case io.SeekEnd:
-		offset += w.size
+func (w *window) skip(n int64) error {
+	if n > w.size-w.at {
+		w.at = w.size
+		return io.ErrUnexpectedEOF
 	}
-	if offset < 0 {
-		return 0, errors.New("seek before the beginning")
-	}
-	w.at = offset
-	return offset, nil
+	w.at += n
+	return nil
 }
 
 func (w *window) offset() int64 { return w.at }
@@ -71,8 +72,10 @@ func (c *counter) Read(p []byte) (int, error) {
 
 func (c *counter) offset() int64 { return c.at }
 
-// archive is the unpacked bytes, with the place reached in them.
-type archive interface {
-	io.Reader
-	offset() int64
+func (c *counter) skip(n int64) error {
+	_, err := io.CopyN(io.Discard, c, n)
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
