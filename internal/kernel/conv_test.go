@@ -96,30 +96,62 @@ func narrowed(v []float64) []float32 {
 	return out
 }
 
-// errorBound is what a method may be off, relative to the root mean square of
-// the result: on average and at most.
+// errorBound is what a method may be off, on average and at most, relative to
+// the size of the results.
 type errorBound struct{ mean, max float64 }
 
+// compare takes the root mean square of want as the size of the results.
 func compare(t *testing.T, name string, got, want []float64, bound errorBound) {
+	t.Helper()
+	compareScaled(t, name, got, want, rms(want), bound)
+}
+
+func compareScaled(t *testing.T, name string, got, want []float64, scale float64, bound errorBound) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%s: got %d values, want %d", name, len(got), len(want))
 	}
-	var square, sum, worst float64
+	scale += 1e-30
+	var sum, worst float64
 	for i := range want {
-		square += want[i] * want[i]
 		e := math.Abs(got[i] - want[i])
 		sum += e
 		if !(e <= worst) {
 			worst = e
 		}
 	}
-	n := float64(len(want))
-	rms := math.Sqrt(square/n) + 1e-30
-	if mean := sum / n / rms; !(mean <= bound.mean) || !(worst/rms <= bound.max) {
-		t.Errorf("%s: error relative to RMS: mean %.2g, max %.2g, want at most %.2g, %.2g",
-			name, mean, worst/rms, bound.mean, bound.max)
+	if mean := sum / float64(len(want)) / scale; !(mean <= bound.mean) || !(worst/scale <= bound.max) {
+		t.Errorf("%s: error relative to %.3g: mean %.2g, max %.2g, want at most %.2g, %.2g",
+			name, scale, mean, worst/scale, bound.mean, bound.max)
 	}
+}
+
+func rms(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x * x
+	}
+	return math.Sqrt(sum / float64(len(v)))
+}
+
+// expectedRMS returns the root mean square a bilinear map has when the signs
+// of its products are random. A few results may be smaller by cancellation,
+// rounding errors are not.
+func expectedRMS[S any](s S, f func(s S, a, b []float64) []float64, a, b []float64) float64 {
+	sum := 0.0
+	squares := f(s, squared(a), squared(b))
+	for _, v := range squares {
+		sum += v
+	}
+	return math.Sqrt(sum / float64(len(squares)))
+}
+
+func squared(v []float64) []float64 {
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = x * x
+	}
+	return out
 }
 
 func runPhases(pool *par.Pool, phases []par.Phase) {
@@ -134,6 +166,8 @@ type convCase struct {
 	x, w, dy     []float64
 	y, dx, dw    []float64
 	added, dwAdd []float64 // what dx and dw hold before they are added to
+
+	yScale, dxScale, dwScale float64
 }
 
 func newConvCase(s ConvShape) *convCase {
@@ -146,10 +180,23 @@ func newConvCase(s ConvShape) *convCase {
 	}
 	c.added = randoms(r, len(c.x))
 	c.dwAdd = randoms(r, len(c.w))
-	c.y = convRef(s, c.x, c.w)
-	c.dx = convDataRef(s, c.dy, c.w)
-	c.dw = convWeightRef(s, c.x, c.dy)
 	return c
+}
+
+// solve fills in the results by the reference.
+func (c *convCase) solve() *convCase {
+	c.y = convRef(c.shape, c.x, c.w)
+	c.dx = convDataRef(c.shape, c.dy, c.w)
+	c.dw = convWeightRef(c.shape, c.x, c.dy)
+	c.measure()
+	return c
+}
+
+// measure fills in the sizes of the results.
+func (c *convCase) measure() {
+	c.yScale = expectedRMS(c.shape, convRef, c.x, c.w)
+	c.dxScale = expectedRMS(c.shape, convDataRef, c.dy, c.w)
+	c.dwScale = expectedRMS(c.shape, convWeightRef, c.x, c.dy)
 }
 
 // convResults are everything a plan computes for a case.
@@ -210,8 +257,8 @@ func fill(v []float32, x float32) {
 func (c *convCase) check(t *testing.T, got convResults, bound errorBound) {
 	t.Helper()
 	s := c.shape
-	compare(t, "y", gathered(t, "y", got.y, s.N*s.outH()*s.outW(), s.O), c.y, bound)
-	compare(t, "dx", gathered(t, "dx", got.dx, s.N*s.H*s.W, s.C), c.dx, bound)
+	compareScaled(t, "y", gathered(t, "y", got.y, s.N*s.outH()*s.outW(), s.O), c.y, c.yScale, bound)
+	compareScaled(t, "dx", gathered(t, "dx", got.dx, s.N*s.H*s.W, s.C), c.dx, c.dxScale, bound)
 	added := gathered(t, "dx added", got.dxAdded, s.N*s.H*s.W, s.C)
 	dw := make([]float64, len(c.dw))
 	for i := range added {
@@ -221,10 +268,11 @@ func (c *convCase) check(t *testing.T, got convResults, bound errorBound) {
 		dw[i] = float64(got.dw[i]) - c.dwAdd[i]
 	}
 	// The values added to cost a rounding of their own, whatever the method.
-	bound.mean += 1e-7
-	bound.max += 1e-6
-	compare(t, "dx added", added, c.dx, bound)
-	compare(t, "dw", dw, c.dw, bound)
+	rounded := func(scale float64) errorBound {
+		return errorBound{bound.mean + 1e-7/scale, bound.max + 1e-6/scale}
+	}
+	compareScaled(t, "dx added", added, c.dx, c.dxScale, rounded(c.dxScale+1e-30))
+	compareScaled(t, "dw", dw, c.dw, c.dwScale, rounded(c.dwScale+1e-30))
 }
 
 var convShapes = []ConvShape{
@@ -252,18 +300,20 @@ func (s ConvShape) name() string {
 	return fmt.Sprintf("n=%d,h=%d,w=%d,c=%d,o=%d,k=%dx%d,s=%d,p=%d", s.N, s.H, s.W, s.C, s.O, s.KH, s.KW, s.Stride, s.Pad)
 }
 
+// convBounds are what the algorithms may be off.
+var convBounds = map[Algorithm]errorBound{
+	Direct: {1e-6, 1e-5},
+	F2:     {2e-6, 2e-5},
+	Auto:   {5e-6, 2e-4},
+}
+
 func TestConvAgainstReference(t *testing.T) {
 	cases := make([]*convCase, len(convShapes))
 	for i, s := range convShapes {
-		cases[i] = newConvCase(s)
-	}
-	bounds := map[Algorithm]errorBound{
-		Direct: {1e-6, 1e-5},
-		F2:     {2e-6, 2e-5},
-		Auto:   {5e-6, 2e-4},
+		cases[i] = newConvCase(s).solve()
 	}
 	eachVariant(t, func(t *testing.T) {
-		for alg, bound := range bounds {
+		for alg, bound := range convBounds {
 			for _, c := range cases {
 				t.Run(fmt.Sprintf("alg=%d/%s", alg, c.shape.name()), func(t *testing.T) {
 					c.check(t, c.run(t, alg, 2), bound)
@@ -289,4 +339,53 @@ func TestConvBitsDoNotDependOnWorkers(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestConvDoesNotAllocate(t *testing.T) {
+	for _, s := range []ConvShape{convShapes[1], convShapes[3]} {
+		conv := NewConv(s, Auto, 1)
+		in, out := ActLen(s.N, s.H, s.W, s.C), ActLen(s.N, s.outH(), s.outW(), s.O)
+		w, dw := make([]float32, s.KH*s.KW*s.C*s.O), make([]float32, s.KH*s.KW*s.C*s.O)
+		forwardLen, backwardLen := conv.PackedLen()
+		forward, backward, scratch := Alloc(forwardLen), Alloc(backwardLen), Alloc(conv.ScratchLen())
+		phases := slices.Concat(
+			conv.PackForward(forward, w),
+			conv.PackBackward(backward, w),
+			conv.Forward(Alloc(out), Alloc(in), forward, scratch),
+			conv.BackwardData(Alloc(in), Alloc(out), backward, scratch, true),
+			conv.BackwardWeight(dw, Alloc(in), Alloc(out), scratch),
+		)
+		pool := par.NewPool(1)
+		defer pool.Close()
+		if n := testing.AllocsPerRun(3, func() { runPhases(pool, phases) }); n != 0 {
+			t.Errorf("%s: got %g allocations a run, want 0", s.name(), n)
+		}
+	}
+}
+
+func TestConvPanicsOnMisuse(t *testing.T) {
+	s := convShapes[0]
+	conv := NewConv(s, Auto, 1)
+	in, out := ActLen(s.N, s.H, s.W, s.C), ActLen(s.N, s.outH(), s.outW(), s.O)
+	forwardLen, _ := conv.PackedLen()
+	for name, f := range map[string]func(){
+		"x without the zero pixel": func() {
+			conv.Forward(Alloc(out), Alloc(in-1), Alloc(forwardLen), Alloc(conv.ScratchLen()))
+		},
+		"short scratch": func() {
+			conv.BackwardWeight(Alloc(s.KH*s.KW*s.C*s.O), Alloc(in), Alloc(out), nil)
+		},
+		"window larger than the image": func() {
+			NewConv(ConvShape{N: 1, H: 2, W: 2, C: 1, O: 1, KH: 3, KW: 3, Stride: 1}, Auto, 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("got no panic")
+				}
+			}()
+			f()
+		})
+	}
 }

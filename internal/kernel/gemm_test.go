@@ -111,3 +111,40 @@ func BenchmarkGemm(b *testing.B) {
 		}
 	}
 }
+
+func TestGemmDoesNotAllocate(t *testing.T) {
+	g := NewGemm(GemmShape{M: 100, N: 33, K: 20, TransA: true}, 1)
+	phases := g.Run(Alloc(3300), Alloc(2000), Alloc(660), Alloc(g.ScratchLen()), true)
+	pool := par.NewPool(1)
+	defer pool.Close()
+	if n := testing.AllocsPerRun(3, func() { runPhases(pool, phases) }); n != 0 {
+		t.Errorf("got %g allocations a run, want 0", n)
+	}
+}
+
+// FuzzGemm compares every implementation with the reference on any small shape.
+func FuzzGemm(f *testing.F) {
+	f.Add(uint8(1), uint8(1), uint8(1), false, false, false)
+	f.Add(uint8(97), uint8(33), uint8(19), true, false, true)
+	f.Add(uint8(6), uint8(130), uint8(8), false, true, false)
+	f.Fuzz(func(t *testing.T, m, n, k uint8, transA, transB, add bool) {
+		s := GemmShape{M: max(1, int(m)), N: max(1, int(n)), K: max(1, int(k)), TransA: transA, TransB: transB}
+		s = s.withDefaults()
+		r := rand.New(rand.NewPCG(uint64(m), uint64(n)<<8|uint64(k)))
+		a, b, c := randoms(r, s.M*s.K), randoms(r, s.K*s.N), randoms(r, s.M*s.N)
+		want := gemmRef(s, a, b)
+		if add {
+			for i := range want {
+				want[i] += c[i]
+			}
+		}
+		eachVariant(t, func(t *testing.T) {
+			var got []float64
+			for _, v := range runGemm(t, s, a, b, c, 2, add) {
+				got = append(got, float64(v))
+			}
+			scale := expectedRMS(s, gemmRef, a, b)
+			compareScaled(t, "c", got, want, scale, errorBound{1e-6, 1e-5})
+		})
+	})
+}

@@ -1,0 +1,120 @@
+package kernel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// tileShape is a call of gather or outer.
+type tileShape struct{ panels, groups, taps, depth int }
+
+func (s tileShape) String() string {
+	return fmt.Sprintf("panels=%d,groups=%d,taps=%d,depth=%d", s.panels, s.groups, s.taps, s.depth)
+}
+
+// eachTile runs f for calls of every number of panels that the active row
+// takes, with depths around the unrolling of the loops.
+func eachTile(t *testing.T, f func(t *testing.T, s tileShape)) {
+	for panels := 1; panels <= active.gemm.panels; panels++ {
+		for _, depth := range []int{1, 2, 3, 4, 5, 7, 8, 16, 33} {
+			for _, taps := range []int{1, 2, 9} {
+				for _, groups := range []int{1, 3} {
+					s := tileShape{panels, groups, taps, depth}
+					t.Run(s.String(), func(t *testing.T) { f(t, s) })
+				}
+			}
+		}
+	}
+}
+
+func TestGatherAgainstDefinition(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	eachVariant(t, func(t *testing.T) {
+		eachTile(t, func(t *testing.T, s tileShape) {
+			rows := active.gemm.rows
+			a := newGuarded(1000)
+			copy(a.buf, narrowed(randoms(r, 1000)))
+			panelStride := s.taps*s.depth*lanes + 16
+			b := newGuarded(s.panels * panelStride)
+			copy(b.buf, narrowed(randoms(r, len(b.buf))))
+			aOff, cOff := make([]int, s.groups*s.taps*rows), make([]int, s.groups*rows)
+			for i := range aOff {
+				aOff[i] = r.IntN(len(a.buf) - s.depth + 1)
+			}
+			width := s.panels*lanes + 3
+			for i, at := range r.Perm(len(cOff)) {
+				cOff[i] = at * width
+			}
+			for _, accumulate := range []bool{false, true} {
+				c := newGuarded(len(cOff) * width)
+				fill(c.buf, guard)
+				var got, want []float64
+				for i, off := range cOff {
+					for j := range s.panels * lanes {
+						c.buf[off+j] = float32(j)
+						sum := 0.0
+						if accumulate {
+							sum = float64(j)
+						}
+						for tap := range s.taps {
+							for k := range s.depth {
+								x := a.buf[aOff[(i/rows*s.taps+tap)*rows+i%rows]+k]
+								sum += float64(x) * float64(b.buf[j/lanes*panelStride+(tap*s.depth+k)*lanes+j%lanes])
+							}
+						}
+						want = append(want, sum)
+					}
+				}
+				active.gemm.gather(c.buf, cOff, a.buf, aOff, b.buf, panelStride, s.panels, s.groups, s.taps, s.depth, accumulate)
+				for i, off := range cOff {
+					for j := range width {
+						if v := c.buf[off+j]; j < s.panels*lanes {
+							got = append(got, float64(v))
+						} else if v != guard {
+							t.Fatalf("row %d: wrote %g to column %d of %d", i, v, j, s.panels*lanes)
+						}
+					}
+				}
+				compare(t, fmt.Sprintf("accumulate=%t", accumulate), got, want, errorBound{1e-6, 1e-5})
+				c.check(t, "c")
+			}
+		})
+	})
+}
+
+func TestOuterAgainstDefinition(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	eachVariant(t, func(t *testing.T) {
+		eachTile(t, func(t *testing.T, s tileShape) {
+			depth, height, width := s.taps*s.depth, s.groups*active.gemm.rows, s.panels*lanes
+			aStride, bStride, cStride := height+3, width+5, width+7
+			a, b := randoms(r, depth*aStride), randoms(r, depth*bStride)
+			c := newGuarded(height * cStride)
+			fill(c.buf, guard)
+			var got, want []float64
+			for i := range height {
+				for j := range width {
+					c.buf[i*cStride+j] = float32(i - j)
+					sum := float64(i - j)
+					for k := range depth {
+						sum += a[k*aStride+i] * b[k*bStride+j]
+					}
+					want = append(want, sum)
+				}
+			}
+			active.gemm.outer(c.buf, cStride, narrowed(a), aStride, narrowed(b), bStride, s.panels, s.groups, depth)
+			for i := range height {
+				for j, v := range c.buf[i*cStride:][:cStride] {
+					if j < width {
+						got = append(got, float64(v))
+					} else if v != guard {
+						t.Fatalf("row %d: wrote %g to column %d of %d", i, v, j, width)
+					}
+				}
+			}
+			compare(t, "c", got, want, errorBound{1e-6, 1e-5})
+			c.check(t, "c")
+		})
+	})
+}
