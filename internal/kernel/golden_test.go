@@ -32,6 +32,11 @@ type golden struct {
 		Above                 []int32
 		DUnit, DQuery         []float64
 	}
+	NTXent []struct {
+		N, D        int
+		Temperature float32
+		Z, Loss, DZ []float64
+	}
 	SGD []struct {
 		Settings struct {
 			LR, Momentum, Dampening float32
@@ -143,6 +148,32 @@ func TestInfoNCEEqualsPyTorch(t *testing.T) {
 			if !slices.Equal(a.Above, c.Above) {
 				t.Errorf("%sabove: got %d, want %d", name, a.Above, c.Above)
 			}
+		}
+	})
+}
+
+// Rows are queries and keys at once, so that they get both gradients.
+func TestNTXentEqualsPyTorch(t *testing.T) {
+	g := readGolden(t)
+	pool := par.NewPool(2)
+	defer pool.Close()
+	eachVariant(t, func(t *testing.T) {
+		for _, c := range g.NTXent {
+			z, dz, dkeys := narrowed(c.Z), Alloc(c.N*c.D), Alloc(c.N*c.D)
+			a := &InfoNCEArgs{
+				Query: z, Keys: z, Valid: c.N, Temperature: c.Temperature, GradScale: 1 / float32(c.N),
+				Loss: Alloc(c.N), Entropy: Alloc(c.N), Above: make([]int32, c.N), Masked: make([]int32, c.N), DQuery: dz, DKeys: dkeys,
+			}
+			for i := range c.N {
+				a.PositiveRow = append(a.PositiveRow, int32((i+c.N/2)%c.N))
+				a.SelfRow = append(a.SelfRow, int32(i))
+			}
+			x := NewInfoNCE(InfoNCEShape{c.N, c.D, c.N}, 2)
+			runPhases(pool, slices.Concat(x.Bind(a, Alloc(x.ScratchLen())), Add(dz, dkeys)))
+			last := 0x1p-24 / float64(c.Temperature)
+			bound := errorBound{goldenBound.mean + last, goldenBound.max + 4*last}
+			compare(t, fmt.Sprintf("tau=%g: loss", c.Temperature), widened(a.Loss), c.Loss, bound)
+			compare(t, fmt.Sprintf("tau=%g: gradient", c.Temperature), widened(dz), c.DZ, bound)
 		}
 	})
 }

@@ -2,17 +2,26 @@ package kernel
 
 import "math"
 
-// infoNCEResult is what an InfoNCE loss computes, in float64.
-type infoNCEResult struct {
-	loss, entropy []float64 // [N]
-	above, masked []int32   // [N]
-	dq            []float64 // [N,D]
+// infoNCEInput is the input of an InfoNCE loss in float64; keys are the valid
+// rows only. See InfoNCEArgs.
+type infoNCEInput struct {
+	n, d                   int
+	query, positive, keys  []float64
+	positiveRow, selfRow   []int32
+	queryIDs, keyIDs       []uint64
+	temperature, gradScale float64
 }
 
-// infoNCERef is the loss with its logits written out. keys holds the valid
-// rows only; ids may be nil.
-func infoNCERef(s InfoNCEShape, query, positive, keys []float64, queryIDs, keyIDs []uint64, temperature, gradScale float64) infoNCEResult {
-	d := s.D
+// infoNCEResult is what an InfoNCE loss computes.
+type infoNCEResult struct {
+	loss, entropy []float64 // [n]
+	above, masked []int32   // [n]
+	dq, dk        []float64 // [n,d], [len(keys)]
+}
+
+// infoNCERef is the loss with its logits written out.
+func infoNCERef(in infoNCEInput) infoNCEResult {
+	d := in.d
 	dot := func(a, b []float64) (sum float64) {
 		for i := range a {
 			sum += a[i] * b[i]
@@ -20,22 +29,33 @@ func infoNCERef(s InfoNCEShape, query, positive, keys []float64, queryIDs, keyID
 		return sum
 	}
 	r := infoNCEResult{
-		loss: make([]float64, s.N), entropy: make([]float64, s.N),
-		above: make([]int32, s.N), masked: make([]int32, s.N), dq: make([]float64, s.N*d),
+		loss: make([]float64, in.n), entropy: make([]float64, in.n),
+		above: make([]int32, in.n), masked: make([]int32, in.n),
+		dq: make([]float64, in.n*d), dk: make([]float64, len(in.keys)),
 	}
-	for i := range s.N {
-		q := query[i*d : (i+1)*d]
-		rows := [][]float64{positive[i*d : (i+1)*d]}
-		for j := range len(keys) / d {
-			if keyIDs != nil && keyIDs[j] != 0 && keyIDs[j] == queryIDs[i] {
+	nowhere := make([]float64, d) // takes the gradient of a positive that is no key
+	for i := range in.n {
+		q := in.query[i*d : (i+1)*d]
+		var rows, grads [][]float64
+		if in.positiveRow != nil {
+			at := int(in.positiveRow[i]) * d
+			rows, grads = append(rows, in.keys[at:at+d]), append(grads, r.dk[at:at+d])
+		} else {
+			rows, grads = append(rows, in.positive[i*d:(i+1)*d]), append(grads, nowhere)
+		}
+		for j := range len(in.keys) / d {
+			if in.positiveRow != nil && int(in.positiveRow[i]) == j || in.selfRow != nil && int(in.selfRow[i]) == j {
+				continue
+			}
+			if in.keyIDs != nil && in.keyIDs[j] != 0 && in.keyIDs[j] == in.queryIDs[i] {
 				r.masked[i]++
 				continue
 			}
-			rows = append(rows, keys[j*d:(j+1)*d])
+			rows, grads = append(rows, in.keys[j*d:(j+1)*d]), append(grads, r.dk[j*d:(j+1)*d])
 		}
 		logits, top := make([]float64, len(rows)), math.Inf(-1)
 		for j, k := range rows {
-			logits[j] = dot(q, k) / temperature
+			logits[j] = dot(q, k) / in.temperature
 			top = max(top, logits[j])
 			if logits[j] > logits[0] {
 				r.above[i]++
@@ -54,7 +74,8 @@ func infoNCERef(s InfoNCEShape, query, positive, keys []float64, queryIDs, keyID
 				p--
 			}
 			for c := range d {
-				r.dq[i*d+c] += gradScale / temperature * p * k[c]
+				r.dq[i*d+c] += in.gradScale / in.temperature * p * k[c]
+				grads[j][c] += in.gradScale / in.temperature * p * q[c]
 			}
 		}
 	}

@@ -72,20 +72,29 @@ func TestExpSum(t *testing.T) {
 	})
 }
 
-// infoNCECase is a loss with its inputs, unit vectors.
+// contrast is where the positives of a case come from.
+type contrast string
+
+const (
+	queueContrast contrast = "queue" // a positive of its own for every query
+	batchContrast contrast = "batch" // rows are queries and keys: NT-Xent
+	otherContrast contrast = "other" // key i is the positive of query i, rows of any length: CPC
+)
+
+// infoNCECase is a loss with its inputs.
 type infoNCECase struct {
 	shape       InfoNCEShape
 	valid       int
 	temperature float32
 	ids         bool
 	near        float64 // how close a positive is to its query
+	contrast    contrast
 
-	query, positive, keys []float64
-	queryIDs, keyIDs      []uint64
+	infoNCEInput
 }
 
 func (c *infoNCECase) name() string {
-	return fmt.Sprintf("n=%d,d=%d,k=%d,valid=%d,tau=%g,ids=%t", c.shape.N, c.shape.D, c.shape.K, c.valid, c.temperature, c.ids)
+	return fmt.Sprintf("%s/n=%d,d=%d,k=%d,valid=%d,tau=%g,ids=%t", c.contrast, c.shape.N, c.shape.D, c.shape.K, c.valid, c.temperature, c.ids)
 }
 
 func unitRows(r *rand.Rand, n, d int) []float64 {
@@ -106,16 +115,45 @@ func unit(row []float64) {
 	}
 }
 
+// near mixes rows of a and b, the part of a given.
+func near(part float64, a, b []float64) []float64 {
+	out := make([]float64, len(b))
+	for i := range out {
+		out[i] = float64(float32(part*a[i] + (1-part)*b[i]))
+	}
+	return out
+}
+
 func (c *infoNCECase) draw() {
 	s := c.shape
-	r := rand.New(rand.NewPCG(5, uint64(s.N*s.K+s.D)))
-	c.query, c.keys = unitRows(r, s.N, s.D), unitRows(r, s.K, s.D)
-	c.positive = unitRows(r, s.N, s.D)
-	for i := range c.positive {
-		c.positive[i] = c.near*c.query[i] + (1-c.near)*c.positive[i]
+	if c.contrast == "" {
+		c.contrast = queueContrast
 	}
-	for i := range s.N {
-		unit(c.positive[i*s.D : (i+1)*s.D])
+	r := rand.New(rand.NewPCG(5, uint64(s.N*s.K+s.D)))
+	c.infoNCEInput = infoNCEInput{n: s.N, d: s.D, query: unitRows(r, s.N, s.D), temperature: float64(c.temperature), gradScale: float64(1 / float32(s.N))}
+	switch c.contrast {
+	case queueContrast:
+		c.keys = unitRows(r, s.K, s.D)
+		c.positive = near(c.near, c.query, unitRows(r, s.N, s.D))
+		for i := range s.N {
+			unit(c.positive[i*s.D : (i+1)*s.D])
+		}
+	case batchContrast:
+		half := s.N / 2
+		copy(c.query[half*s.D:], near(c.near, c.query, c.query[half*s.D:]))
+		for i := range s.N {
+			unit(c.query[i*s.D : (i+1)*s.D])
+			c.positiveRow = append(c.positiveRow, int32((i+half)%s.N))
+			c.selfRow = append(c.selfRow, int32(i))
+		}
+		c.keys = c.query
+	case otherContrast:
+		c.query = randoms(r, s.N*s.D)
+		c.keys = randoms(r, s.K*s.D)
+		copy(c.keys, near(c.near, c.query, c.keys[:s.N*s.D]))
+		for i := range s.N {
+			c.positiveRow = append(c.positiveRow, int32(i))
+		}
 	}
 	if c.ids {
 		c.queryIDs, c.keyIDs = make([]uint64, s.N), make([]uint64, s.K)
@@ -137,11 +175,17 @@ func (c *infoNCECase) run(t *testing.T, workers int) *InfoNCEArgs {
 	for i := c.valid * s.D; i < len(keys); i++ {
 		keys[i] = float32(math.NaN()) // rows that do not count
 	}
-	dq, loss := newGuarded(s.N*s.D), newGuarded(s.N)
+	dq, dk, loss := newGuarded(s.N*s.D), newGuarded(s.K*s.D), newGuarded(s.N)
+	fill(dk.buf, 7)
 	a := &InfoNCEArgs{
-		Query: narrowed(c.query), Positive: narrowed(c.positive), Keys: keys, Valid: c.valid,
-		QueryIDs: c.queryIDs, KeyIDs: c.keyIDs, Temperature: c.temperature, GradScale: 1 / float32(s.N),
-		Loss: loss.buf, Entropy: Alloc(s.N), Above: make([]int32, s.N), Masked: make([]int32, s.N), DQuery: dq.buf,
+		Query: narrowed(c.query), Keys: keys, Valid: c.valid, PositiveRow: c.positiveRow, SelfRow: c.selfRow,
+		QueryIDs: c.queryIDs, KeyIDs: c.keyIDs, AnyLength: c.contrast == otherContrast,
+		Temperature: c.temperature, GradScale: float32(c.gradScale),
+		Loss: loss.buf, Entropy: Alloc(s.N), Above: make([]int32, s.N), Masked: make([]int32, s.N),
+		DQuery: dq.buf, DKeys: dk.buf,
+	}
+	if c.positive != nil {
+		a.Positive = narrowed(c.positive)
 	}
 	x := NewInfoNCE(s, workers)
 	scratch := newGuarded(x.ScratchLen())
@@ -150,6 +194,7 @@ func (c *infoNCECase) run(t *testing.T, workers int) *InfoNCEArgs {
 	runPhases(pool, phases)
 	runPhases(pool, phases) // what a run leaves behind must not matter
 	dq.check(t, "dquery")
+	dk.check(t, "dkeys")
 	loss.check(t, "loss")
 	scratch.check(t, "scratch")
 	return a
@@ -158,9 +203,17 @@ func (c *infoNCECase) run(t *testing.T, workers int) *InfoNCEArgs {
 func (c *infoNCECase) check(t *testing.T, got *InfoNCEArgs) {
 	t.Helper()
 	s := c.shape
-	want := infoNCERef(s, c.query, c.positive, c.keys[:c.valid*s.D], c.queryIDs, c.keyIDs, float64(c.temperature), float64(got.GradScale))
-	// A score is off by the rounding of its dot product, over τ.
+	in := c.infoNCEInput
+	in.keys = c.keys[:c.valid*s.D]
+	want := infoNCERef(in)
+	// A score is off by the rounding of its dot product, over τ; the products
+	// of rows of any length are about D times as large.
 	off := 4e-7 / float64(c.temperature)
+	length := 1.0
+	if c.contrast == otherContrast {
+		length = math.Sqrt(float64(s.D))
+		off *= float64(s.D)
+	}
 	for i := range s.N {
 		if e := math.Abs(float64(got.Loss[i]) - want.loss[i]); !(e <= off+1e-6*want.loss[i]) {
 			t.Errorf("query %d: loss: got %v, want %v", i, got.Loss[i], want.loss[i])
@@ -175,12 +228,18 @@ func (c *infoNCECase) check(t *testing.T, got *InfoNCEArgs) {
 	if !slices.Equal(got.Above, want.above) {
 		t.Errorf("above: got %d, want %d", got.Above, want.above)
 	}
-	// Relative to the largest gradient there can be: 2g/τ.
-	scale := 2 * float64(got.GradScale) / float64(c.temperature)
-	for i, v := range got.DQuery {
-		if e := math.Abs(float64(v)-want.dq[i]) / scale; !(e <= 1e-6+off) {
-			t.Errorf("dquery %d of query %d: got %v, want %v", i%s.D, i/s.D, v, want.dq[i])
-			break
+	// Relative to the largest gradient that a query or a positive can have.
+	scale := 2 * length * c.gradScale / float64(c.temperature)
+	for _, grad := range []struct {
+		name string
+		got  []float32
+		want []float64
+	}{{"dquery", got.DQuery, want.dq}, {"dkeys", got.DKeys, append(want.dk, make([]float64, s.K*s.D-len(want.dk))...)}} {
+		for i, v := range grad.got {
+			if e := math.Abs(float64(v)-grad.want[i]) / scale; !(e <= 1e-6+off) {
+				t.Errorf("%s %d of row %d: got %v, want %v", grad.name, i%s.D, i/s.D, v, grad.want[i])
+				break
+			}
 		}
 	}
 }
@@ -188,7 +247,7 @@ func (c *infoNCECase) check(t *testing.T, got *InfoNCEArgs) {
 func infoNCECases() []*infoNCECase {
 	var cases []*infoNCECase
 	for _, s := range []InfoNCEShape{
-		{1, 3, 0}, {1, 1, 1}, {5, 16, 7}, {3, 19, 97}, {32, 64, 96}, {33, 128, 1000}, {70, 5, 193}, {260, 37, 300}, {7, 128, 3300},
+		{1, 3, 0}, {1, 1, 1}, {5, 16, 7}, {3, 19, 97}, {32, 64, 96}, {33, 128, 500}, {70, 5, 193}, {260, 17, 200}, {7, 32, 3300},
 	} {
 		for _, temperature := range []float32{0.2, 0.025, 0.02, 0.001} {
 			for _, ids := range []bool{false, true} {
@@ -200,6 +259,16 @@ func infoNCECases() []*infoNCECase {
 			&infoNCECase{shape: s, valid: s.K / 2, temperature: 0.1, ids: true, near: 1},
 			&infoNCECase{shape: s, valid: s.K / 3, temperature: 0.01, ids: true},
 		)
+	}
+	for _, n := range []int{2, 34, 130} {
+		for _, d := range []int{3, 64} {
+			for _, temperature := range []float32{0.5, 0.02} {
+				s := InfoNCEShape{n, d, n}
+				cases = append(cases, &infoNCECase{shape: s, valid: n, temperature: temperature, near: 0.6, contrast: batchContrast})
+				s.K = n + n/3
+				cases = append(cases, &infoNCECase{shape: s, valid: s.K, temperature: 50 * temperature, near: 0.4, contrast: otherContrast, ids: d == 64})
+			}
+		}
 	}
 	for _, c := range cases {
 		c.draw()
@@ -220,10 +289,14 @@ func TestInfoNCEBitsDoNotDependOnWorkers(t *testing.T) {
 	cases := infoNCECases()
 	eachVariant(t, func(t *testing.T) {
 		for _, c := range cases {
+			if c.temperature == 0.025 || c.temperature == 0.001 {
+				continue // as 0.2 and 0.02
+			}
 			one := c.run(t, 1)
 			for _, workers := range []int{2, 5} {
 				got := c.run(t, workers)
-				if !slices.Equal(one.Loss, got.Loss) || !slices.Equal(one.DQuery, got.DQuery) || !slices.Equal(one.Entropy, got.Entropy) {
+				if !slices.Equal(one.Loss, got.Loss) || !slices.Equal(one.Entropy, got.Entropy) ||
+					!slices.Equal(one.DQuery, got.DQuery) || !slices.Equal(one.DKeys, got.DKeys) {
 					t.Errorf("%s: %d workers differ from one", c.name(), workers)
 				}
 			}
@@ -272,27 +345,28 @@ func TestInfoNCETieIsNotAbove(t *testing.T) {
 	})
 }
 
-// Moving the queries along the gradient changes the loss as the gradient says.
+// Moving a row changes the loss as its gradients say: all it takes part in, as
+// query, as negative and as positive.
 func TestInfoNCEGradientByFiniteDifferences(t *testing.T) {
-	c := &infoNCECase{shape: InfoNCEShape{N: 3, D: 6, K: 50}, valid: 50, temperature: 0.5, near: 0.5}
+	c := &infoNCECase{shape: InfoNCEShape{N: 6, D: 5, K: 6}, valid: 6, temperature: 0.5, near: 0.5, contrast: batchContrast}
 	c.draw()
 	got := c.run(t, 1)
 	total := func() (sum float64) {
-		for _, l := range infoNCERef(c.shape, c.query, c.positive, c.keys, nil, nil, float64(c.temperature), 0).loss {
+		for _, l := range infoNCERef(c.infoNCEInput).loss {
 			sum += l / float64(c.shape.N)
 		}
 		return sum
 	}
 	const h = 1e-5
-	for i := range c.query {
+	for i := range c.query { // the keys, too
 		was := c.query[i]
 		c.query[i] = was + h
 		up := total()
 		c.query[i] = was - h
 		down := total()
 		c.query[i] = was
-		if want := (up - down) / (2 * h); math.Abs(float64(got.DQuery[i])-want) > 1e-6 {
-			t.Errorf("dquery %d: got %v, finite difference %v", i, got.DQuery[i], want)
+		if got, want := float64(got.DQuery[i]+got.DKeys[i]), (up-down)/(2*h); math.Abs(got-want) > 1e-6 {
+			t.Errorf("gradient %d: got %v, finite difference %v", i, got, want)
 		}
 	}
 }

@@ -73,6 +73,15 @@ def info_nce(temperature, near):
             "dunit": flat(q.grad), "dquery": flat(query.grad)}
 
 
+def nt_xent(temperature):
+    n, d = 10, 7  # rows: the first views, then the second
+    z = single(F.normalize(randn(n, d))).requires_grad_()
+    logits = (z @ z.t() / temperature).masked_fill(torch.eye(n, dtype=torch.bool), float("-inf"))
+    loss = F.cross_entropy(logits, (torch.arange(n) + n // 2) % n, reduction="none")
+    loss.mean().backward()
+    return {"n": n, "d": d, "temperature": temperature, "z": flat(z), "loss": flat(loss), "dz": flat(z.grad)}
+
+
 def sgd(**settings):
     p = randn(19).requires_grad_()
     optimiser = torch.optim.SGD([p], **settings)
@@ -90,6 +99,7 @@ print(json.dumps({
     "batchNorm": [batch_norm(1), batch_norm(3)],
     "maxPool": max_pool(),
     "infoNCE": [info_nce(0.2, 0.7), info_nce(0.01, 0.7)],
+    "ntXent": [nt_xent(0.5), nt_xent(0.02)],
     "sgd": [sgd(lr=0.1), sgd(lr=0.1, momentum=0.9, weight_decay=0.01), sgd(lr=0.1, momentum=0.9, dampening=0.3),
             sgd(lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)],
 }, indent=None, separators=(",", ":")))
