@@ -54,6 +54,7 @@ type component struct {
 	// firstRow is the block row of coefs[0].
 	coefs    []int16
 	firstRow int
+	nonzero  []uint64 // for each block of a progressive file, see progressiveBlock
 
 	upsampling upsampling
 	strip      strip
@@ -129,8 +130,13 @@ func (d *jpegDecoder) decodeScans(dst *Image) error {
 	for i := range d.comps {
 		c := &d.comps[i]
 		c.firstRow = 0
-		c.coefs = resize(c.coefs, c.strideBlocks*d.mcusY*c.v*64)
+		blocks := c.strideBlocks * d.mcusY * c.v
+		c.coefs = resize(c.coefs, 64*blocks)
 		clear(c.coefs)
+		if d.progressive {
+			c.nonzero = resize(c.nonzero, blocks)
+			clear(c.nonzero)
+		}
 	}
 	for scans := 1; d.marker != markerEOI; scans++ {
 		if scans > d.lim.MaxScans {

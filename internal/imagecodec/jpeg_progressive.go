@@ -1,8 +1,30 @@
 package imagecodec
 
+import "math/bits"
+
+// progressiveBlock is a block together with the places of its coefficients
+// other than zero, as a set of zigzag indices: most coefficients are zero, and
+// a refinement scan must find those that are not.
+type progressiveBlock struct {
+	coefs   *[64]int16
+	nonzero *uint64
+}
+
+// set writes the coefficient at zigzag place k, which damage may have led past
+// the end.
+func (b progressiveBlock) set(k int, v int16) {
+	b.coefs[zigzag[k&127]&63] = v
+	place := uint64(1) << min(k, 63)
+	if v != 0 {
+		*b.nonzero |= place
+	} else {
+		*b.nonzero &^= place
+	}
+}
+
 // acFirst decodes the first bits of a block's coefficients first to last, T.81
 // G.1.2.2.
-func (s *scan) acFirst(r *bitReader, ac *huffmanTable, block *[64]int16) {
+func (s *scan) acFirst(r *bitReader, ac *huffmanTable, b progressiveBlock) {
 	if s.eobRun > 0 {
 		s.eobRun--
 		return
@@ -18,7 +40,7 @@ func (s *scan) acFirst(r *bitReader, ac *huffmanTable, block *[64]int16) {
 			continue
 		}
 		k += c.run()
-		block[zigzag[k&127]&63] = int16(r.value(c.size()) << s.low)
+		b.set(k, int16(r.value(c.size())<<s.low))
 	}
 }
 
@@ -34,7 +56,7 @@ func endOfBand(r *bitReader, c code) int32 {
 
 // acRefine adds one bit to the coefficients first to last, T.81 G.1.2.3: each
 // that is nonzero has a correction bit, the codes place new ones between.
-func (s *scan) acRefine(r *bitReader, ac *huffmanTable, block *[64]int16) {
+func (s *scan) acRefine(r *bitReader, ac *huffmanTable, b progressiveBlock) {
 	k := s.first
 	if s.eobRun == 0 {
 		for ; k <= s.last; k++ {
@@ -50,14 +72,14 @@ func (s *scan) acRefine(r *bitReader, ac *huffmanTable, block *[64]int16) {
 				s.eobRun = endOfBand(r, c)
 				break
 			}
-			k = s.correct(r, block, k, zeros)
+			k = s.correct(r, b, k, zeros)
 			if value != 0 {
-				block[zigzag[k&127]&63] = value
+				b.set(k, value)
 			}
 		}
 	}
 	if s.eobRun > 0 {
-		s.correct(r, block, k, 64)
+		s.correct(r, b, k, 64)
 		s.eobRun--
 	}
 }
@@ -65,25 +87,28 @@ func (s *scan) acRefine(r *bitReader, ac *huffmanTable, block *[64]int16) {
 // correct reads the correction bits of the nonzero coefficients from place k
 // on, and returns the place of the zero coefficient behind skip other zeros, or
 // the place behind the band if there is none.
-func (s *scan) correct(r *bitReader, block *[64]int16, k, skip int) int {
+func (s *scan) correct(r *bitReader, b progressiveBlock, k, skip int) int {
 	bit := int16(1) << s.low
-	for ; k <= s.last; k++ {
-		v := &block[zigzag[k&127]&63]
-		if *v == 0 {
-			if skip == 0 {
-				break
-			}
-			skip--
+	ahead := *b.nonzero & (2<<s.last - 1) >> k << k
+	for ahead != 0 {
+		next := bits.TrailingZeros64(ahead)
+		ahead &= ahead - 1
+		if skip < next-k {
+			return k + skip
+		}
+		skip -= next - k
+		k = next + 1
+		if r.take(1) == 0 {
 			continue
 		}
-		if r.take(1) == 0 || *v&bit != 0 {
-			continue
-		}
-		if *v > 0 {
+		v := &b.coefs[zigzag[next]&63]
+		switch {
+		case *v&bit != 0: // set already: the file is damaged
+		case *v > 0:
 			*v += bit
-		} else {
+		default:
 			*v -= bit
 		}
 	}
-	return k
+	return min(k+skip, s.last+1)
 }

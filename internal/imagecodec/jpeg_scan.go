@@ -205,8 +205,7 @@ func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
 						d.bits.skipSequential(sc)
 						continue
 					}
-					at := (rowStart + bx) * 64
-					d.decodeBlock(sc, (*[64]int16)(c.coefs[at:at+64]))
+					d.decodeBlock(sc, rowStart+bx)
 				}
 			}
 		}
@@ -215,8 +214,10 @@ func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
 	return nil
 }
 
-func (d *jpegDecoder) decodeBlock(sc *scanComponent, block *[64]int16) {
+// decodeBlock decodes one block; at is its place among the component's.
+func (d *jpegDecoder) decodeBlock(sc *scanComponent, at int) {
 	s, r := &d.scan, &d.bits
+	block := (*[64]int16)(sc.c.coefs[64*at:])
 	r.block()
 	switch s.coding {
 	case codingSequential:
@@ -230,9 +231,9 @@ func (d *jpegDecoder) decodeBlock(sc *scanComponent, block *[64]int16) {
 			block[0] |= 1 << s.low
 		}
 	case codingACFirst:
-		s.acFirst(r, sc.ac, block)
+		s.acFirst(r, sc.ac, progressiveBlock{block, &sc.c.nonzero[at]})
 	case codingACRefine:
-		s.acRefine(r, sc.ac, block)
+		s.acRefine(r, sc.ac, progressiveBlock{block, &sc.c.nonzero[at]})
 	}
 }
 
