@@ -2,11 +2,11 @@ package augment
 
 // blend moves a value v away from (factor above 1) or towards (below 1) the
 // degenerate value: degenerate + factor*(v-degenerate) in float32, bounded to a
-// byte, then truncated, as Pillow's Image.blend.
+// byte, truncated, as Pillow's Image.blend.
 func blend(degenerate, v byte, factor float32) byte {
 	d := float32(degenerate)
 	x := d + float32(factor*(float32(v)-d)) // the conversion keeps Go from fusing
-	return byte(min(max(x, 0), 255))
+	return byte(min(max(int32(x), 0), 255))
 }
 
 // blendTable is blend for every v with one degenerate value.

@@ -46,12 +46,12 @@ func (s *Scratch) boxBlur(im raster, radius float32) raster {
 	margin := 3 * (w.radius + 1)
 	line := grow(&s.line, 3*im.w+2*margin)
 	for y := range im.h {
-		dst := out.row(y)
-		copy(dst, im.row(y))
+		src, dst := im.row(y), out.row(y)
 		for range boxPasses {
-			copy(line[margin:], dst)
+			copy(line[margin:], src)
 			replicateEnds(line, margin)
 			boxRow(dst, line, w)
+			src = dst
 		}
 	}
 	for range boxPasses {
@@ -65,26 +65,79 @@ func (s *Scratch) boxBlur(im raster, radius float32) raster {
 // replicateEnds fills the margins of a line, in bytes, with its first and last
 // pixel.
 func replicateEnds(line []byte, margin int) {
-	last := len(line) - margin
-	for i := margin - 3; i >= 0; i -= 3 {
-		copy(line[i:i+3], line[margin:margin+3])
+	for i := margin; i > 0; i -= 3 {
+		copy(line[i-3:i], line[margin:margin+3])
 	}
-	for i := last; i < len(line); i += 3 {
-		copy(line[i:i+3], line[last-3:last])
+	for i := len(line) - margin; i < len(line); i += 3 {
+		copy(line[i:i+3], line[len(line)-margin-3:])
 	}
 }
 
 // boxRow is one pass along a row; line is the row with radius+1 more pixels on
 // either side.
 func boxRow(dst, line []byte, w boxWeights) {
-	window := 3 * (2*w.radius + 1) // in bytes; begins one pixel into the line
-	var sum [3]uint32
-	for i := 3; i < 3+window; i += 3 {
-		sum[0] += uint32(line[i])
-		sum[1] += uint32(line[i+1])
-		sum[2] += uint32(line[i+2])
+	switch w.radius {
+	case 0:
+		boxOne(dst, line, line[3:], line[6:], w)
+	case 1:
+		boxThree(dst, line, line[3:], line[6:], line[9:], line[12:], w)
+	default:
+		boxSlide(dst, line, w)
 	}
-	r, g, b := sum[0], sum[1], sum[2]
+}
+
+// boxColumns is one pass along the columns, from src into dst.
+func (s *Scratch) boxColumns(dst, src raster, w boxWeights) {
+	at := func(y int) []byte { return src.row(min(max(y, 0), src.h-1)) }
+	switch w.radius {
+	case 0:
+		for y := range dst.h {
+			boxOne(dst.row(y), at(y-1), at(y), at(y+1), w)
+		}
+	case 1:
+		for y := range dst.h {
+			boxThree(dst.row(y), at(y-2), at(y-1), at(y), at(y+1), at(y+2), w)
+		}
+	default:
+		sums := grow(&s.boxSums, 3*src.w)
+		clear(sums)
+		for y := -w.radius; y <= w.radius; y++ {
+			for i, v := range at(y) {
+				sums[i] += uint32(v)
+			}
+		}
+		for y := range dst.h {
+			boxStep(dst.row(y), sums, at(y-w.radius-1), at(y-w.radius), at(y+w.radius+1), w)
+		}
+	}
+}
+
+// boxOne is a pass of radius 0, that of a sigma up to 1.4: the pixel itself and
+// a part of its neighbours, along a row or from three rows.
+func boxOne(dst, before, at, after []byte, w boxWeights) {
+	before, at, after = before[:len(dst)], at[:len(dst)], after[:len(dst)]
+	for i := range dst {
+		dst[i] = w.value(uint32(at[i]), uint32(before[i])+uint32(after[i]))
+	}
+}
+
+// boxThree is a pass of radius 1, that of a sigma up to 2.4.
+func boxThree(dst, far, before, at, after, beyond []byte, w boxWeights) {
+	far, before, at, after, beyond = far[:len(dst)], before[:len(dst)], at[:len(dst)], after[:len(dst)], beyond[:len(dst)]
+	for i := range dst {
+		dst[i] = w.value(uint32(before[i])+uint32(at[i])+uint32(after[i]), uint32(far[i])+uint32(beyond[i]))
+	}
+}
+
+// boxSlide is a pass of any radius along a row, which moves a sum on.
+func boxSlide(dst, line []byte, w boxWeights) {
+	window := 3 * (2*w.radius + 1) // in bytes; begins one pixel into the line
+	var r, g, b uint32
+	for i := 3; i < 3+window; i += 3 {
+		r += uint32(line[i])
+		g += uint32(line[i+1])
+		b += uint32(line[i+2])
+	}
 	for i := 0; i+2 < len(dst); i += 3 {
 		before, leaving, after := line[i:i+3:i+3], line[i+3:i+6:i+6], line[i+3+window:i+6+window:i+6+window]
 		a0, a1, a2 := uint32(after[0]), uint32(after[1]), uint32(after[2])
@@ -97,22 +150,8 @@ func boxRow(dst, line []byte, w boxWeights) {
 	}
 }
 
-// boxColumns is one pass along the columns, from src into dst.
-func (s *Scratch) boxColumns(dst, src raster, w boxWeights) {
-	sums := grow(&s.boxSums, 3*src.w)
-	clear(sums)
-	at := func(y int) []byte { return src.row(min(max(y, 0), src.h-1)) }
-	for y := -w.radius; y <= w.radius; y++ {
-		for i, v := range at(y) {
-			sums[i] += uint32(v)
-		}
-	}
-	for y := range dst.h {
-		boxStep(dst.row(y), sums, at(y-w.radius-1), at(y-w.radius), at(y+w.radius+1), w)
-	}
-}
-
-// boxStep makes one row of a column pass and moves the sums on to the next.
+// boxStep makes one row of a column pass of any radius and moves the sums on to
+// the next.
 func boxStep(dst []byte, sums []uint32, before, leaving, after []byte, w boxWeights) {
 	before, leaving, after, sums = before[:len(dst)], leaving[:len(dst)], after[:len(dst)], sums[:len(dst)]
 	for i := range dst {

@@ -7,69 +7,88 @@ import "math"
 // kernel; here they stay apart, so a result that lies within float32 rounding of
 // a half may differ by one.
 
-// gaussianKernel returns n weights of sum 1, n odd, in the memory of *buf.
+// negligible is a weight whose byte lies below the rounding of a float32 sum of
+// bytes: 255*negligible is 2^-25, half a unit in the last place of 128 is 2^-18.
+const negligible = 0x1p-33
+
+// gaussianKernel returns the right half of n weights of sum 1, n odd, the middle
+// one first, in the memory of *buf. Negligible ones are left out.
 func gaussianKernel(buf *[]float32, n int, sigma float32) []float32 {
-	kernel := grow(buf, n)
+	half := grow(buf, n/2+1)
 	var sum float32
-	for i := range kernel {
-		x := float32(i-n/2) / sigma
-		kernel[i] = float32(math.Exp(-0.5 * float64(float32(x*x))))
-		sum += kernel[i]
+	for i := range half {
+		x := float32(i) / sigma
+		half[i] = float32(math.Exp(-0.5 * float64(float32(x*x))))
+		sum += half[i]
+		if i > 0 {
+			sum += half[i]
+		}
 	}
-	for i := range kernel {
-		kernel[i] /= sum
+	for i := range half {
+		if half[i] /= sum; half[i] < negligible {
+			return half[:i]
+		}
 	}
-	return kernel
+	return half
 }
 
-// convolve returns im convolved with kernel along both axes.
-func (s *Scratch) convolve(im raster, kernel []float32) raster {
-	half := len(kernel) / 2
+// convolve returns im convolved along both axes with the kernel of which half is
+// the right half.
+func (s *Scratch) convolve(im raster, half []float32) raster {
 	out := s.fresh(im, im.w, im.h)
-	line := grow(&s.line, 3*(im.w+2*half))
-	rows := grow(&s.floats, 3*im.w*(im.h+1))
-	sums := rows[3*im.w*im.h:]
+	n, margin := 3*im.w, 3*(len(half)-1)
+	line := grow(&s.line, n+2*margin)
+	rows := grow(&s.floats, n*(im.h+1))
+	sums := rows[n*im.h:]
+	row := func(y int) []float32 { return rows[n*reflect(y, im.h):][:n] }
 	for y := range im.h {
-		reflectEnds(line, im.row(y), half)
-		convolveRow(rows[3*im.w*y:][:3*im.w], line, kernel)
+		reflectEnds(line, im.row(y), margin/3)
+		convolveRow(row(y), line, half)
 	}
 	for y := range im.h {
-		clear(sums)
-		for k, w := range kernel {
-			addScaled(sums, rows[3*im.w*reflect(y+k-half, im.h):], w)
+		setScaled(sums, row(y), half[0])
+		for k, w := range half[1:] {
+			addScaled(sums, row(y-k-1), row(y+k+1), w)
 		}
 		roundRow(out.row(y), sums)
 	}
 	return out
 }
 
-// reflectEnds copies row into line with half more mirrored pixels on each side.
-func reflectEnds(line, row []byte, half int) {
+// reflectEnds copies row into line with margin more mirrored pixels on each side.
+func reflectEnds(line, row []byte, margin int) {
 	n := len(row) / 3
-	copy(line[3*half:], row)
-	for i := range half {
-		copy(line[3*i:3*i+3], row[3*reflect(i-half, n):])
-		copy(line[3*(half+n+i):3*(half+n+i)+3], row[3*reflect(n+i, n):])
+	copy(line[3*margin:], row)
+	for i := range margin {
+		copy(line[3*i:3*i+3], row[3*reflect(i-margin, n):])
+		copy(line[3*(margin+n+i):3*(margin+n+i)+3], row[3*reflect(n+i, n):])
 	}
 }
 
-// convolveRow convolves a row of interleaved channels; line holds len(kernel)-1
-// more pixels than dst.
-func convolveRow(dst []float32, line []byte, kernel []float32) {
+// convolveRow convolves a row of interleaved channels; line holds len(half)-1
+// more pixels than dst on each side.
+func convolveRow(dst []float32, line []byte, half []float32) {
+	margin := 3 * (len(half) - 1)
+	setScaled(dst, line[margin:], half[0])
+	for k, w := range half[1:] {
+		off := 3 * (k + 1)
+		addScaled(dst, line[margin-off:], line[margin+off:], w)
+	}
+}
+
+type sample interface{ byte | float32 }
+
+func setScaled[T sample](dst []float32, a []T, w float32) {
+	a = a[:len(dst)]
 	for i := range dst {
-		var sum float32
-		p := line[i:]
-		for k, w := range kernel {
-			sum += float32(w * float32(p[3*k]))
-		}
-		dst[i] = sum
+		dst[i] = w * float32(a[i])
 	}
 }
 
-func addScaled(sums, row []float32, w float32) {
-	row = row[:len(sums)]
-	for i := range sums {
-		sums[i] += float32(w * row[i])
+func addScaled[T sample](dst []float32, a, b []T, w float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] += float32(w * (float32(a[i]) + float32(b[i])))
 	}
 }
 

@@ -144,41 +144,77 @@ func resampleRow(dst, src []byte, t *taps) {
 	for i, count := range t.count {
 		weights := t.weights[i*t.size:][:count]
 		p := src[3*t.first[i]:][:3*count]
-		r, g, b := int32(weightHalf), int32(weightHalf), int32(weightHalf)
-		for _, w := range weights {
-			r += w * int32(p[0])
-			g += w * int32(p[1])
-			b += w * int32(p[2])
-			p = p[3:]
-		}
 		d := dst[3*i : 3*i+3 : 3*i+3]
+		r, g, b := int32(weightHalf), int32(weightHalf), int32(weightHalf)
+		for k, w := range weights {
+			q := p[3*k : 3*k+3 : 3*k+3]
+			r += w * int32(q[0])
+			g += w * int32(q[1])
+			b += w * int32(q[2])
+		}
 		d[0], d[1], d[2] = clipWeighted(r), clipWeighted(g), clipWeighted(b)
 	}
 }
 
 // mixRows makes the row dst from the rows of im from first on, one a weight.
-// sums is scratch of the same length.
+// sums is scratch of the same length. The counts of enlarging and of reducing to
+// a half have a loop of their own, which keeps the sums in registers.
 func mixRows(dst []byte, sums []int32, im raster, first int, weights []int32) {
-	for i := range sums {
-		sums[i] = weightHalf
+	switch len(weights) {
+	case 1:
+		copy(dst, im.row(first)) // its weight is 1
+	case 2:
+		mixTwo(dst, im.row(first), im.row(first+1), weights)
+	case 3:
+		mixThree(dst, im.row(first), im.row(first+1), im.row(first+2), weights)
+	case 4:
+		mixFour(dst, im.row(first), im.row(first+1), im.row(first+2), im.row(first+3), weights)
+	default:
+		for i := range sums {
+			sums[i] = weightHalf
+		}
+		for ; len(weights) >= 2; weights = weights[2:] {
+			addTwo(sums, im.row(first), im.row(first+1), weights)
+			first += 2
+		}
+		if len(weights) == 1 {
+			addTwo(sums, im.row(first), im.row(first), []int32{weights[0], 0})
+		}
+		for i, v := range sums {
+			dst[i] = clipWeighted(v)
+		}
 	}
-	for k, w := range weights {
-		addRow(sums, im.row(first+k), w)
-	}
-	clipRow(dst, sums)
 }
 
-func addRow(sums []int32, row []byte, weight int32) {
-	row = row[:len(sums)]
-	for i := range sums {
-		sums[i] += weight * int32(row[i])
+func mixTwo(dst, a, b []byte, w []int32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	w0, w1 := w[0], w[1]
+	for i := range dst {
+		dst[i] = clipWeighted(weightHalf + w0*int32(a[i]) + w1*int32(b[i]))
 	}
 }
 
-func clipRow(dst []byte, sums []int32) {
-	dst = dst[:len(sums)]
-	for i, v := range sums {
-		dst[i] = clipWeighted(v)
+func mixThree(dst, a, b, c []byte, w []int32) {
+	a, b, c = a[:len(dst)], b[:len(dst)], c[:len(dst)]
+	w0, w1, w2 := w[0], w[1], w[2]
+	for i := range dst {
+		dst[i] = clipWeighted(weightHalf + w0*int32(a[i]) + w1*int32(b[i]) + w2*int32(c[i]))
+	}
+}
+
+func mixFour(dst, a, b, c, d []byte, w []int32) {
+	a, b, c, d = a[:len(dst)], b[:len(dst)], c[:len(dst)], d[:len(dst)]
+	w0, w1, w2, w3 := w[0], w[1], w[2], w[3]
+	for i := range dst {
+		dst[i] = clipWeighted(weightHalf + w0*int32(a[i]) + w1*int32(b[i]) + w2*int32(c[i]) + w3*int32(d[i]))
+	}
+}
+
+func addTwo(sums []int32, a, b []byte, w []int32) {
+	a, b = a[:len(sums)], b[:len(sums)]
+	w0, w1 := w[0], w[1]
+	for i := range sums {
+		sums[i] += w0*int32(a[i]) + w1*int32(b[i])
 	}
 }
 
