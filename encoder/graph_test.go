@@ -131,7 +131,7 @@ func (c trial) run(t *testing.T, tolerance float64) float64 {
 	t.Helper()
 	pool := par.NewPool(2)
 	defer pool.Close()
-	plan, err := encoder.Compile(c.graph, encoder.Options{Batch: c.batch, Mode: c.mode, Groups: c.groups, Workers: 2, Grads: c.grads})
+	plan, err := encoder.Compile(c.graph, encoder.Options{Batch: c.batch, Mode: c.mode, Groups: c.groups, Conv: kernel.Direct, Workers: 2, Grads: c.grads})
 	if err != nil {
 		t.Fatal(err)
 	}
