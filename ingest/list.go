@@ -17,10 +17,11 @@ import (
 
 // Shard describes one shard of a Source.
 type Shard struct {
-	Name   string // path below the source's root: the beginning of the ids
-	Source string // the entry of Config.Sources that named it
-	Format string // "tar", "tar.gz", "tar.zst" or "image" (a file of its own)
-	Bytes  int64  // as stored
+	Name    string `json:"name"`    // path below the source's root: the beginning of the ids
+	Source  string `json:"source"`  // the entry of Config.Sources that named it
+	Format  string `json:"format"`  // "tar", "tar.gz", "tar.zst" or "image" (a file of its own)
+	Bytes   int64  `json:"bytes"`   // as stored
+	Samples int    `json:"samples"` // those included that cannot be read; 0 if not counted
 }
 
 // member is a shard with the place of its source in Config.Sources.

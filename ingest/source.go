@@ -48,8 +48,12 @@ func (s *Source) Config() Config { return s.cfg }
 // Shards returns the shards, sorted by name. Each image of a folder is one.
 func (s *Source) Shards() []Shard {
 	out := make([]Shard, len(s.shards))
+	counted := s.counted.Load()
 	for i, m := range s.shards {
 		out[i] = Shard{Name: m.Name(), Source: s.cfg.Sources[m.source], Format: m.Format(), Bytes: m.Size()}
+		if counted != nil {
+			out[i].Samples = (*counted)[i]
+		}
 	}
 	return out
 }
@@ -155,19 +159,18 @@ func sequence(n int) []int {
 }
 
 // Count returns how many samples an epoch has, those included that cannot be
-// read, by a pass over the headers of all shards that reads no image. It does
+// read, by a pass over the headers of the shards that reads no image. It does
 // not know (known is false) where a shard would have to be unpacked, and for
-// more than one rank, whose part changes with the epoch.
+// more than one rank, whose part changes with the epoch. The number of each
+// shard that could be counted is in Shards from then on.
 func (s *Source) Count(ctx context.Context) (n int64, known bool, err error) {
-	for _, m := range s.shards {
-		if !m.CheapToScan() {
-			return 0, false, nil
+	var cheap []int
+	for i, m := range s.shards {
+		if m.CheapToScan() {
+			cheap = append(cheap, i)
 		}
 	}
-	if s.cfg.World > 1 {
-		return 0, false, nil
-	}
-	all := interleave{source: s, waiting: sequence(len(s.shards)), slots: make([]*cursor, 0, 1)}
+	all := interleave{source: s, waiting: cheap, slots: make([]*cursor, 0, 1)}
 	defer all.close()
 	counted := make([]int, len(s.shards))
 	for {
@@ -182,6 +185,9 @@ func (s *Source) Count(ctx context.Context) (n int64, known bool, err error) {
 		n++
 	}
 	s.counted.Store(&counted)
+	if len(cheap) < len(s.shards) || s.cfg.World > 1 {
+		return 0, false, nil
+	}
 	if s.cfg.Limit > 0 {
 		n = min(n, int64(s.cfg.Limit))
 	}

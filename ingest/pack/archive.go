@@ -1,0 +1,104 @@
+package pack
+
+import (
+	"archive/tar"
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"clpipe/ingest"
+)
+
+// Sizes of a tar archive.
+const (
+	tarBlock     = 512
+	tarEndMarker = 2 * tarBlock
+)
+
+// member is a file of a sample.
+type member struct {
+	field string
+	body  []byte
+}
+
+// storedBytes is what the members of a sample add to an archive.
+func storedBytes(members []member) int64 {
+	n := int64(0)
+	for _, m := range members {
+		n += tarBlock + (int64(len(m.body))+tarBlock-1)/tarBlock*tarBlock
+	}
+	return n
+}
+
+// free returns an error if there is a file in the place of a shard.
+func (p *packer) free(number int) error {
+	path := p.path(number)
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("pack: %w", err)
+	}
+	return &ingest.UsageError{Err: fmt.Errorf("pack: shard %d: %s is there already and is not overwritten", number, path)}
+}
+
+// archive is a shard being written, under another name than its own.
+type archive struct {
+	path    string // where it goes
+	file    *os.File
+	buffer  *bufio.Writer
+	tar     *tar.Writer
+	samples int
+	bytes   int64 // with the end marker that is to come
+}
+
+// create begins a shard, and its folder if there is none.
+func create(path string) (*archive, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.partial")
+	if err != nil {
+		return nil, err
+	}
+	buffer := bufio.NewWriterSize(file, 1<<20)
+	return &archive{path: path, file: file, buffer: buffer, tar: tar.NewWriter(buffer), bytes: tarEndMarker}, nil
+}
+
+// add writes a sample. Headers hold nothing of the machine or the time.
+func (a *archive) add(key string, members []member) error {
+	for _, m := range members {
+		h := &tar.Header{Name: key + "." + m.field, Mode: 0o644, Size: int64(len(m.body)), Typeflag: tar.TypeReg, Format: tar.FormatUSTAR}
+		if err := a.tar.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := a.tar.Write(m.body); err != nil {
+			return err
+		}
+	}
+	a.samples++
+	a.bytes += storedBytes(members)
+	return nil
+}
+
+// commit ends the archive and puts it in its place.
+func (a *archive) commit() error {
+	err := errors.Join(a.tar.Close(), a.buffer.Flush(), a.file.Chmod(0o644), a.file.Sync(), a.file.Close())
+	if err == nil {
+		err = os.Rename(a.file.Name(), a.path)
+	}
+	if err != nil {
+		os.Remove(a.file.Name())
+	}
+	return err
+}
+
+// abandon removes the archive.
+func (a *archive) abandon() {
+	a.file.Close()
+	os.Remove(a.file.Name())
+}

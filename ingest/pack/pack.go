@@ -1,0 +1,223 @@
+// Package pack writes WebDataset shards: the samples of any source that ingest
+// reads go, in ingest's order, into tar archives of a bounded size. A sample is
+// two members, KEY.jpg (or KEY.png) and, if it has a label, KEY.cls; KEY is the
+// sample's number. Equal samples give equal archives, byte for byte.
+//
+// A shard is written beside its place under another name, synced and renamed:
+// what stands in its place is whole. No file is ever overwritten.
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"clpipe/batch"
+	"clpipe/ingest"
+	"clpipe/internal/imagecodec"
+)
+
+// Config says what to pack and into what.
+type Config struct {
+	// Ingest is the source and its order. Encoded, Epochs, From and Offsets
+	// are set by Write.
+	Ingest ingest.Config
+	// Out names the shards by their number, as train-%06d.tar.
+	Out string
+	// MaxSamples is the most samples of a shard; default 10,000.
+	MaxSamples int
+	// MaxBytes is the largest shard, unless a single sample is larger; default
+	// 128 MiB, the upper end of what is usual for reading over networks.
+	MaxBytes int64
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxSamples == 0 {
+		c.MaxSamples = 10_000
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = 128 << 20
+	}
+	if c.Ingest.Rejects == nil {
+		c.Ingest.Rejects = &batch.Rejects{Max: 0.01}
+	}
+	c.Ingest.Encoded, c.Ingest.Offsets = true, true
+	c.Ingest.Epochs, c.Ingest.From = 1, batch.Position{}
+	return c
+}
+
+// verb is the place of the number in Config.Out.
+var verb = regexp.MustCompile(`%(0[1-9])?d`)
+
+// Validate returns everything that is wrong with c, joined, as an
+// *ingest.UsageError.
+func (c Config) Validate() error {
+	var problems []error
+	if len(verb.FindAllString(c.Out, -1)) != 1 || strings.Count(c.Out, "%") != 1 {
+		problems = append(problems, fmt.Errorf("pack: config: Out: got %q, want one number in it, as in train-%%06d.tar", c.Out))
+	}
+	if c.MaxSamples < 0 {
+		problems = append(problems, fmt.Errorf("pack: config: MaxSamples: got %d, want 1 or more, or 0 for the default", c.MaxSamples))
+	}
+	if c.MaxBytes < 0 {
+		problems = append(problems, fmt.Errorf("pack: config: MaxBytes: got %d, want 1 or more, or 0 for the default", c.MaxBytes))
+	}
+	if err := c.withDefaults().Ingest.Validate(); err != nil {
+		problems = append(problems, err)
+	}
+	if len(problems) > 0 {
+		return &ingest.UsageError{Err: errors.Join(problems...)}
+	}
+	return nil
+}
+
+// Report is what Write has written.
+type Report struct {
+	Shards   []Shard  `json:"shards"`
+	Samples  int      `json:"samples"`
+	Rejected int      `json:"rejected"`
+	Classes  []string `json:"classes,omitempty"` // by label, where the source is folders by class
+}
+
+// Shard is one archive.
+type Shard struct {
+	Path    string `json:"path"`
+	Samples int    `json:"samples"`
+	Bytes   int64  `json:"bytes"`
+}
+
+// Write packs the source. Samples whose header is not that of a readable image
+// are rejected by the rules of Config.Ingest.Rejects. A file in the place of a
+// shard is an error; shards finished before stay, and are in the report.
+func Write(ctx context.Context, cfg Config) (Report, error) {
+	if err := cfg.Validate(); err != nil {
+		return Report{}, err
+	}
+	cfg = cfg.withDefaults()
+	src, err := ingest.Open(ctx, cfg.Ingest)
+	if err != nil {
+		return Report{}, err
+	}
+	p := &packer{cfg: cfg, report: Report{Classes: src.Classes()}}
+	if err := p.free(0); err != nil {
+		return p.report, err
+	}
+	err = batch.Run(ctx, 2, nil, nil, src.Stage(), p.run)
+	p.discard()
+	p.report.Rejected = cfg.Ingest.Rejects.Total()
+	return p.report, err
+}
+
+// packer is the stage that writes the shards.
+type packer struct {
+	cfg     Config
+	current *archive // nil: none begun
+	report  Report
+}
+
+func (p *packer) run(ctx context.Context, in batch.Reader, _ batch.Writer) error {
+	for {
+		rec, err := in.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		view, err := batch.NewEncoded(rec)
+		if err == nil {
+			err = p.record(view)
+		}
+		rec.Release()
+		if err != nil {
+			return err
+		}
+	}
+	if err := p.finish(); err != nil {
+		return err
+	}
+	if err := p.cfg.Ingest.Rejects.EndEpoch(0); err != nil {
+		return fmt.Errorf("pack: %w", err)
+	}
+	return nil
+}
+
+func (p *packer) record(rows *batch.Encoded) error {
+	for i := range rows.Len() {
+		file := rows.Bytes(i)
+		info, err := imagecodec.ReadInfo(file)
+		if err != nil {
+			index, _ := rows.Index(i)
+			reject := batch.Reject{Key: rows.ID(i), Offset: rows.Offset(i), Epoch: rows.Epoch(i), Index: index, What: "decode", Why: err.Error(), Lost: 1}
+			if err := p.cfg.Ingest.Rejects.Add(reject); err != nil {
+				return fmt.Errorf("pack: %w", err)
+			}
+			continue
+		}
+		label, labelled := rows.Label(i)
+		if err := p.sample(info.Format, file, label, labelled); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sample adds a sample to the current shard or to a new one.
+func (p *packer) sample(format string, file []byte, label int64, labelled bool) error {
+	members := []member{{field: fields[format], body: file}}
+	if labelled {
+		members = append(members, member{field: "cls", body: fmt.Append(nil, label)})
+	}
+	a := p.current
+	if a != nil && (a.samples == p.cfg.MaxSamples || a.bytes+storedBytes(members) > p.cfg.MaxBytes) {
+		if err := p.finish(); err != nil {
+			return err
+		}
+		a = nil
+	}
+	if a == nil {
+		number := len(p.report.Shards)
+		if err := p.free(number); err != nil {
+			return err
+		}
+		var err error
+		if a, err = create(p.path(number)); err != nil {
+			return fmt.Errorf("pack: create shard: %w", err)
+		}
+		p.current = a
+	}
+	if err := a.add(fmt.Sprintf("%08d", p.report.Samples), members); err != nil {
+		return fmt.Errorf("pack: write shard %s: sample %d: %w", a.path, p.report.Samples, err)
+	}
+	p.report.Samples++
+	return nil
+}
+
+// fields are the names of members by what imagecodec calls a format.
+var fields = map[string]string{"jpeg": "jpg", "png": "png"}
+
+func (p *packer) path(number int) string { return fmt.Sprintf(p.cfg.Out, number) }
+
+// finish puts the current shard in its place.
+func (p *packer) finish() error {
+	a := p.current
+	if a == nil {
+		return nil
+	}
+	p.current = nil
+	if err := a.commit(); err != nil {
+		return fmt.Errorf("pack: finish shard %s: %w", a.path, err)
+	}
+	p.report.Shards = append(p.report.Shards, Shard{Path: a.path, Samples: a.samples, Bytes: a.bytes})
+	return nil
+}
+
+// discard removes what there is of an unfinished shard.
+func (p *packer) discard() {
+	if p.current != nil {
+		p.current.abandon()
+	}
+}

@@ -1,0 +1,204 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"path"
+	"slices"
+	"sync/atomic"
+
+	"clpipe/batch"
+	"clpipe/internal/imagecodec"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Report is what Verify found.
+type Report struct {
+	Shards     []ShardReport  `json:"shards"` // sorted by name; the images of a folder are one entry
+	Samples    int            `json:"samples"`
+	Readable   int            `json:"readable"`
+	ImageBytes int64          `json:"image_bytes"` // of the readable images' files
+	Damage     []batch.Reject `json:"damage"`      // in the order of shards and samples; Index counts inside the shard
+	Classes    []ClassCount   `json:"classes"`     // by label
+	Unlabelled int            `json:"unlabelled"`
+	Sizes      []SizeCount    `json:"sizes"` // the most frequent first
+	// Duplicates are the ids of images whose files are equal byte for byte, a
+	// group each, as far as images are readable.
+	Duplicates [][]string `json:"duplicates"`
+}
+
+// ShardReport is the part of one shard, or of one folder of images.
+type ShardReport struct {
+	Name     string `json:"name"`
+	Format   string `json:"format"`
+	Bytes    int64  `json:"bytes"` // as stored
+	Samples  int    `json:"samples"`
+	Readable int    `json:"readable"`
+}
+
+// ClassCount is how many readable samples have a label.
+type ClassCount struct {
+	Label   int64 `json:"label"`
+	Samples int   `json:"samples"`
+}
+
+// SizeCount is how many readable images have a format and size.
+type SizeCount struct {
+	Format  string `json:"format"` // "jpeg" or "png"
+	W       int    `json:"w"`      // pixels
+	H       int    `json:"h"`
+	Samples int    `json:"samples"`
+}
+
+// checkedSample is what Verify keeps of a readable sample.
+type checkedSample struct {
+	id       string
+	content  [16]byte // of SHA-256: two images in 2^64 would have to meet by chance
+	info     imagecodec.Info
+	bytes    int64
+	label    int64
+	hasLabel bool
+}
+
+// checkedShard is what Verify keeps of a shard until its turn.
+type checkedShard struct {
+	samples []checkedSample
+	damage  []batch.Reject
+}
+
+// Verify reads all shards to the end, decodes every image and reports what it
+// found; the order, Limit and ranks of the configuration play no part. Workers
+// take a shard each. Damage is not an error: the errors are the context's.
+func (s *Source) Verify(ctx context.Context) (*Report, error) {
+	checked := make([]checkedShard, len(s.shards))
+	var next atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(s.cfg.Workers, len(s.shards)) {
+		g.Go(func() error {
+			dec := imagecodec.Decoder{Limits: imagecodec.Limits{MaxPixels: s.cfg.MaxPixels}}
+			var img imagecodec.Image
+			for {
+				place := int(next.Add(1)) - 1
+				if place >= len(s.shards) {
+					return nil
+				}
+				var err error
+				if checked[place], err = s.check(ctx, place, &dec, &img); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return s.report(checked), nil
+}
+
+// check reads one shard.
+func (s *Source) check(ctx context.Context, place int, dec *imagecodec.Decoder, img *imagecodec.Image) (out checkedShard, err error) {
+	samples := interleave{source: s, waiting: []int{place}, slots: make([]*cursor, 0, 1)}
+	defer samples.close()
+	fetch := fetchers{source: s}
+	defer fetch.close()
+	for index := uint64(0); ; index++ {
+		e, err := samples.next(ctx)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		file, what, err := fetch.image(ctx, &e)
+		if err == nil {
+			what, err = "decode", dec.Decode(file, img)
+		}
+		if err != nil {
+			out.damage = append(out.damage, s.reject(&e, 0, index, what, err))
+			continue
+		}
+		info, err := imagecodec.ReadInfo(file)
+		if err != nil {
+			return out, err // not after a decoding that went well
+		}
+		sum := sha256.Sum256(file)
+		out.samples = append(out.samples, checkedSample{
+			id: s.id(&e), content: [16]byte(sum[:16]), info: info, bytes: int64(len(file)),
+			label: e.sample.Label, hasLabel: e.sample.HasLabel,
+		})
+	}
+}
+
+// report puts the parts together in the order of the shards.
+func (s *Source) report(checked []checkedShard) *Report {
+	r := &Report{}
+	classes, sizes := map[int64]int{}, map[imagecodec.Info]int{}
+	first := map[[16]byte]string{}   // content to the id that had it first
+	equal := map[[16]byte][]string{} // content to all ids, of those that came again
+	var again [][16]byte             // the keys of equal, in order
+	for place, c := range checked {
+		part := r.shard(s.shards[place])
+		part.Samples += len(c.samples)
+		part.Readable += len(c.samples)
+		for _, d := range c.damage {
+			part.Samples += d.Lost
+		}
+		r.Damage = append(r.Damage, c.damage...)
+		for _, m := range c.samples {
+			r.ImageBytes += m.bytes
+			sizes[m.info]++
+			if m.hasLabel {
+				classes[m.label]++
+			} else {
+				r.Unlabelled++
+			}
+			id, met := first[m.content]
+			switch {
+			case !met:
+				first[m.content] = m.id
+			case equal[m.content] == nil:
+				again = append(again, m.content)
+				equal[m.content] = []string{id, m.id}
+			default:
+				equal[m.content] = append(equal[m.content], m.id)
+			}
+		}
+	}
+	for _, part := range r.Shards {
+		r.Samples += part.Samples
+		r.Readable += part.Readable
+	}
+	for label, n := range classes {
+		r.Classes = append(r.Classes, ClassCount{label, n})
+	}
+	slices.SortFunc(r.Classes, func(a, b ClassCount) int { return cmp.Compare(a.Label, b.Label) })
+	for info, n := range sizes {
+		r.Sizes = append(r.Sizes, SizeCount{info.Format, info.W, info.H, n})
+	}
+	slices.SortFunc(r.Sizes, func(a, b SizeCount) int {
+		return cmp.Or(b.Samples-a.Samples, cmp.Compare(a.W, b.W), cmp.Compare(a.H, b.H), cmp.Compare(a.Format, b.Format))
+	})
+	for _, content := range again {
+		r.Duplicates = append(r.Duplicates, equal[content])
+	}
+	return r
+}
+
+// shard returns the entry that m belongs to.
+func (r *Report) shard(m member) *ShardReport {
+	name := m.Name()
+	if m.Format() == "image" {
+		name = path.Dir(name)
+	}
+	last := len(r.Shards) - 1
+	if last < 0 || r.Shards[last].Name != name || r.Shards[last].Format != m.Format() {
+		r.Shards = append(r.Shards, ShardReport{Name: name, Format: m.Format()})
+		last++
+	}
+	r.Shards[last].Bytes += m.Size()
+	return &r.Shards[last]
+}
