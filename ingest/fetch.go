@@ -6,8 +6,12 @@ import (
 	"clpipe/ingest/shard"
 )
 
-// fetchers read the images of samples that came without theirs. Each shard is
-// opened once, until close. The zero value needs its source only.
+// maxFetchers bounds the files a worker holds open: more than shards are read
+// side by side, so that only images in files of their own come and go.
+const maxFetchers = 32
+
+// fetchers read the images of samples that came without theirs. Shards stay
+// open until close. The zero value needs its source only.
 type fetchers struct {
 	source *Source
 	open   map[int]shard.Fetcher
@@ -25,6 +29,9 @@ func (f *fetchers) image(ctx context.Context, e *entry) (file []byte, what strin
 	}
 	src := f.open[e.shard]
 	if src == nil {
+		if len(f.open) == maxFetchers {
+			f.close()
+		}
 		if src, err = f.source.shards[e.shard].OpenAt(ctx); err != nil {
 			return nil, "open", err
 		}

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"clpipe/ingest/shard"
@@ -12,9 +11,10 @@ import (
 
 // entry is a sample on its way, or the loss of the rest of a shard.
 type entry struct {
-	shard  int // place among the sorted shards
-	lost   int // samples the entry stands for: 1, more where a shard was given up
-	sample shard.Sample
+	shard   int // place among the sorted shards
+	lost    int // samples the entry stands for: 1, more where a shard was given up
+	sample  shard.Sample
+	givenUp bool // the entry is the point at which the shard was given up
 	// readable is set by the worker once the image is in a record.
 	readable bool
 }
@@ -166,7 +166,7 @@ func (v *interleave) close() {
 
 // giveUp is the entry that stands for the rest of a shard that cannot be read.
 func (s *Source) giveUp(c *cursor, err error) entry {
-	e := entry{shard: c.shard, lost: 1}
+	e := entry{shard: c.shard, lost: 1, givenUp: true}
 	damage := (*shard.Damage)(nil)
 	if !errors.As(err, &damage) {
 		damage = &shard.Damage{What: "open", Why: err}
@@ -175,7 +175,5 @@ func (s *Source) giveUp(c *cursor, err error) entry {
 		e.lost = max((*counted)[c.shard]-c.taken, 1)
 	}
 	e.sample = shard.Sample{Key: damage.Key, Offset: damage.Offset, Damage: damage}
-	s.incomplete.Store(true)
-	s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up after %d samples: %v; digests of this run cannot be compared with others", s.shards[c.shard].Name(), c.taken, damage))
 	return e
 }

@@ -147,6 +147,10 @@ func (s *Source) dealEpoch(ctx context.Context, epoch uint32, skip uint64, jobs,
 		if err != nil {
 			return err
 		}
+		if e.givenUp {
+			s.incomplete.Store(true)
+			s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up: %v; digests of this run cannot be compared with others", s.shards[e.shard].Name(), e.sample.Damage))
+		}
 		if index++; index <= skip {
 			continue
 		}

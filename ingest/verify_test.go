@@ -43,9 +43,6 @@ func TestVerifyReport(t *testing.T) {
 		if len(r.Damage) != 2 || !strings.HasPrefix(r.Damage[0].Error(), "z/extra.tar/001@2048: decode: ") || !strings.HasPrefix(r.Damage[1].Error(), "z/extra.tar/002@") {
 			t.Errorf("got damage %v", r.Damage)
 		}
-		if !src.Incomplete() {
-			t.Error("a shard was given up, but the source says it is complete")
-		}
 	}
 }
 
