@@ -61,41 +61,46 @@ func hsv(r, g, b int32) (h, s, v byte) {
 }
 
 // A hueAngle is what a hue's byte means on the way back: how far it is through
-// its sixth of the colour circle, and where the greatest, the lowest and the
-// middle value go.
+// its sixth of the colour circle, and which value each channel takes there, as
+// the place in bits of one of the four that rgb packs.
 type hueAngle struct {
 	fraction         float32
-	falling          uint8 // 1 where the middle value falls
-	red, green, blue uint8 // channel = 0 greatest, 1 lowest, 2 middle
+	red, green, blue uint8
 }
 
 var hueAngles = func() (angles [256]hueAngle) {
-	const greatest, lowest, middle = 0, 1, 2
-	channels := [6][3]uint8{
-		{greatest, middle, lowest}, {middle, greatest, lowest}, {lowest, greatest, middle},
-		{lowest, middle, greatest}, {middle, lowest, greatest}, {greatest, lowest, middle},
+	const high, low, rising, falling = 0, 8, 16, 24
+	sixths := [6]hueAngle{
+		{red: high, green: rising, blue: low}, {red: falling, green: high, blue: low},
+		{red: low, green: high, blue: rising}, {red: low, green: falling, blue: high},
+		{red: rising, green: low, blue: high}, {red: high, green: low, blue: falling},
 	}
 	for h := range angles {
 		position := float64(h) * 6 / 255
 		sixth := int(position)
-		c := channels[sixth%6]
-		angles[h] = hueAngle{float32(position - float64(sixth)), uint8(sixth & 1), c[0], c[1], c[2]}
+		angles[h] = sixths[sixth%6]
+		angles[h].fraction = float32(position - float64(sixth))
 	}
 	return angles
 }()
 
+// saturations are the bytes of a saturation as shares of 1.
+var saturations = func() (shares [256]float32) {
+	for s := range shares {
+		shares[s] = float32(float64(s) / 255)
+	}
+	return shares
+}()
+
 // rgb is Pillow's way back.
 func rgb(h, s, v byte) (r, g, b byte) {
-	angle := &hueAngles[h]
-	fs := float32(float64(s) / 255)
-	missing := [2]float64{
-		float64(float64(fs) * (1 - float64(angle.fraction))),
-		float64(float32(fs * angle.fraction)),
-	}[angle.falling&1]
-	value := float64(v)
-	values := [4]byte{v, roundByte(value * (1 - float64(fs))), roundByte(value * (1 - missing))}
-	return values[angle.red&3], values[angle.green&3], values[angle.blue&3]
+	angle, share, value := &hueAngles[h], saturations[s], float64(v)
+	low := value * (1 - float64(share))
+	rising := value * (1 - float64(float64(share)*(1-float64(angle.fraction))))
+	falling := value * (1 - float64(float32(share*angle.fraction)))
+	packed := uint32(v) | roundUp(low)<<8 | roundUp(rising)<<16 | roundUp(falling)<<24
+	return byte(packed >> (angle.red & 31)), byte(packed >> (angle.green & 31)), byte(packed >> (angle.blue & 31))
 }
 
-// roundByte rounds halves up; x is in [0,255].
-func roundByte(x float64) byte { return byte(int32(x + 0.5)) }
+// roundUp rounds halves up; x is in [0,255].
+func roundUp(x float64) uint32 { return uint32(int32(float64(x) + 0.5)) }
