@@ -21,3 +21,7 @@ func (p *Plan) Memory() (arena, buffers int) {
 	}
 	return p.arenaLen, buffers
 }
+
+// ZeroParams returns parameters without drawing their values, which takes a
+// while at full width.
+func ZeroParams(g *Graph) *Params { return layOut(g) }

@@ -114,6 +114,21 @@ type Params struct {
 
 // NewParams returns initial parameters: a function of the graph and the seed.
 func NewParams(g *Graph, seed uint64) *Params {
+	p := layOut(g)
+	for _, e := range p.list {
+		if e.spec.init == nil {
+			continue
+		}
+		name := rng.HashID(e.name)
+		for i, dst := 0, p.slice(e); i < e.len; i++ {
+			dst[i] = e.spec.init(uint64(i), seed, name)
+		}
+	}
+	return p
+}
+
+// layOut returns the parameters of a graph, all zero.
+func layOut(g *Graph) *Params {
 	p := &Params{}
 	size := map[bool]int{}
 	counters := 0
@@ -136,15 +151,6 @@ func NewParams(g *Graph, seed uint64) *Params {
 	}
 	p.Data, p.Grad = kernel.Alloc(size[true]), kernel.Alloc(size[true])
 	p.running, p.counters = kernel.Alloc(size[false]), make([]int64, counters)
-	for _, e := range p.list {
-		if e.spec.init == nil {
-			continue
-		}
-		name := rng.HashID(e.name)
-		for i, dst := 0, p.slice(e); i < e.len; i++ {
-			dst[i] = e.spec.init(uint64(i), seed, name)
-		}
-	}
 	return p
 }
 

@@ -1,6 +1,11 @@
 package encoder
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
 	"clpipe/batch"
 	"clpipe/internal/kernel"
 	"clpipe/internal/par"
@@ -67,12 +72,21 @@ func (s *SGD) State() batch.State {
 	return out
 }
 
-// Load implements Optimizer.
+// Load implements Optimizer. A tensor that is no momentum buffer, such as
+// another optimiser's, is an error; after an error nothing is changed.
 func (s *SGD) Load(st batch.State) error {
-	under := st.Under(momentumPrefix)
-	if s.args.First = len(under.Tensors) == 0; s.args.First {
-		clear(s.buf)
+	for _, name := range slices.Sorted(maps.Keys(st.Tensors)) {
+		if !strings.HasPrefix(name, momentumPrefix) {
+			return fmt.Errorf("encoder: load: %s is not part of SGD, which has %s*", name, momentumPrefix)
+		}
+	}
+	if len(st.Tensors) == 0 {
+		s.args.First = true
 		return nil
 	}
-	return s.params.load(under, s.params.in(s.buf), false)
+	if err := s.params.load(st.Under(momentumPrefix), s.params.in(s.buf), false); err != nil {
+		return err
+	}
+	s.args.First = false
+	return nil
 }

@@ -1,0 +1,67 @@
+package encoder_test
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"testing"
+
+	"clpipe/encoder"
+)
+
+func TestSchedulesMatchPyTorch(t *testing.T) {
+	data, err := os.ReadFile("testdata/schedule.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]float64{}
+	if err := json.Unmarshal(data, &want); err != nil {
+		t.Fatal(err)
+	}
+	const base = 0.03
+	for _, c := range []struct {
+		name     string
+		schedule encoder.Schedule
+		at       func(i int) (step, epoch int)
+	}{
+		{"cosine", encoder.Schedule{Kind: encoder.Cosine, Base: base, Epochs: 20}, func(i int) (int, int) { return 100 * i, i }},
+		{"cosine", encoder.Schedule{Kind: encoder.Cosine, Base: base, Steps: 20}, func(i int) (int, int) { return i, 0 }},
+		{"step", encoder.Schedule{Kind: encoder.StepDecay, Base: base, Epochs: 20}, func(i int) (int, int) { return 100*i + 99, i }},
+		{"warmup", encoder.Schedule{Kind: encoder.Cosine, Base: base, Warmup: 5, Steps: 25}, func(i int) (int, int) { return i, 0 }},
+	} {
+		if len(want[c.name]) == 0 {
+			t.Fatalf("no rates for %s", c.name)
+		}
+		for i, rate := range want[c.name] {
+			step, epoch := c.at(i)
+			// PyTorch's schedulers go from rate to rate and gather rounding.
+			if got := c.schedule.LR(step, epoch); math.Abs(got-rate) > 1e-12 {
+				t.Errorf("%+v: step %d, epoch %d: %.15g, want %.15g", c.schedule, step, epoch, got, rate)
+			}
+		}
+	}
+}
+
+func TestScheduleAtItsEnds(t *testing.T) {
+	for _, c := range []struct {
+		schedule    encoder.Schedule
+		step, epoch int
+		want        float64
+	}{
+		{encoder.Schedule{Kind: encoder.Constant, Base: 2, Steps: 10}, 9, 0, 2},
+		{encoder.Schedule{Kind: encoder.Constant, Base: 2, Warmup: 4}, 1, 0, 0.5},
+		{encoder.Schedule{Kind: encoder.Cosine, Base: 2, Warmup: 4, Epochs: 10}, 2, 0, 1},
+		{encoder.Schedule{Kind: encoder.Cosine, Base: 2, Warmup: 4, Epochs: 10}, 50, 5, 1},
+		{encoder.Schedule{Kind: encoder.Cosine, Base: 2, Steps: 10}, 30, 0, 0},
+		{encoder.Schedule{Kind: encoder.Cosine, Base: 2, Epochs: 10}, 0, 30, 0},
+		{encoder.Schedule{Kind: encoder.Cosine, Base: 2}, 7, 3, 2},                           // no end is known
+		{encoder.Schedule{Kind: encoder.Cosine, Base: 2, Warmup: 9, Steps: 5}, 3, 0, 2. / 3}, // ends in its warm-up
+		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, Steps: 10}, 5, 0, 1},
+		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, Steps: 10}, 6, 0, 0.1},
+		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, Steps: 10}, 8, 0, 0.01},
+	} {
+		if got := c.schedule.LR(c.step, c.epoch); math.Abs(got-c.want) > 1e-15 {
+			t.Errorf("%+v: step %d, epoch %d: %v, want %v", c.schedule, c.step, c.epoch, got, c.want)
+		}
+	}
+}
