@@ -79,7 +79,8 @@ func NewEncodedBuilder(mem memory.Allocator, schema *arrow.Schema) *EncodedBuild
 	return b
 }
 
-// Append adds a row and copies file.
+// Append adds a row and copies file. A record holds less than 2 GiB: callers
+// take it before Bytes gets there.
 func (b *EncodedBuilder) Append(r Row, file []byte) {
 	b.append(r)
 	b.image.Append(file)
@@ -88,11 +89,14 @@ func (b *EncodedBuilder) Append(r Row, file []byte) {
 	}
 }
 
-// Len and Bytes tell the rows and image bytes gathered so far.
-func (b *EncodedBuilder) Len() int   { return b.image.Len() }
+// Len returns the number of rows gathered so far.
+func (b *EncodedBuilder) Len() int { return b.image.Len() }
+
+// Bytes returns the size of their files together.
 func (b *EncodedBuilder) Bytes() int { return b.image.DataLen() }
 
-// NewRecord returns the rows gathered and begins anew.
+// NewRecord returns the rows gathered and begins anew. The caller releases the
+// record.
 func (b *EncodedBuilder) NewRecord() arrow.Record {
 	n := b.Len()
 	cols := append(b.finish(), b.image.NewArray())
@@ -134,7 +138,9 @@ func NewImagesBuilder(mem memory.Allocator, schema *arrow.Schema) *ImagesBuilder
 	return b
 }
 
-// Append adds a row and copies pix, h rows of w RGB pixels.
+// Append adds a row and copies pix, h rows of w RGB pixels. It panics if pix is
+// not 3*h*w long. A record holds less than 2 GiB: callers take it before Bytes
+// gets there.
 func (b *ImagesBuilder) Append(r Row, pix []byte, h, w int) {
 	if len(pix) != 3*h*w {
 		panic(fmt.Sprintf("batch: ImagesBuilder.Append: %d bytes for an image [%d,%d,3]", len(pix), h, w))
@@ -147,11 +153,14 @@ func (b *ImagesBuilder) Append(r Row, pix []byte, h, w int) {
 	b.dims.AppendValues([]int32{int32(h), int32(w), 3}, nil)
 }
 
-// Len and Bytes tell the rows and image bytes gathered so far.
-func (b *ImagesBuilder) Len() int   { return b.image.Len() }
+// Len returns the number of rows gathered so far.
+func (b *ImagesBuilder) Len() int { return b.image.Len() }
+
+// Bytes returns the size of their images together.
 func (b *ImagesBuilder) Bytes() int { return b.bytes.Len() }
 
-// NewRecord returns the rows gathered and begins anew.
+// NewRecord returns the rows gathered and begins anew. The caller releases the
+// record.
 func (b *ImagesBuilder) NewRecord() arrow.Record {
 	n := b.Len()
 	return record(b.schema, n, append(b.finish(), b.image.NewArray()))
@@ -197,7 +206,7 @@ func (b *PairsBuilder) View(view, i int) []byte {
 func (b *PairsBuilder) Views() int { return len(b.views) }
 
 // NewRecord returns the rows for which keep (nil: all) is true and ends the
-// builder. Rows that are left out close up.
+// builder. Rows that are left out close up. The caller releases the record.
 func (b *PairsBuilder) NewRecord(keep []bool) arrow.Record {
 	samples := newSampleBuilder(b.mem)
 	defer samples.release()

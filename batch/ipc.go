@@ -190,8 +190,9 @@ func (w *IPCWriter) Write(ctx context.Context, rec arrow.Record) error {
 
 // Finish writes the end marker. Without it the reader takes the stream for one
 // whose producer died, which is what a failed producer wants: it does not call
-// Finish. After a failed Write it writes nothing and returns that error; where
-// Open was never called there is no stream to end.
+// Finish. After a failed Write it writes nothing and returns that error, which
+// is ErrClosed if the consumer has left; where Open was never called there is
+// no stream to end.
 func (w *IPCWriter) Finish() error {
 	if w.w == nil || w.err != nil {
 		return w.err

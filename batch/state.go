@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -23,7 +24,8 @@ type State struct {
 	Cursor  json.RawMessage
 }
 
-// Add puts the tensors of another state under prefix, as in "encoder_q.".
+// Add puts the tensors of another state under prefix, as in "encoder_q."; its
+// cursor stays behind.
 func (s *State) Add(prefix string, other State) {
 	if s.Tensors == nil {
 		s.Tensors = map[string]*tensor.Dense{}
@@ -37,15 +39,17 @@ func (s *State) Add(prefix string, other State) {
 func (s State) Under(prefix string) State {
 	out := State{Tensors: map[string]*tensor.Dense{}}
 	for name, t := range s.Tensors {
-		if len(name) > len(prefix) && name[:len(prefix)] == prefix {
-			out.Tensors[name[len(prefix):]] = t
+		if rest, ok := strings.CutPrefix(name, prefix); ok && rest != "" {
+			out.Tensors[rest] = t
 		}
 	}
 	return out
 }
 
-// Digest returns the SHA-256, in hexadecimal, of all tensors: name, type,
-// shape and bytes, sorted by name.
+// Digest returns the SHA-256, in hexadecimal, of all tensors sorted by name.
+// Of each: its name and its type (as "float32"), both led by their length; the
+// number of dimensions and the dimensions; the elements, row-major. Numbers are
+// 64-bit, all is little-endian. The cursor is not part of it.
 func (s State) Digest() string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(s.Tensors)) {
@@ -79,7 +83,8 @@ type Number interface {
 }
 
 // NewTensor wraps data, row-major, without copying it. No shape makes a scalar,
-// for which data holds one element.
+// for which data holds one element, which is copied. It panics if data does not
+// fill the shape.
 func NewTensor[T Number](data []T, shape ...int) *tensor.Dense {
 	if n := product(shape); n != len(data) {
 		panic(fmt.Sprintf("batch: NewTensor: %d elements for shape %v", len(data), shape))
@@ -107,5 +112,6 @@ func Values[T Number](t *tensor.Dense, shape ...int) ([]T, error) {
 	return unsafe.Slice((*T)(unsafe.Pointer(&b[0])), len(b)/int(unsafe.Sizeof(zero))), nil
 }
 
-// Bytes returns the memory of a tensor's elements.
+// Bytes returns the memory of a tensor's elements, not a copy. The tensor is
+// row-major without gaps, as NewTensor makes it, not a slice of another.
 func Bytes(t *tensor.Dense) []byte { return t.Raw }

@@ -19,8 +19,9 @@ func init() {
 	}
 }
 
-// FixedShapeTensor is the canonical extension type arrow.fixed_shape_tensor
-// over uint8: every row is an array of the same shape, row-major.
+// FixedShapeTensor is the canonical extension type arrow.fixed_shape_tensor:
+// every row is an array of the same shape, row-major. Ours are of uint8; others
+// can be read as a column, not as views.
 type FixedShapeTensor struct {
 	arrow.ExtensionBase
 	Shape []int
@@ -66,7 +67,7 @@ func (t *FixedShapeTensor) Serialize() string {
 
 // String implements arrow.DataType.
 func (t *FixedShapeTensor) String() string {
-	return fmt.Sprintf("fixed_shape_tensor<uint8>%v", t.Shape)
+	return fmt.Sprintf("fixed_shape_tensor<%s>%v", t.Storage.(*arrow.FixedSizeListType).Elem(), t.Shape)
 }
 
 // ExtensionEquals implements arrow.ExtensionType.
