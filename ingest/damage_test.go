@@ -159,3 +159,25 @@ func TestImageLimits(t *testing.T) {
 		t.Errorf("bytes: got %v %v %v", rows, rejects, err)
 	}
 }
+
+func TestSampleThatCannotBeReadMakesTheRunIncomplete(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		write(t, dir, fmt.Sprintf("c/%d.png", i), picture(2, 2, byte(i)))
+	}
+	var rejects []batch.Reject
+	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{dir}, Epochs: 1,
+		Rejects: &batch.Rejects{Max: 1, Log: func(r batch.Reject) error { rejects = append(rejects, r); return nil }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "c", "1.png")); err != nil {
+		t.Fatal(err)
+	}
+	if err := batch.Run(t.Context(), 1, nil, nil, src.Stage(), discard); err != nil {
+		t.Fatal(err)
+	}
+	if len(rejects) != 1 || !strings.HasPrefix(rejects[0].Error(), "c/1.png@0: open: ") || !src.Incomplete() {
+		t.Errorf("got rejects %v, incomplete %v, want one for c/1.png", rejects, src.Incomplete())
+	}
+}
