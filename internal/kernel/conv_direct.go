@@ -16,7 +16,8 @@ const (
 )
 
 // A directPass reads the windows of src in place through a table of offsets.
-// Packed weights are [width/16][taps][PadC(depth)][16], the taps class by
+// Those of narrow images, whose taps are too short for a loop of their own,
+// are copied to rows first. Packed weights are [width/16][taps][PadC(depth)][16], the taps class by
 // class.
 type directPass struct {
 	sweep
@@ -28,6 +29,7 @@ type directPass struct {
 	tapsChunk int // taps multiplied in one call of the kernel
 	split     int // panels a task computes
 	tasks     []int
+	windows   *windowCopy // nil where windows are read in place
 }
 
 func newDirectPass(sw sweep, kern gemmKernels, workers int) *directPass {
@@ -39,6 +41,10 @@ func newDirectPass(sw sweep, kern gemmKernels, workers int) *directPass {
 		panels:  ceilDiv(sw.dst.c, lanes),
 	}
 	p.tapsChunk = max(1, chunkDepth/p.depth)
+	if p.depth < lanes && len(sw.classes) == 1 {
+		w := newWindowCopy(&p.sweep, &p.classes[0], 0, p.taps*p.depth)
+		p.windows = &w
+	}
 	blocks := 0
 	for _, cl := range sw.classes {
 		blocks += ceilDiv(p.pixels(cl), blockPixels)
@@ -68,7 +74,15 @@ func (p *directPass) packedLen() int { return p.panels * p.panelLen() }
 // where the kernel cannot write there.
 func (p *directPass) stageLen() int { return blockPixels * p.panels * lanes }
 
-func (p *directPass) scratchLen() int { return p.workers * p.stageLen() }
+// windowLen is the scratch of a worker for the copied windows of a block.
+func (p *directPass) windowLen() int {
+	if p.windows == nil {
+		return 0
+	}
+	return roundUp(blockPixels*p.windows.width, lanes)
+}
+
+func (p *directPass) scratchLen() int { return p.workers * (p.stageLen() + p.windowLen()) }
 
 func (p *directPass) pack(packed, w []float32) []par.Phase {
 	var order []int // place of a tap in packed -> its place in w
@@ -87,15 +101,23 @@ func (p *directPass) pack(packed, w []float32) []par.Phase {
 func (p *directPass) run(dst, src, packed, scratch []float32, add bool) []par.Phase {
 	tables := make([]directTables, p.workers)
 	for i := range tables {
-		tables[i] = directTables{
+		t := directTables{
 			src:   make([]int, blockPixels*p.tapsChunk),
 			dst:   make([]int, blockPixels),
 			stage: make([]int, blockPixels),
-			buf:   scratch[i*p.stageLen():][:p.stageLen()],
+			buf:   scratch[:p.stageLen()],
 		}
+		scratch = scratch[p.stageLen():]
 		for j := range blockPixels {
-			tables[i].stage[j] = j * p.panels * lanes
+			t.stage[j] = j * p.panels * lanes
 		}
+		if p.windows != nil {
+			t.windows, scratch = scratch[:p.windowLen()], scratch[p.windowLen():]
+			for j := range blockPixels {
+				t.src[j] = j * p.windows.width
+			}
+		}
+		tables[i] = t
 	}
 	return []par.Phase{{Tasks: p.tasks[len(p.classes)], Run: func(worker, task int) {
 		i := 0
@@ -110,9 +132,10 @@ func (p *directPass) run(dst, src, packed, scratch []float32, add bool) []par.Ph
 // directTables are the scratch of a worker: offsets of the source pixels of a
 // chunk of taps, [group][tap][row]; of the pixels of dst; and of the rows of
 // buf, which takes the place of dst for a block that dst cannot hold whole.
+// With copied windows src is the offsets of their rows.
 type directTables struct {
 	src, dst, stage []int
-	buf             []float32
+	buf, windows    []float32
 }
 
 // block computes up to split panels, from number first, of a block of pixels.
@@ -143,17 +166,25 @@ func (p *directPass) block(dst, src, packed []float32, add bool, cl *class, t *d
 		out, offsets, accumulate = t.buf, t.stage, false
 	}
 	groups := ceilDiv(pixels, p.kern.rows)
-	for tap0 := 0; tap0 < len(cl.taps); tap0 += p.tapsChunk {
-		taps := cl.taps[tap0:min(tap0+p.tapsChunk, len(cl.taps))]
-		p.locate(t.src, cl, taps, begin, pixels, groups)
-		for k0 := 0; k0 < p.depth; k0 += chunkDepth {
-			depth := min(chunkDepth, p.depth-k0)
+	multiply := func(a []float32, firstTap, taps, depth int) {
+		for k0 := 0; k0 < depth; k0 += chunkDepth {
+			chunk := min(chunkDepth, depth-k0)
 			for q := first; q < first+panels; q += p.kern.panels {
-				panel := packed[q*p.panelLen()+((cl.firstTap+tap0)*p.depth+k0)*lanes:]
-				p.kern.gather(out[q*lanes:], offsets, src[k0:], t.src, panel,
-					p.panelLen(), min(p.kern.panels, first+panels-q), groups, len(taps), depth, accumulate)
+				panel := packed[q*p.panelLen()+(firstTap*p.depth+k0)*lanes:]
+				p.kern.gather(out[q*lanes:], offsets, a[k0:], t.src, panel,
+					p.panelLen(), min(p.kern.panels, first+panels-q), groups, taps, chunk, accumulate)
 			}
 			accumulate = true
+		}
+	}
+	if p.windows != nil {
+		p.windows.copy(t.windows, src, begin, pixels)
+		multiply(t.windows, 0, 1, p.windows.width)
+	} else {
+		for tap0 := 0; tap0 < len(cl.taps); tap0 += p.tapsChunk {
+			taps := cl.taps[tap0:min(tap0+p.tapsChunk, len(cl.taps))]
+			p.locate(t.src, cl, taps, begin, pixels, groups)
+			multiply(src, cl.firstTap+tap0, len(taps), p.depth)
 		}
 	}
 	if staged {

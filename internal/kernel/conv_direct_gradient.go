@@ -30,14 +30,7 @@ type directGradient struct {
 	panelRows int // width of a panel of windows, a multiple of the tile height
 	taskRows  int // rows a task computes, a multiple of panelRows
 	lanes     int
-	runs      [][]run // of each panel
-}
-
-// A run is a part of a panel's row that is contiguous in x: length channels
-// from number channel, of the pixel that meets a tap.
-type run struct {
-	tap
-	at, channel, length int
+	windows   []windowCopy // of each panel
 }
 
 func newDirectGradient(s ConvShape, kern gemmKernels, workers int) *directGradient {
@@ -54,24 +47,11 @@ func newDirectGradient(s ConvShape, kern gemmKernels, workers int) *directGradie
 	g.taskRows = min(panels, max(gradientTile/g.width/g.panelRows, 1)) * g.panelRows
 	g.lanes = max(1, min(minTasks/g.rowTasks(), g.pixelBlocks()))
 	for panel := range panels {
-		g.runs = append(g.runs, g.panelRuns(panel*g.panelRows))
+		// The last panel may have rows behind those of dw; what they hold only
+		// reaches sums that are not read.
+		g.windows = append(g.windows, newWindowCopy(&g.sweep, &g.classes[0], panel*g.panelRows, g.panelRows))
 	}
 	return g
-}
-
-// panelRuns returns the runs of the panel that begins with a row. The last
-// panel may have rows behind those of dw: no run covers them, and what they
-// hold only reaches sums that are not read.
-func (g *directGradient) panelRuns(first int) []run {
-	var runs []run
-	stride := g.src.stride()
-	for row := first; row < min(first+g.panelRows, g.rows); {
-		r := run{tap: g.classes[0].taps[row/stride], at: row - first, channel: row % stride}
-		r.length = min(stride-r.channel, g.panelRows-r.at)
-		runs = append(runs, r)
-		row += r.length
-	}
-	return runs
 }
 
 func (g *directGradient) pixels() int      { return g.dst.n * g.dst.h * g.dst.w }
@@ -125,28 +105,12 @@ func (g *directGradient) multiply(sum, x, dy, copies []float32, lane, first int)
 			block = narrow
 		}
 		for row := 0; row < g.taskRows && first+row < g.rows; row += g.panelRows {
-			g.window(window, x, begin, pixels, g.runs[(first+row)/g.panelRows])
+			g.windows[(first+row)/g.panelRows].copy(window, x, begin, pixels)
 			for q := 0; q < panels; q += g.kern.panels {
 				g.kern.outer(sum[row*g.width+q*lanes:], g.width, window, g.panelRows, block[q*lanes:],
 					max(g.dst.stride(), lanes), min(g.kern.panels, panels-q), g.panelRows/g.kern.rows, pixels)
 			}
 		}
-	}
-}
-
-// window copies, for each of a block of pixels, the values of x that meet the
-// rows of a panel.
-func (g *directGradient) window(dst, x []float32, begin, pixels int, runs []run) {
-	cl := &g.classes[0]
-	n, a, b := cl.pixel(begin)
-	for i := range pixels {
-		row := dst[i*g.panelRows:][:g.panelRows]
-		for j := range runs {
-			r := &runs[j]
-			off := g.src.pixel(n, a*g.srcStep+r.dh, b*g.srcStep+r.dw) + r.channel
-			copy(row[r.at:r.at+r.length], x[off:])
-		}
-		n, a, b = cl.next(n, a, b)
 	}
 }
 
