@@ -16,7 +16,8 @@
 // whichever is reached first, from which one is drawn whenever it is full, and
 // all at the end of the epoch. Without Shuffle the shards are read one after
 // the other as sorted. Of several ranks, rank r takes every World-th of the
-// permuted shards: a division that is disjoint and repeats for the same World.
+// permuted shards: a division that is disjoint and repeats for the same World,
+// in which each rank numbers its own samples.
 //
 // A sample takes its index as it leaves the buffer, whether it can be read or
 // not; rejected samples, malformed ones among them, leave a gap. So does the

@@ -73,8 +73,9 @@ type job struct {
 	// ends tells whether the epoch ends with the job, and whole whether all of
 	// the epoch was seen in this run.
 	ends, whole bool
-	// results are closed by the worker that did them all. The capacity of one lets it go on with
-	// the next record while one waits for its turn; more would only hold memory.
+	// results are closed by the worker that did them all. The capacity of one
+	// lets it go on with the next record while one waits for its turn; more
+	// would only hold memory.
 	results chan result
 }
 
