@@ -53,11 +53,17 @@ func (r *IPCReader) run() {
 	close(r.opened)
 	for n := 0; ; n++ {
 		rec, err := readRecord(messages, r.schema)
-		if errors.Is(err, io.EOF) {
+		switch {
+		case r.closed():
+			if rec != nil {
+				rec.Release()
+			}
+			r.err = ErrClosed
+			return
+		case errors.Is(err, io.EOF):
 			r.err = io.EOF
 			return
-		}
-		if err != nil {
+		case err != nil:
 			r.err = fmt.Errorf("batch: read %s: record %d: %w", r.name, n, err)
 			return
 		}
@@ -68,6 +74,15 @@ func (r *IPCReader) run() {
 			r.err = ErrClosed
 			return
 		}
+	}
+}
+
+func (r *IPCReader) closed() bool {
+	select {
+	case <-r.gone:
+		return true
+	default:
+		return false
 	}
 }
 
