@@ -29,13 +29,15 @@ type BatchNormArgs struct {
 	RunningMean, RunningVar []float32 // [C]
 
 	Group []int32   // [N]: group of each sample in [0,Groups), read at every run; nil when Groups is 1
-	Saved []float32 // [SavedLen]: mean and 1/sqrt(var+eps), written by Forward, read by Backward
+	Saved []float32 // [SavedLen]: what Forward leaves for Backward
 
 	Eps, Momentum float32 // usually 1e-5 and 0.1
 }
 
-// SavedLen is the length of BatchNormArgs.Saved.
-func (s BatchNormShape) SavedLen() int { return s.Groups * 2 * PadC(s.C) }
+// SavedLen is the length of BatchNormArgs.Saved: per group and channel the mean,
+// what it lost when it was rounded to float32, and 1/sqrt(var+eps). Without
+// the second a mean far from zero would move every result by its rounding.
+func (s BatchNormShape) SavedLen() int { return s.Groups * 3 * PadC(s.C) }
 
 // ScratchLen is the length of the scratch that Forward, ForwardEval and
 // Backward need. It holds nothing between two of them.
@@ -83,7 +85,7 @@ func (s BatchNormShape) Forward(a BatchNormArgs, scratch []float32) []par.Phase 
 		{Tasks: cut.num(), Run: func(_, t int) {
 			lo, hi := cut.span(t)
 			g := a.group(cut.unit(t))
-			k.normalize(a.Y[lo:hi], a.X[lo:hi], a.residual(lo, hi), coef[g*3*cp:(g+1)*3*cp], a.floor())
+			k.normApply(a.Y[lo:hi], a.X[lo:hi], a.residual(lo, hi), coef[g*3*cp:(g+1)*3*cp], a.floor())
 		}},
 	}
 }
@@ -119,9 +121,9 @@ func (s BatchNormShape) joinMoments(a *BatchNormArgs, block int, cut strips, sum
 		}
 		for i := range hi - lo {
 			c := lo + i
-			saved, out := a.Saved[g*2*cp:], coef[g*3*cp:]
+			saved, out := a.Saved[g*3*cp:], coef[g*3*cp:]
 			if c >= s.C || n == 0 {
-				saved[c], saved[cp+c] = 0, 0
+				saved[c], saved[cp+c], saved[2*cp+c] = 0, 0, 0
 				out[c], out[cp+c], out[2*cp+c] = 0, 0, 0
 				if c < s.C { // a group without samples leaves its copy as it was
 					meanSum[i] += float64(a.RunningMean[c])
@@ -134,8 +136,10 @@ func (s BatchNormShape) joinMoments(a *BatchNormArgs, block int, cut strips, sum
 			mean := origin[i] + delta
 			m2 := max(0, s2[i]-s1[i]*delta)
 			inv := 1 / math.Sqrt(m2/count+float64(a.Eps))
-			saved[c], saved[cp+c] = float32(mean), float32(inv)
-			out[c], out[cp+c], out[2*cp+c] = float32(mean), float32(float64(a.Gamma[c])*inv), a.Beta[c]
+			lost := mean - float64(float32(mean))
+			scale := float64(a.Gamma[c]) * inv
+			saved[c], saved[cp+c], saved[2*cp+c] = float32(mean), float32(lost), float32(inv)
+			out[c], out[cp+c], out[2*cp+c] = float32(mean), float32(scale), float32(float64(a.Beta[c])-scale*lost)
 
 			m := float64(a.Momentum)
 			meanSum[i] += (1-m)*float64(a.RunningMean[c]) + m*mean
@@ -165,7 +169,7 @@ func (s BatchNormShape) ForwardEval(a BatchNormArgs, scratch []float32) []par.Ph
 		}},
 		{Tasks: cut.num(), Run: func(_, t int) {
 			lo, hi := cut.span(t)
-			k.normalize(a.Y[lo:hi], a.X[lo:hi], a.residual(lo, hi), coef, a.floor())
+			k.normApply(a.Y[lo:hi], a.X[lo:hi], a.residual(lo, hi), coef, a.floor())
 		}},
 	}
 }
@@ -224,7 +228,7 @@ func (s BatchNormShape) Backward(d BatchNormGrads, a BatchNormArgs, scratch []fl
 	return []par.Phase{
 		{Tasks: cut.num(), Run: func(_, t int) {
 			lo, hi := cut.span(t)
-			mean := a.Saved[a.group(cut.unit(t))*2*cp:][:cp]
+			mean := a.Saved[a.group(cut.unit(t))*3*cp:][:cp]
 			out := sums[t*2*cp : (t+1)*2*cp]
 			k.normReduce(out[:cp], out[cp:], d.DY[lo:hi], a.X[lo:hi], y[lo:hi], mean, a.floor())
 		}},
@@ -264,19 +268,21 @@ func (s BatchNormShape) joinGrads(d *BatchNormGrads, a *BatchNormArgs, block int
 		}
 		for i := range hi - lo {
 			c := lo + i
-			saved, out := a.Saved[g*2*cp:], coef[g*4*cp:]
+			saved, out := a.Saved[g*3*cp:], coef[g*4*cp:]
 			if c >= s.C || n == 0 {
 				out[c], out[cp+c], out[2*cp+c], out[3*cp+c] = 0, 0, 0, 0
 				continue
 			}
-			inv := float64(saved[cp+c])
+			lost, inv := float64(saved[cp+c]), float64(saved[2*cp+c])
 			scale := float64(a.Gamma[c]) * inv
+			s2[i] -= lost * s1[i]
+			slope := -scale * inv * inv * s2[i] / float64(n)
 			dbeta[i] += s1[i]
 			dgamma[i] += s2[i] * inv
 			out[c] = saved[c]
 			out[cp+c] = float32(scale)
-			out[2*cp+c] = float32(-scale * inv * inv * s2[i] / float64(n))
-			out[3*cp+c] = float32(-scale * s1[i] / float64(n))
+			out[2*cp+c] = float32(slope)
+			out[3*cp+c] = float32(-scale*s1[i]/float64(n) - slope*lost)
 		}
 	}
 	for i := range min(hi, s.C) - lo {

@@ -37,7 +37,7 @@ func (s BiasShape) Forward(y, x, bias []float32, relu bool, scratch []float32) [
 		}},
 		{Tasks: cut.num(), Run: func(_, t int) {
 			lo, hi := cut.span(t)
-			k.normalize(y[lo:hi], x[lo:hi], nil, coef, floor)
+			k.normApply(y[lo:hi], x[lo:hi], nil, coef, floor)
 		}},
 	}
 }

@@ -11,10 +11,10 @@ type columnKernels struct {
 	// moments: s1[c] = Σ (x[p][c]-shift[c]), s2[c] = Σ (x[p][c]-shift[c])².
 	moments func(s1, s2, x, shift []float32)
 
-	// normalize: y = max(floor, (x-mean)·scale + beta + residual), with
+	// normApply: y = max(floor, (x-mean)·scale + beta + residual), with
 	// coef = mean, scale, beta of cp floats each; residual may be empty. The
 	// floor is 0 for a ReLU and -Inf for none. y may be x or residual.
-	normalize func(y, x, residual, coef []float32, floor float32)
+	normApply func(y, x, residual, coef []float32, floor float32)
 
 	// normReduce: with g = dy where y > floor, else 0:
 	// s1[c] = Σ g[p][c], s2[c] = Σ g[p][c]·(x[p][c]-mean[c]).

@@ -8,7 +8,7 @@ package kernel
 var columnsAVX2 = columnKernels{
 	sum:          columnSumF32_avx2,
 	moments:      columnMomentsF32_avx2,
-	normalize:    normalizeF32_avx2,
+	normApply:    normApplyF32_avx2,
 	normReduce:   normReduceF32_avx2,
 	normBackward: normBackwardF32_avx2,
 }
@@ -16,7 +16,7 @@ var columnsAVX2 = columnKernels{
 var columnsAVX512 = columnKernels{
 	sum:          columnSumF32_avx512,
 	moments:      columnMomentsF32_avx512,
-	normalize:    normalizeF32_avx512,
+	normApply:    normApplyF32_avx512,
 	normReduce:   normReduceF32_avx512,
 	normBackward: normBackwardF32_avx512,
 }

@@ -19,10 +19,10 @@ func columnMomentsF32_avx2(s1 []float32, s2 []float32, x []float32, shift []floa
 //go:noescape
 func normReduceF32_avx2(s1 []float32, s2 []float32, dy []float32, x []float32, y []float32, mean []float32, floor float32)
 
-// normalizeF32_avx2 is a kernel of columnKernels.
+// normApplyF32_avx2 is a kernel of columnKernels.
 //
 //go:noescape
-func normalizeF32_avx2(y []float32, x []float32, residual []float32, coef []float32, floor float32)
+func normApplyF32_avx2(y []float32, x []float32, residual []float32, coef []float32, floor float32)
 
 // normBackwardF32_avx2 is a kernel of columnKernels.
 //

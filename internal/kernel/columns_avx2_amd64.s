@@ -331,9 +331,9 @@ narrow_done:
 	VZEROUPPER
 	RET
 
-// func normalizeF32_avx2(y []float32, x []float32, residual []float32, coef []float32, floor float32)
+// func normApplyF32_avx2(y []float32, x []float32, residual []float32, coef []float32, floor float32)
 // Requires: AVX, FMA3
-TEXT ·normalizeF32_avx2(SB), NOSPLIT, $0-100
+TEXT ·normApplyF32_avx2(SB), NOSPLIT, $0-100
 	MOVQ         coef_base+72(FP), CX
 	MOVQ         coef_len+80(FP), AX
 	XORQ         DX, DX

@@ -1,14 +1,14 @@
 package kernel
 
 var columnsGeneric = columnKernels{
-	sum:          columnSumGeneric,
-	moments:      columnMomentsGeneric,
-	normalize:    normalizeGeneric,
-	normReduce:   normReduceGeneric,
-	normBackward: normBackwardGeneric,
+	sum:          columnSumF32Generic,
+	moments:      columnMomentsF32Generic,
+	normApply:    normApplyF32Generic,
+	normReduce:   normReduceF32Generic,
+	normBackward: normBackwardF32Generic,
 }
 
-func columnSumGeneric(sum, x []float32) {
+func columnSumF32Generic(sum, x []float32) {
 	cp := len(sum)
 	for c := 0; c < cp; c += 4 {
 		var a0, a1, a2, a3 float32
@@ -23,7 +23,7 @@ func columnSumGeneric(sum, x []float32) {
 	}
 }
 
-func columnMomentsGeneric(s1, s2, x, shift []float32) {
+func columnMomentsF32Generic(s1, s2, x, shift []float32) {
 	cp := len(shift)
 	for c := 0; c < cp; c += 2 {
 		m0, m1 := shift[c], shift[c+1]
@@ -40,7 +40,7 @@ func columnMomentsGeneric(s1, s2, x, shift []float32) {
 	}
 }
 
-func normalizeGeneric(y, x, residual, coef []float32, floor float32) {
+func normApplyF32Generic(y, x, residual, coef []float32, floor float32) {
 	cp := len(coef) / 3
 	mean, scale, beta := coef[:cp], coef[cp:2*cp], coef[2*cp:3*cp]
 	for lo := 0; lo < len(x); lo += cp {
@@ -66,7 +66,7 @@ func normalizeGeneric(y, x, residual, coef []float32, floor float32) {
 	}
 }
 
-func normReduceGeneric(s1, s2, dy, x, y, mean []float32, floor float32) {
+func normReduceF32Generic(s1, s2, dy, x, y, mean []float32, floor float32) {
 	cp := len(mean)
 	for c := 0; c < cp; c += 2 {
 		m0, m1 := mean[c], mean[c+1]
@@ -89,7 +89,7 @@ func normReduceGeneric(s1, s2, dy, x, y, mean []float32, floor float32) {
 	}
 }
 
-func normBackwardGeneric(dx, dres, dy, x, y, coef []float32, floor float32, mode int) {
+func normBackwardF32Generic(dx, dres, dy, x, y, coef []float32, floor float32, mode int) {
 	cp := len(coef) / 4
 	mean, a, b, shift := coef[:cp], coef[cp:2*cp], coef[2*cp:3*cp], coef[3*cp:4*cp]
 	for lo := 0; lo < len(x); lo += cp {

@@ -62,11 +62,11 @@ func (in *columnsInput) run(t *testing.T, k *columnKernels) []columnsOutput {
 	k.sum(result("sum", nil, cp, p), in.x)
 	k.moments(result("moments 1", nil, cp, p), result("moments 2", nil, cp, 4*p), in.x, mean)
 	k.normReduce(result("reduce 1", nil, cp, p), result("reduce 2", nil, cp, 4*p), in.dy, in.x, in.y, mean, in.floor)
-	k.normalize(result("normalize", nil, n, 8), in.x, nil, in.coef[:3*cp], in.floor)
-	inPlace := result("normalize in place", in.x, n, 8)
-	k.normalize(inPlace, inPlace, in.dy, in.coef[:3*cp], in.floor)
-	onResidual := result("normalize onto the residual", in.dy, n, 8)
-	k.normalize(onResidual, in.x, onResidual, in.coef[:3*cp], in.floor)
+	k.normApply(result("apply", nil, n, 8), in.x, nil, in.coef[:3*cp], in.floor)
+	inPlace := result("apply in place", in.x, n, 8)
+	k.normApply(inPlace, inPlace, in.dy, in.coef[:3*cp], in.floor)
+	onResidual := result("apply onto the residual", in.dy, n, 8)
+	k.normApply(onResidual, in.x, onResidual, in.coef[:3*cp], in.floor)
 	for _, mode := range []int{0, addDXMode, dresMode, dresMode | addDXMode, dresMode | addDResMode, dresMode | addDXMode | addDResMode} {
 		dx, dres := result("backward dx", in.old, n, 16), result("backward dres", in.old, n, 2)
 		if mode&dresMode == 0 {

@@ -42,7 +42,7 @@ func main() {
 			VSUBPS(origin[0], d, d)
 			VFMADD231PS(g, d, acc[1])
 		})
-	normalize()
+	normApply()
 	normBackward()
 	Generate()
 }
@@ -205,8 +205,8 @@ func pointer(param string) reg.GPVirtual {
 	return r
 }
 
-func normalize() {
-	begin("normalize", "func(y, x, residual, coef []float32, floor float32)")
+func normApply() {
+	begin("normApply", "func(y, x, residual, coef []float32, floor float32)")
 	coef, stride, pixels := coefficients(3)
 	floor := s.Broadcast("floor")
 	y, x, residual := pointer("y"), pointer("x"), pointer("residual")

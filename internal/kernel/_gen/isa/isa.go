@@ -68,17 +68,14 @@ func (s Set) Clear(v ...reg.VecVirtual) {
 
 // Comparison predicates of VCMPPS: those named Not hold for NaN too.
 const (
-	NotLess        = Imm8(0x15)
-	NotLessOrEqual = Imm8(0x16)
-	Greater        = Imm8(0x1e)
+	NotLess        = U8(0x15)
+	NotLessOrEqual = U8(0x16)
+	Greater        = U8(0x1e)
 )
-
-// Imm8 is an immediate operand.
-type Imm8 = U8
 
 // LoadWhere loads m into dst in the lanes where a compares to b as predicate
 // says, and 0 into the others.
-func (s Set) LoadWhere(predicate Imm8, a reg.VecVirtual, b Op, m Op, dst reg.VecVirtual) {
+func (s Set) LoadWhere(predicate U8, a reg.VecVirtual, b Op, m Op, dst reg.VecVirtual) {
 	if s.Wide() {
 		k := K()
 		VCMPPS(predicate, b, a, k)
