@@ -148,11 +148,11 @@ func EmbeddingsSchema(m Metadata, dim int) *arrow.Schema {
 		arrow.Field{Name: "embedding", Type: arrow.FixedSizeListOf(int32(dim), arrow.PrimitiveTypes.Float32)})
 }
 
-// ViewShape returns the shape of the views of a schema of pairs, nil if it has
-// no anchor.
+// ViewShape returns the shape of the views of a schema of pairs, [S,S,3] or
+// [G,G,P,P,3], nil if it has no anchor of such a shape.
 func ViewShape(s *arrow.Schema) []int {
 	for _, f := range s.Fields() {
-		if t, ok := f.Type.(*FixedShapeTensor); ok && f.Name == "anchor" {
+		if t, ok := f.Type.(*FixedShapeTensor); ok && f.Name == "anchor" && isView(t.Shape) {
 			return t.Shape
 		}
 	}

@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,5 +47,25 @@ func TestMetadataIsOrdered(t *testing.T) {
 	}
 	if got := batch.MetadataOf(s); len(got) != 3 || got[batch.KeySource] != "s" {
 		t.Errorf("metadata %v, want three of %v", got, m)
+	}
+}
+
+// TestSchemasSayWhatIsComing: shape and seed are known before the first record.
+func TestSchemasSayWhatIsComing(t *testing.T) {
+	for _, c := range []struct{ shape, want []int }{
+		{[]int{32, 32, 3}, []int{32, 32, 3}}, {[]int{7, 7, 8, 8, 3}, []int{7, 7, 8, 8, 3}},
+		{[]int{32, 16, 3}, nil}, {[]int{32, 32, 1}, nil}, {[]int{12}, nil}, {[]int{7, 7, 8, 3}, nil},
+	} {
+		if got := batch.ViewShape(batch.PairsSchema(nil, 1, c.shape...)); !slices.Equal(got, c.want) {
+			t.Errorf("views of a column of %v are %v, want %v", c.shape, got, c.want)
+		}
+	}
+	if got := batch.ViewShape(batch.EmbeddingsSchema(nil, 8)); got != nil {
+		t.Errorf("embeddings have views of %v, want none", got)
+	}
+	for seed, want := range map[string]bool{"": false, "x": false, "-1": false, "18446744073709551616": false, "7": true, "18446744073709551615": true} {
+		if _, ok := batch.SeedOf(batch.ImagesSchema(batch.Metadata{batch.KeySeed: seed})); ok != want {
+			t.Errorf("the seed %q is taken: %v, want %v", seed, ok, want)
+		}
 	}
 }
