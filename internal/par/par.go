@@ -33,12 +33,18 @@ type Pool struct {
 	helpers sync.WaitGroup  // helpers alive
 }
 
-// NewPool starts a pool; 0 workers means one for every processor Go may use.
-// Close ends it.
-func NewPool(workers int) *Pool {
+// Count returns the number of workers that a setting asks for: 0 means one for
+// every processor Go may use.
+func Count(workers int) int {
 	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
+		return runtime.GOMAXPROCS(0)
 	}
+	return workers
+}
+
+// NewPool starts a pool of Count(workers) workers. Close ends it.
+func NewPool(workers int) *Pool {
+	workers = Count(workers)
 	p := &Pool{workers: workers, start: make([]chan struct{}, workers-1)}
 	for i := range p.start {
 		p.start[i] = make(chan struct{}, 1)

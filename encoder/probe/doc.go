@@ -1,0 +1,11 @@
+// Package probe measures what a frozen encoder has learned, from the features
+// it gives for labelled images:
+//
+//   - KNN, the weighted nearest neighbours of instance discrimination (Wu et
+//     al. 2018), which trains nothing;
+//   - Linear, a multinomial logistic regression on standardised features, the
+//     field's usual measure.
+//
+// Features are gathered from a stream of embeddings by Collect. No image is
+// augmented and the encoder never sees a label.
+package probe

@@ -1,0 +1,96 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"clpipe/batch"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+)
+
+// Features are labelled vectors: N rows of D floats.
+type Features struct {
+	Data   []float32 // [N,D]
+	Labels []int     // [N], in [0,Classes)
+	D      int
+}
+
+// N returns the number of rows.
+func (f *Features) N() int { return len(f.Labels) }
+
+// Classes returns one more than the highest label.
+func (f *Features) Classes() int {
+	n := 0
+	for _, l := range f.Labels {
+		n = max(n, l+1)
+	}
+	return n
+}
+
+// maxClasses bounds labels: beyond it they are not classes but something else.
+const maxClasses = 1 << 20
+
+// Collect returns the sink of a stream of embeddings/1 that fills f. Rows
+// without a label are left out; a stream without any labelled row is an error.
+func Collect(f *Features) batch.Stage {
+	return func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
+		schema, err := in.Schema(ctx)
+		if errors.Is(err, io.EOF) {
+			return errors.New("probe: the stream ended before it said what it holds")
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := batch.Expect(schema, batch.EmbeddingsKind); err != nil {
+			return err
+		}
+		for {
+			rec, err := in.Read(ctx)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			labels := rec.Column(1).(*array.Int64)
+			vectors := rec.Column(2).(*array.FixedSizeList)
+			f.D = int(vectors.DataType().(interface{ Len() int32 }).Len())
+			values := vectors.ListValues().(*array.Float32).Float32Values()[vectors.Offset()*f.D:]
+			for i := range int(rec.NumRows()) {
+				if labels.IsNull(i) {
+					continue
+				}
+				label := labels.Value(i)
+				if label < 0 || label >= maxClasses {
+					rec.Release()
+					return fmt.Errorf("probe: label %d of a row is no class, want one in [0,%d)", label, maxClasses)
+				}
+				f.Labels = append(f.Labels, int(label))
+				f.Data = append(f.Data, values[i*f.D:(i+1)*f.D]...)
+			}
+			rec.Release()
+		}
+		if f.N() == 0 {
+			return errors.New("probe: no sample has a label: give shards with .cls fields or a folder of class folders")
+		}
+		return nil
+	}
+}
+
+// A Score is the accuracy of a probe on its test set.
+type Score struct {
+	Top1 float64    // share of test rows classified correctly
+	CI   [2]float64 // 95 % interval (Wilson)
+}
+
+func score(correct, n int) Score {
+	const z = 1.959963984540054
+	p, m := float64(correct)/float64(n), float64(n)
+	centre := (p + z*z/(2*m)) / (1 + z*z/m)
+	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return Score{p, [2]float64{max(0, centre-half), min(1, centre+half)}}
+}

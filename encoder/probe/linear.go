@@ -1,0 +1,244 @@
+package probe
+
+import (
+	"fmt"
+	"math"
+
+	"clpipe/internal/kernel"
+	"clpipe/internal/par"
+	"clpipe/internal/rng"
+
+	"gonum.org/v1/gonum/optimize"
+)
+
+// LinearConfig are the settings of the linear probe.
+type LinearConfig struct {
+	Seed    uint64 // draws the held-out rows
+	Workers int
+	// L2 is the penalty λ/2·|W|² on the weights. 0 chooses it among 1e-5 … 1 on
+	// a tenth of the training rows, then trains on all.
+	L2 float64
+}
+
+// l2Grid are the penalties tried, strongest first: each starts from the
+// solution of the one before.
+var l2Grid = []float64{1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5}
+
+// Linear trains a multinomial logistic regression on standardised features
+// (each to mean 0 and deviation 1 over the training rows, as a BatchNorm without
+// affine does) by L-BFGS, and tests it. It returns the penalty it used.
+func Linear(train, test *Features, cfg LinearConfig) (Score, float64, error) {
+	classes := max(train.Classes(), test.Classes())
+	if classes < 2 {
+		return Score{}, 0, fmt.Errorf("probe: linear: the labels are all of one class")
+	}
+	if train.D != test.D {
+		return Score{}, 0, fmt.Errorf("probe: linear: train features have %d dimensions, test features %d", train.D, test.D)
+	}
+	pool := par.NewPool(cfg.Workers)
+	defer pool.Close()
+	mean, scale := moments(train)
+	trainX, testX := standardised(train, mean, scale), standardised(test, mean, scale)
+	l2 := cfg.L2
+	if l2 == 0 {
+		fit, held := split(trainX, cfg.Seed)
+		best := -1
+		w := make([]float64, (train.D+1)*classes)
+		for _, candidate := range l2Grid {
+			var err error
+			if w, err = regress(pool, fit, classes, candidate, w); err != nil {
+				return Score{}, 0, err
+			}
+			if n := correct(pool, held, classes, w); n > best {
+				best, l2 = n, candidate
+			}
+		}
+	}
+	w, err := regress(pool, trainX, classes, l2, make([]float64, (train.D+1)*classes))
+	if err != nil {
+		return Score{}, 0, err
+	}
+	return score(correct(pool, testX, classes, w), test.N()), l2, nil
+}
+
+// moments returns each dimension's mean and the inverse of its deviation.
+func moments(f *Features) (mean, scale []float64) {
+	mean, scale = make([]float64, f.D), make([]float64, f.D)
+	for i, v := range f.Data {
+		mean[i%f.D] += float64(v)
+	}
+	for j := range mean {
+		mean[j] /= float64(f.N())
+	}
+	for i, v := range f.Data {
+		scale[i%f.D] += (float64(v) - mean[i%f.D]) * (float64(v) - mean[i%f.D])
+	}
+	for j, s := range scale {
+		scale[j] = 1 / math.Sqrt(s/float64(f.N())+1e-5)
+	}
+	return mean, scale
+}
+
+func standardised(f *Features, mean, scale []float64) *Features {
+	out := &Features{Data: kernel.Alloc(len(f.Data)), Labels: f.Labels, D: f.D}
+	for i, v := range f.Data {
+		out.Data[i] = float32((float64(v) - mean[i%f.D]) * scale[i%f.D])
+	}
+	return out
+}
+
+// split holds a tenth of the rows out.
+func split(f *Features, seed uint64) (fit, held *Features) {
+	perm := make([]int, f.N())
+	draw := rng.New(seed, rng.Probe)
+	draw.Perm(perm)
+	fit, held = &Features{D: f.D}, &Features{D: f.D}
+	for i, row := range perm {
+		to := fit
+		if i < max(1, f.N()/10) {
+			to = held
+		}
+		to.Labels = append(to.Labels, f.Labels[row])
+		to.Data = append(to.Data, f.Data[row*f.D:(row+1)*f.D]...)
+	}
+	return fit, held
+}
+
+// regression evaluates the penalised cross-entropy of weights [D+1,classes], the
+// last row the bias, and its gradient.
+type regression struct {
+	pool    *par.Pool
+	x       *Features
+	classes int
+	l2      float64
+
+	weights []float32 // [D,classes]
+	logits  []float32 // [N,classes]; then the gradient with respect to them
+	grad    []float32 // [D,classes]
+	losses  []float64 // of the row blocks
+	forward []par.Phase
+	reverse []par.Phase
+	bias    []float64
+}
+
+func newRegression(pool *par.Pool, x *Features, classes int, l2 float64) *regression {
+	r := &regression{pool: pool, x: x, classes: classes, l2: l2,
+		weights: kernel.Alloc(x.D * classes), logits: kernel.Alloc(x.N() * classes), grad: kernel.Alloc(x.D * classes),
+		losses: make([]float64, blocks(x.N())), bias: make([]float64, classes)}
+	f := kernel.NewGemm(kernel.GemmShape{M: x.N(), N: classes, K: x.D}, pool.Workers())
+	b := kernel.NewGemm(kernel.GemmShape{M: x.D, N: classes, K: x.N(), TransA: true}, pool.Workers())
+	scratch := kernel.Alloc(max(f.ScratchLen(), b.ScratchLen()))
+	r.forward = f.Run(r.logits, x.Data, r.weights, scratch, false)
+	r.reverse = b.Run(r.grad, x.Data, r.logits, scratch, false)
+	return r
+}
+
+// rowBlock is how many rows a task takes; sums go by blocks, in order.
+const rowBlock = 512
+
+func blocks(n int) int { return (n + rowBlock - 1) / rowBlock }
+
+func (r *regression) run(phases []par.Phase) {
+	for _, ph := range phases {
+		r.pool.Run(ph)
+	}
+}
+
+// load takes over the weights an optimiser proposes and computes the logits.
+func (r *regression) load(w []float64) {
+	for i := range r.weights {
+		r.weights[i] = float32(w[i])
+	}
+	copy(r.bias, w[len(r.weights):])
+	r.run(r.forward)
+}
+
+// value returns the objective at w and, if grad is not nil, its gradient.
+func (r *regression) value(grad, w []float64) float64 {
+	r.load(w)
+	n := float64(r.x.N())
+	r.pool.Run(par.Phase{Tasks: len(r.losses), Run: func(_, block int) {
+		sum := 0.0
+		for i := block * rowBlock; i < min((block+1)*rowBlock, r.x.N()); i++ {
+			sum += r.softmax(r.logits[i*r.classes:(i+1)*r.classes], r.x.Labels[i])
+		}
+		r.losses[block] = sum
+	}})
+	loss := 0.0
+	for _, l := range r.losses {
+		loss += l
+	}
+	loss /= n
+	for _, v := range w[:len(r.weights)] {
+		loss += r.l2 / 2 * v * v
+	}
+	if grad == nil {
+		return loss
+	}
+	r.run(r.reverse)
+	for i, g := range r.grad {
+		grad[i] = float64(g)/n + r.l2*w[i]
+	}
+	bias := grad[len(r.grad):]
+	clear(bias)
+	for i, g := range r.logits {
+		bias[i%r.classes] += float64(g) / n
+	}
+	return loss
+}
+
+// softmax returns the cross-entropy of a row and turns its logits into their
+// gradient.
+func (r *regression) softmax(row []float32, label int) float64 {
+	top := math.Inf(-1)
+	for c, v := range row {
+		top = max(top, float64(v)+r.bias[c])
+	}
+	sum := 0.0
+	for c, v := range row {
+		sum += math.Exp(float64(v) + r.bias[c] - top)
+	}
+	loss := top + math.Log(sum) - float64(row[label]) - r.bias[label]
+	for c, v := range row {
+		row[c] = float32(math.Exp(float64(v)+r.bias[c]-top) / sum)
+	}
+	row[label]--
+	return loss
+}
+
+// regress minimises the objective from start.
+func regress(pool *par.Pool, x *Features, classes int, l2 float64, start []float64) ([]float64, error) {
+	r := newRegression(pool, x, classes, l2)
+	problem := optimize.Problem{
+		Func: func(w []float64) float64 { return r.value(nil, w) },
+		Grad: func(grad, w []float64) { r.value(grad, w) },
+	}
+	// The features are float32: a gradient below 1e-5 is rounding.
+	settings := &optimize.Settings{GradientThreshold: 1e-5, MajorIterations: 200, Converger: &optimize.FunctionConverge{Relative: 1e-6, Iterations: 5}}
+	result, err := optimize.Minimize(problem, start, settings, &optimize.LBFGS{})
+	if result == nil || len(result.X) != len(start) {
+		return nil, fmt.Errorf("probe: linear: %w", err)
+	}
+	// A line search that finds no further descent has arrived as far as float32
+	// goes: the result stands.
+	return result.X, nil
+}
+
+// correct counts the rows that the weights classify correctly.
+func correct(pool *par.Pool, x *Features, classes int, w []float64) int {
+	r := newRegression(pool, x, classes, 0)
+	r.load(w)
+	n := 0
+	for i, label := range x.Labels {
+		best, at := math.Inf(-1), 0
+		for c, v := range r.logits[i*classes : (i+1)*classes] {
+			if s := float64(v) + r.bias[c]; s > best {
+				best, at = s, c
+			}
+		}
+		if at == label {
+			n++
+		}
+	}
+	return n
+}
