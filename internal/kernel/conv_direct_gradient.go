@@ -92,11 +92,11 @@ func (g *directGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 
 // multiply computes taskRows rows of a lane's sums, from number first.
 func (g *directGradient) multiply(sum, x, dy, copies []float32, lane, first int) {
-	clear(sum)
 	window, narrow := copies[:gradientPixels*g.panelRows], copies[gradientPixels*g.panelRows:]
 	begin := lane * g.pixelBlocks() / g.lanes * gradientPixels
 	end := min((lane+1)*g.pixelBlocks()/g.lanes*gradientPixels, g.pixels())
 	panels := g.width / lanes
+	accumulate := false
 	for ; begin < end; begin += gradientPixels {
 		pixels := min(gradientPixels, end-begin)
 		block := dy[begin*g.dst.stride():]
@@ -108,9 +108,10 @@ func (g *directGradient) multiply(sum, x, dy, copies []float32, lane, first int)
 			g.windows[(first+row)/g.panelRows].copy(window, x, begin, pixels)
 			for q := 0; q < panels; q += g.kern.panels {
 				g.kern.outer(sum[row*g.width+q*lanes:], g.width, window, g.panelRows, block[q*lanes:],
-					max(g.dst.stride(), lanes), min(g.kern.panels, panels-q), g.panelRows/g.kern.rows, pixels)
+					max(g.dst.stride(), lanes), min(g.kern.panels, panels-q), g.panelRows/g.kern.rows, pixels, accumulate)
 			}
 		}
+		accumulate = true
 	}
 }
 

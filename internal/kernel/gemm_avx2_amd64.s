@@ -216,9 +216,9 @@ single_next:
 	VZEROUPPER
 	RET
 
-// func outerF32_6x16_avx2(c []float32, cStride int, a []float32, aStride int, b []float32, bStride int, panels int, groups int, depth int)
+// func outerF32_6x16_avx2(c []float32, cStride int, a []float32, aStride int, b []float32, bStride int, panels int, groups int, depth int, accumulate bool)
 // Requires: AVX, FMA3
-TEXT ·outerF32_6x16_avx2(SB), NOSPLIT, $0-120
+TEXT ·outerF32_6x16_avx2(SB), NOSPLIT, $0-121
 	MOVQ c_base+0(FP), AX
 	MOVQ cStride+24(FP), CX
 	SHLQ $0x02, CX
@@ -228,6 +228,7 @@ TEXT ·outerF32_6x16_avx2(SB), NOSPLIT, $0-120
 	MOVQ bStride+88(FP), SI
 	SHLQ $0x02, SI
 	MOVQ groups+104(FP), DI
+	MOVB accumulate+120(FP), R8
 
 single_group:
 	VXORPS Y0, Y0, Y0
@@ -242,68 +243,86 @@ single_group:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	MOVQ   DX, R8
-	MOVQ   b_base+64(FP), R9
-	MOVQ   depth+112(FP), R10
+	MOVQ   DX, R9
+	MOVQ   b_base+64(FP), R10
+	MOVQ   depth+112(FP), R11
 
 single_step:
-	VMOVUPS      (R9), Y12
-	VMOVUPS      32(R9), Y13
-	VBROADCASTSS (R8), Y14
+	VMOVUPS      (R10), Y12
+	VMOVUPS      32(R10), Y13
+	VBROADCASTSS (R9), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS 4(R8), Y14
+	VBROADCASTSS 4(R9), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y3
-	VBROADCASTSS 8(R8), Y14
+	VBROADCASTSS 8(R9), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS 12(R8), Y14
+	VBROADCASTSS 12(R9), Y14
 	VFMADD231PS  Y14, Y12, Y6
 	VFMADD231PS  Y14, Y13, Y7
-	VBROADCASTSS 16(R8), Y14
+	VBROADCASTSS 16(R9), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	VBROADCASTSS 20(R8), Y14
+	VBROADCASTSS 20(R9), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
-	ADDQ         BX, R8
-	ADDQ         SI, R9
-	DECQ         R10
+	ADDQ         BX, R9
+	ADDQ         SI, R10
+	DECQ         R11
 	JNZ          single_step
-	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
-	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
-	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Y6, Y6
-	VMOVUPS      Y6, (AX)
-	VADDPS       32(AX), Y7, Y7
-	VMOVUPS      Y7, 32(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Y8, Y8
-	VMOVUPS      Y8, (AX)
-	VADDPS       32(AX), Y9, Y9
-	VMOVUPS      Y9, 32(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Y10, Y10
-	VMOVUPS      Y10, (AX)
-	VADDPS       32(AX), Y11, Y11
-	VMOVUPS      Y11, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         $0x00000018, DX
-	DECQ         DI
-	JNZ          single_group
+	TESTB        R8, R8
+	JZ           single_store
+	MOVQ         AX, R9
+	VADDPS       (R9), Y0, Y0
+	VADDPS       32(R9), Y1, Y1
+	ADDQ         CX, R9
+	VADDPS       (R9), Y2, Y2
+	VADDPS       32(R9), Y3, Y3
+	ADDQ         CX, R9
+	VADDPS       (R9), Y4, Y4
+	VADDPS       32(R9), Y5, Y5
+	ADDQ         CX, R9
+	VADDPS       (R9), Y6, Y6
+	VADDPS       32(R9), Y7, Y7
+	ADDQ         CX, R9
+	VADDPS       (R9), Y8, Y8
+	VADDPS       32(R9), Y9, Y9
+	ADDQ         CX, R9
+	VADDPS       (R9), Y10, Y10
+	VADDPS       32(R9), Y11, Y11
+	ADDQ         CX, R9
+
+single_store:
+	MOVQ    AX, R9
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    CX, R9
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, 32(R9)
+	ADDQ    CX, R9
+	VMOVUPS Y4, (R9)
+	VMOVUPS Y5, 32(R9)
+	ADDQ    CX, R9
+	VMOVUPS Y6, (R9)
+	VMOVUPS Y7, 32(R9)
+	ADDQ    CX, R9
+	VMOVUPS Y8, (R9)
+	VMOVUPS Y9, 32(R9)
+	ADDQ    CX, R9
+	VMOVUPS Y10, (R9)
+	VMOVUPS Y11, 32(R9)
+	ADDQ    CX, R9
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    $0x00000018, DX
+	DECQ    DI
+	JNZ     single_group
 	VZEROUPPER
 	RET
 

@@ -8,6 +8,6 @@ package kernel
 func gatherF32_8x32_avx512(c []float32, cOff []int, a []float32, aOff []int, b []float32, panelStride int, panels int, groups int, taps int, depth int, accumulate bool)
 
 //go:noescape
-func outerF32_8x32_avx512(c []float32, cStride int, a []float32, aStride int, b []float32, bStride int, panels int, groups int, depth int)
+func outerF32_8x32_avx512(c []float32, cStride int, a []float32, aStride int, b []float32, bStride int, panels int, groups int, depth int, accumulate bool)
 
 func fmaLoopF32_avx512(n int)

@@ -422,9 +422,9 @@ single_next:
 	VZEROUPPER
 	RET
 
-// func outerF32_8x32_avx512(c []float32, cStride int, a []float32, aStride int, b []float32, bStride int, panels int, groups int, depth int)
+// func outerF32_8x32_avx512(c []float32, cStride int, a []float32, aStride int, b []float32, bStride int, panels int, groups int, depth int, accumulate bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·outerF32_8x32_avx512(SB), NOSPLIT, $0-120
+TEXT ·outerF32_8x32_avx512(SB), NOSPLIT, $0-121
 	MOVQ panels+96(FP), AX
 	CMPQ AX, $0x01
 	JE   single
@@ -437,6 +437,7 @@ TEXT ·outerF32_8x32_avx512(SB), NOSPLIT, $0-120
 	MOVQ bStride+88(FP), SI
 	SHLQ $0x02, SI
 	MOVQ groups+104(FP), DI
+	MOVB accumulate+120(FP), R8
 
 doublegroup:
 	VXORPS Z0, Z0, Z0
@@ -455,84 +456,106 @@ doublegroup:
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
-	MOVQ   DX, R8
-	MOVQ   b_base+64(FP), R9
-	MOVQ   depth+112(FP), R10
+	MOVQ   DX, R9
+	MOVQ   b_base+64(FP), R10
+	MOVQ   depth+112(FP), R11
 
 doublestep:
-	VMOVUPS      (R9), Z16
-	VMOVUPS      64(R9), Z17
-	VBROADCASTSS (R8), Z18
+	VMOVUPS      (R10), Z16
+	VMOVUPS      64(R10), Z17
+	VBROADCASTSS (R9), Z18
 	VFMADD231PS  Z18, Z16, Z0
 	VFMADD231PS  Z18, Z17, Z1
-	VBROADCASTSS 4(R8), Z18
+	VBROADCASTSS 4(R9), Z18
 	VFMADD231PS  Z18, Z16, Z2
 	VFMADD231PS  Z18, Z17, Z3
-	VBROADCASTSS 8(R8), Z18
+	VBROADCASTSS 8(R9), Z18
 	VFMADD231PS  Z18, Z16, Z4
 	VFMADD231PS  Z18, Z17, Z5
-	VBROADCASTSS 12(R8), Z18
+	VBROADCASTSS 12(R9), Z18
 	VFMADD231PS  Z18, Z16, Z6
 	VFMADD231PS  Z18, Z17, Z7
-	VBROADCASTSS 16(R8), Z18
+	VBROADCASTSS 16(R9), Z18
 	VFMADD231PS  Z18, Z16, Z8
 	VFMADD231PS  Z18, Z17, Z9
-	VBROADCASTSS 20(R8), Z18
+	VBROADCASTSS 20(R9), Z18
 	VFMADD231PS  Z18, Z16, Z10
 	VFMADD231PS  Z18, Z17, Z11
-	VBROADCASTSS 24(R8), Z18
+	VBROADCASTSS 24(R9), Z18
 	VFMADD231PS  Z18, Z16, Z12
 	VFMADD231PS  Z18, Z17, Z13
-	VBROADCASTSS 28(R8), Z18
+	VBROADCASTSS 28(R9), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
-	ADDQ         BX, R8
-	ADDQ         SI, R9
-	DECQ         R10
+	ADDQ         BX, R9
+	ADDQ         SI, R10
+	DECQ         R11
 	JNZ          doublestep
-	VADDPS       (AX), Z0, Z0
-	VMOVUPS      Z0, (AX)
-	VADDPS       64(AX), Z1, Z1
-	VMOVUPS      Z1, 64(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Z2, Z2
-	VMOVUPS      Z2, (AX)
-	VADDPS       64(AX), Z3, Z3
-	VMOVUPS      Z3, 64(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Z4, Z4
-	VMOVUPS      Z4, (AX)
-	VADDPS       64(AX), Z5, Z5
-	VMOVUPS      Z5, 64(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Z6, Z6
-	VMOVUPS      Z6, (AX)
-	VADDPS       64(AX), Z7, Z7
-	VMOVUPS      Z7, 64(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Z8, Z8
-	VMOVUPS      Z8, (AX)
-	VADDPS       64(AX), Z9, Z9
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Z10, Z10
-	VMOVUPS      Z10, (AX)
-	VADDPS       64(AX), Z11, Z11
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Z12, Z12
-	VMOVUPS      Z12, (AX)
-	VADDPS       64(AX), Z13, Z13
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         CX, AX
-	VADDPS       (AX), Z14, Z14
-	VMOVUPS      Z14, (AX)
-	VADDPS       64(AX), Z15, Z15
-	VMOVUPS      Z15, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         $0x00000020, DX
-	DECQ         DI
-	JNZ          doublegroup
+	TESTB        R8, R8
+	JZ           doublestore
+	MOVQ         AX, R9
+	VADDPS       (R9), Z0, Z0
+	VADDPS       64(R9), Z1, Z1
+	ADDQ         CX, R9
+	VADDPS       (R9), Z2, Z2
+	VADDPS       64(R9), Z3, Z3
+	ADDQ         CX, R9
+	VADDPS       (R9), Z4, Z4
+	VADDPS       64(R9), Z5, Z5
+	ADDQ         CX, R9
+	VADDPS       (R9), Z6, Z6
+	VADDPS       64(R9), Z7, Z7
+	ADDQ         CX, R9
+	VADDPS       (R9), Z8, Z8
+	VADDPS       64(R9), Z9, Z9
+	ADDQ         CX, R9
+	VADDPS       (R9), Z10, Z10
+	VADDPS       64(R9), Z11, Z11
+	ADDQ         CX, R9
+	VADDPS       (R9), Z12, Z12
+	VADDPS       64(R9), Z13, Z13
+	ADDQ         CX, R9
+	VADDPS       (R9), Z14, Z14
+	VADDPS       64(R9), Z15, Z15
+	ADDQ         CX, R9
+
+doublestore:
+	MOVQ    AX, R9
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 64(R9)
+	ADDQ    CX, R9
+	VMOVUPS Z2, (R9)
+	VMOVUPS Z3, 64(R9)
+	ADDQ    CX, R9
+	VMOVUPS Z4, (R9)
+	VMOVUPS Z5, 64(R9)
+	ADDQ    CX, R9
+	VMOVUPS Z6, (R9)
+	VMOVUPS Z7, 64(R9)
+	ADDQ    CX, R9
+	VMOVUPS Z8, (R9)
+	VMOVUPS Z9, 64(R9)
+	ADDQ    CX, R9
+	VMOVUPS Z10, (R9)
+	VMOVUPS Z11, 64(R9)
+	ADDQ    CX, R9
+	VMOVUPS Z12, (R9)
+	VMOVUPS Z13, 64(R9)
+	ADDQ    CX, R9
+	VMOVUPS Z14, (R9)
+	VMOVUPS Z15, 64(R9)
+	ADDQ    CX, R9
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    $0x00000020, DX
+	DECQ    DI
+	JNZ     doublegroup
 	VZEROUPPER
 	RET
 
@@ -546,6 +569,7 @@ single:
 	MOVQ bStride+88(FP), SI
 	SHLQ $0x02, SI
 	MOVQ groups+104(FP), DI
+	MOVB accumulate+120(FP), R8
 
 single_group:
 	VXORPS Z0, Z0, Z0
@@ -556,51 +580,73 @@ single_group:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
-	MOVQ   DX, R8
-	MOVQ   b_base+64(FP), R9
-	MOVQ   depth+112(FP), R10
+	MOVQ   DX, R9
+	MOVQ   b_base+64(FP), R10
+	MOVQ   depth+112(FP), R11
 
 single_step:
-	VMOVUPS          (R9), Z8
-	VFMADD231PS.BCST (R8), Z8, Z0
-	VFMADD231PS.BCST 4(R8), Z8, Z1
-	VFMADD231PS.BCST 8(R8), Z8, Z2
-	VFMADD231PS.BCST 12(R8), Z8, Z3
-	VFMADD231PS.BCST 16(R8), Z8, Z4
-	VFMADD231PS.BCST 20(R8), Z8, Z5
-	VFMADD231PS.BCST 24(R8), Z8, Z6
-	VFMADD231PS.BCST 28(R8), Z8, Z7
-	ADDQ             BX, R8
-	ADDQ             SI, R9
-	DECQ             R10
+	VMOVUPS          (R10), Z8
+	VFMADD231PS.BCST (R9), Z8, Z0
+	VFMADD231PS.BCST 4(R9), Z8, Z1
+	VFMADD231PS.BCST 8(R9), Z8, Z2
+	VFMADD231PS.BCST 12(R9), Z8, Z3
+	VFMADD231PS.BCST 16(R9), Z8, Z4
+	VFMADD231PS.BCST 20(R9), Z8, Z5
+	VFMADD231PS.BCST 24(R9), Z8, Z6
+	VFMADD231PS.BCST 28(R9), Z8, Z7
+	ADDQ             BX, R9
+	ADDQ             SI, R10
+	DECQ             R11
 	JNZ              single_step
-	VADDPS           (AX), Z0, Z0
-	VMOVUPS          Z0, (AX)
-	ADDQ             CX, AX
-	VADDPS           (AX), Z1, Z1
-	VMOVUPS          Z1, (AX)
-	ADDQ             CX, AX
-	VADDPS           (AX), Z2, Z2
-	VMOVUPS          Z2, (AX)
-	ADDQ             CX, AX
-	VADDPS           (AX), Z3, Z3
-	VMOVUPS          Z3, (AX)
-	ADDQ             CX, AX
-	VADDPS           (AX), Z4, Z4
-	VMOVUPS          Z4, (AX)
-	ADDQ             CX, AX
-	VADDPS           (AX), Z5, Z5
-	VMOVUPS          Z5, (AX)
-	ADDQ             CX, AX
-	VADDPS           (AX), Z6, Z6
-	VMOVUPS          Z6, (AX)
-	ADDQ             CX, AX
-	VADDPS           (AX), Z7, Z7
-	VMOVUPS          Z7, (AX)
-	ADDQ             CX, AX
-	ADDQ             $0x00000020, DX
-	DECQ             DI
-	JNZ              single_group
+	TESTB            R8, R8
+	JZ               single_store
+	MOVQ             AX, R9
+	VADDPS           (R9), Z0, Z0
+	ADDQ             CX, R9
+	VADDPS           (R9), Z1, Z1
+	ADDQ             CX, R9
+	VADDPS           (R9), Z2, Z2
+	ADDQ             CX, R9
+	VADDPS           (R9), Z3, Z3
+	ADDQ             CX, R9
+	VADDPS           (R9), Z4, Z4
+	ADDQ             CX, R9
+	VADDPS           (R9), Z5, Z5
+	ADDQ             CX, R9
+	VADDPS           (R9), Z6, Z6
+	ADDQ             CX, R9
+	VADDPS           (R9), Z7, Z7
+	ADDQ             CX, R9
+
+single_store:
+	MOVQ    AX, R9
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z2, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z3, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z4, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z5, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z6, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z7, (R9)
+	ADDQ    CX, R9
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    CX, AX
+	ADDQ    $0x00000020, DX
+	DECQ    DI
+	JNZ     single_group
 	VZEROUPPER
 	RET
 

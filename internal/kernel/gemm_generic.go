@@ -41,7 +41,7 @@ func gatherF32Generic(c []float32, cOff []int, a []float32, aOff []int, b []floa
 }
 
 func outerF32Generic(c []float32, cStride int, a []float32, aStride int, b []float32, bStride,
-	panels, groups, depth int) {
+	panels, groups, depth int, accumulate bool) {
 	for g := range groups {
 		for q := range panels {
 			var tile [genericRows][lanes]float32
@@ -52,6 +52,10 @@ func outerF32Generic(c []float32, cStride int, a []float32, aStride int, b []flo
 			}
 			for i := range tile {
 				row := c[(g*genericRows+i)*cStride+q*lanes:][:lanes]
+				if !accumulate {
+					copy(row, tile[i][:])
+					continue
+				}
 				for j, v := range tile[i] {
 					row[j] += v
 				}

@@ -19,13 +19,13 @@ type gemmKernels struct {
 	// pixel of the window) and, with one tap, matrix products.
 	gather func(c []float32, cOff []int, a []float32, aOff []int, b []float32,
 		panelStride, panels, groups, taps, depth int, accumulate bool)
-	// outer computes groups*rows rows of c += a^T * b, 16*panels columns wide:
+	// outer computes groups*rows rows of c (+)= a^T * b, 16*panels columns wide:
 	//
-	//	c[i*cStride + j] += sum over k < depth of a[k*aStride+i] * b[k*bStride+j]
+	//	c[i*cStride + j] (+)= sum over k < depth of a[k*aStride+i] * b[k*bStride+j]
 	//
-	// It serves weight gradients, where k runs over pixels.
+	// Where accumulate is false c is overwritten. It serves weight gradients, where k runs over pixels.
 	outer func(c []float32, cStride int, a []float32, aStride int, b []float32, bStride,
-		panels, groups, depth int)
+		panels, groups, depth int, accumulate bool)
 	// fma runs n rounds of multiply-adds in registers and returns the number of
 	// floating-point operations done.
 	fma func(n int) int64

@@ -90,31 +90,36 @@ func TestOuterAgainstDefinition(t *testing.T) {
 			depth, height, width := s.taps*s.depth, s.groups*active.gemm.rows, s.panels*lanes
 			aStride, bStride, cStride := height+3, width+5, width+7
 			a, b := randoms(r, depth*aStride), randoms(r, depth*bStride)
-			c := newGuarded(height * cStride)
-			fill(c.buf, guard)
-			var got, want []float64
-			for i := range height {
-				for j := range width {
-					c.buf[i*cStride+j] = float32(i - j)
-					sum := float64(i - j)
-					for k := range depth {
-						sum += a[k*aStride+i] * b[k*bStride+j]
-					}
-					want = append(want, sum)
-				}
-			}
-			active.gemm.outer(c.buf, cStride, narrowed(a), aStride, narrowed(b), bStride, s.panels, s.groups, depth)
-			for i := range height {
-				for j, v := range c.buf[i*cStride:][:cStride] {
-					if j < width {
-						got = append(got, float64(v))
-					} else if v != guard {
-						t.Fatalf("row %d: wrote %g to column %d of %d", i, v, j, width)
+			for _, accumulate := range []bool{false, true} {
+				c := newGuarded(height * cStride)
+				fill(c.buf, guard)
+				var got, want []float64
+				for i := range height {
+					for j := range width {
+						c.buf[i*cStride+j] = float32(i - j)
+						sum := 0.0
+						if accumulate {
+							sum = float64(i - j)
+						}
+						for k := range depth {
+							sum += a[k*aStride+i] * b[k*bStride+j]
+						}
+						want = append(want, sum)
 					}
 				}
+				active.gemm.outer(c.buf, cStride, narrowed(a), aStride, narrowed(b), bStride, s.panels, s.groups, depth, accumulate)
+				for i := range height {
+					for j, v := range c.buf[i*cStride:][:cStride] {
+						if j < width {
+							got = append(got, float64(v))
+						} else if v != guard {
+							t.Fatalf("row %d: wrote %g to column %d of %d", i, v, j, width)
+						}
+					}
+				}
+				compare(t, fmt.Sprintf("accumulate=%t", accumulate), got, want, errorBound{1e-6, 1e-5})
+				c.check(t, "c")
 			}
-			compare(t, "c", got, want, errorBound{1e-6, 1e-5})
-			c.check(t, "c")
 		})
 	})
 }

@@ -47,7 +47,9 @@ func newWinogradGradient(s ConvShape, tr winogradKernels, kern gemmKernels, work
 		rows:    roundUp(sw.src.stride(), kern.rows),
 	}
 	points, depth, width := tr.side()*tr.side(), g.x.stride(), g.dy.stride()
-	block := max(gradientFloats/(points*(depth+width))/tileUnit, 4) * tileUnit
+	// A block moves the sums, points*depth*width floats, and its tiles,
+	// points*block*(depth+width); the sums should not be more than twice those.
+	block := max(gradientFloats/(points*(depth+width)), depth*width/(depth+width)/2, 4*tileUnit)
 	g.lanes = 1
 	if lane := ceilDiv(g.tiles.count(), numLanes); points*g.rows*width <= laneSums && lane >= tileUnit {
 		g.lanes = numLanes
@@ -139,18 +141,15 @@ func (g *winogradGradient) transform(in, out, x, dy []float32, w *winogradWorker
 }
 
 // multiply adds the products of the first count tiles of a block to the sums
-// of a point. Rows of the sums behind the channels of x take what stands
+// of a point, or sets them if the block is the first. Rows of the sums behind the channels of x take what stands
 // between the rows of in; they are not read.
 func (g *winogradGradient) multiply(sums, in, out []float32, point, count int, first bool) {
 	sums = sums[point*g.pointLen():][:g.pointLen()]
-	if first {
-		clear(sums)
-	}
 	in, out = in[g.in.offsets[point]:], out[g.out.offsets[point]:]
 	panels := g.out.channels / lanes
 	for q := 0; q < panels; q += g.kern.panels {
 		g.kern.outer(sums[q*lanes:], g.out.channels, in, g.in.stride(), out[q*lanes:], g.out.stride(),
-			min(g.kern.panels, panels-q), g.rows/g.kern.rows, count)
+			min(g.kern.panels, panels-q), g.rows/g.kern.rows, count, !first)
 	}
 }
 

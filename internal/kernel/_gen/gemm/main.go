@@ -210,7 +210,7 @@ func (t target) eachRow(acc tile, row []reg.GPPhysical, base, cOff reg.GPPhysica
 
 func (t target) outer() {
 	TEXT(t.symbol("outer"), NOSPLIT, "func(c []float32, cStride int, a []float32, aStride int, b []float32, bStride, "+
-		"panels, groups, depth int)")
+		"panels, groups, depth int, accumulate bool)")
 	Pragma("noescape")
 	if t.panels == 2 {
 		panels := Load(Param("panels"), GP64())
@@ -234,6 +234,7 @@ func (t target) outerBody(name string, panels int) {
 	a0, aStride := load(Param("a").Base(), 1), load(Param("aStride"), 4)
 	bStride := load(Param("bStride"), 4)
 	groups := load(Param("groups"), 1)
+	accumulate := Load(Param("accumulate"), GP8())
 	acc := t.newTile(panels)
 
 	Label(name + "group")
@@ -256,12 +257,23 @@ func (t target) outerBody(name string, panels int) {
 	DECQ(k)
 	JNZ(LabelRef(name + "step"))
 
-	for _, row := range acc {
-		for v, x := range row {
-			m := Mem{Base: c, Disp: v * t.bytes}
-			VADDPS(m, x, x)
-			VMOVUPS(x, m)
+	// The addresses of a tile's rows in c, for the sums and for the stores.
+	eachVector := func(f func(Mem, reg.VecVirtual)) {
+		row := GP64()
+		MOVQ(c, row)
+		for _, vectors := range acc {
+			for v, x := range vectors {
+				f(Mem{Base: row, Disp: v * t.bytes}, x)
+			}
+			ADDQ(cStride, row)
 		}
+	}
+	TESTB(accumulate, accumulate)
+	JZ(LabelRef(name + "store"))
+	eachVector(func(m Mem, x reg.VecVirtual) { VADDPS(m, x, x) })
+	Label(name + "store")
+	eachVector(func(m Mem, x reg.VecVirtual) { VMOVUPS(x, m) })
+	for range acc {
 		ADDQ(cStride, c)
 	}
 	ADDQ(U32(4*t.rows), a0)
