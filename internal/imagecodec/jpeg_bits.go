@@ -6,9 +6,9 @@ import (
 )
 
 // segmentPad is the number of zero bytes kept behind an entropy-coded segment.
-// libjpeg reads zero bits past a segment's end, and one block takes at most
-// 17+15 bits for each of 64 coefficients; the rest is for 8-byte loads.
-const segmentPad = 64*4 + 16
+// libjpeg reads zero bits past a segment's end, and one block takes at most 32
+// bits for each of 64 coefficients; the rest is for 8-byte loads that run ahead.
+const segmentPad = 64*4 + 64
 
 // bitReader reads one entropy-coded segment: the bytes up to a marker, with the
 // stuffed zero bytes taken out beforehand so that refilling has no branches.
@@ -77,6 +77,13 @@ func (r *bitReader) exhausted() bool { return r.at*8-int(r.n) > r.end*8 }
 func (r *bitReader) block() {
 	if r.at > r.end+8 { // then exhausted, and what follows is zeros anyway
 		r.at, r.buf = r.end+8, 0
+	}
+}
+
+// checkPadding panics unless a block can be read without looking at bounds.
+func (r *bitReader) checkPadding() {
+	if r.at < 0 || r.at+segmentPad-16 > len(r.src) || r.n > 63 {
+		panic("imagecodec: read of a block without padding behind its data")
 	}
 }
 

@@ -2,10 +2,14 @@ package imagecodec
 
 import "os"
 
-// kernels are the inner loops of rendering. Every row of the table computes the
+// kernels are the inner loops of decoding. Every row of the table computes the
 // same bytes for every input.
 type kernels struct {
 	name string
+
+	// acBlock decodes the 63 AC coefficients of a block of a sequential scan
+	// into block, where they are zero before.
+	acBlock func(r *bitReader, ac *huffmanTable, block *[64]int16)
 
 	// idct dequantises n blocks that stand side by side, transforms them and
 	// stores their samples at dst, whose rows are stride bytes apart. quantizer
@@ -30,6 +34,7 @@ const slack = 64
 // implementations holds the rows this machine can run, the slowest first.
 var implementations = append([]kernels{{
 	name:         "generic",
+	acBlock:      acBlockGeneric,
 	idct:         idctGeneric,
 	upsampleH2:   upsampleH2Generic,
 	upsampleH2V2: upsampleH2V2Generic,

@@ -9,11 +9,12 @@ import "golang.org/x/sys/cpu"
 // nativeKernels returns the assembly rows this processor and its operating
 // system support.
 func nativeKernels() []kernels {
-	if !cpu.X86.HasAVX2 {
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasBMI2 {
 		return nil
 	}
 	return []kernels{{
 		name:         "avx2",
+		acBlock:      acBlockNative,
 		idct:         idctNative,
 		upsampleH2:   upsampleH2Native,
 		upsampleH2V2: upsampleH2V2Native,
@@ -23,6 +24,24 @@ func nativeKernels() []kernels {
 
 // The functions below check what the assembly relies on and do the ends that
 // it leaves.
+
+func acBlockNative(r *bitReader, ac *huffmanTable, block *[64]int16) {
+	r.checkPadding()
+	for k := 1; k < 64; k++ {
+		k = acBlockBMI2(&r.buf, &r.n, &r.at, &r.src[0], (*uint32)(&ac.lookup[0]), block, k)
+		if k >= 64 {
+			return
+		}
+		c := r.decode(ac) // one of the codes too long for the table
+		if c.size() == 0 && c.run() != 15 {
+			return
+		}
+		k += c.run()
+		if c.size() != 0 {
+			block[zigzag[k&127]&63] = int16(r.value(c.size()))
+		}
+	}
+}
 
 func idctNative(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int) {
 	_, _ = coefs[:64*n], dst[:7*stride+8*n+8]

@@ -4,6 +4,13 @@
 
 package imagecodec
 
+// acBlockBMI2 decodes the coefficients of a block from zigzag place k on, with the fields of
+// a bitReader. It returns the place of a code that is not in lookup, or, behind the block's
+// end, at least 64.
+//
+//go:noescape
+func acBlockBMI2(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int
+
 // idctAVX2 is idctGeneric; it writes up to eight bytes more in each of the eight rows.
 //
 //go:noescape

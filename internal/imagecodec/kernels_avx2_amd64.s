@@ -4,6 +4,198 @@
 
 #include "textflag.h"
 
+// func acBlockBMI2(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int
+// Requires: BMI2
+TEXT ·acBlockBMI2(SB), NOSPLIT, $0-64
+	MOVQ buf+0(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ at+16(FP), DX
+	MOVQ src+24(FP), BX
+	MOVQ lookup+32(FP), SI
+	MOVQ block+40(FP), DI
+	MOVQ k+48(FP), R8
+	MOVQ (AX), R9
+	MOVQ (CX), R10
+	MOVQ (DX), R11
+	LEAQ zigzag_offsets<>+0(SB), R12
+
+next:
+	MOVQ    (BX)(R11*1), R13
+	BSWAPQ  R13
+	SHRXQ   R10, R13, R13
+	ORQ     R13, R9
+	MOVQ    $0x0000003f, R13
+	SUBQ    R10, R13
+	SHRQ    $0x03, R13
+	ADDQ    R13, R11
+	ORQ     $0x38, R10
+	MOVQ    R9, R13
+	SHRQ    $0x36, R13
+	MOVL    (SI)(R13*4), R13
+	TESTL   $0x000f0000, R13
+	JZ      valueless0
+	MOVQ    R13, R14
+	SHRQ    $0x08, R14
+	SHLXQ   R14, R9, R14
+	MOVBQZX R13, R15
+	SHLXQ   R13, R9, R9
+	SUBQ    R15, R10
+	MOVQ    R13, R15
+	SHRQ    $0x14, R15
+	ADDQ    R15, R8
+	MOVQ    R14, R15
+	SARQ    $0x3f, R15
+	NOTQ    R15
+	XORQ    R15, R14
+	SHRQ    $0x10, R13
+	ANDQ    $0x0f, R13
+	NEGQ    R13
+	SHRXQ   R13, R14, R14
+	XORQ    R15, R14
+	SUBQ    R15, R14
+	MOVBQZX (R12)(R8*1), R13
+	MOVW    R14, (DI)(R13*1)
+	INCQ    R8
+	CMPQ    R8, $0x40
+	JAE     done
+	MOVQ    R9, R13
+	SHRQ    $0x36, R13
+	MOVL    (SI)(R13*4), R13
+	TESTL   $0x000f0000, R13
+	JZ      valueless1
+	MOVQ    R13, R14
+	SHRQ    $0x08, R14
+	SHLXQ   R14, R9, R14
+	MOVBQZX R13, R15
+	SHLXQ   R13, R9, R9
+	SUBQ    R15, R10
+	MOVQ    R13, R15
+	SHRQ    $0x14, R15
+	ADDQ    R15, R8
+	MOVQ    R14, R15
+	SARQ    $0x3f, R15
+	NOTQ    R15
+	XORQ    R15, R14
+	SHRQ    $0x10, R13
+	ANDQ    $0x0f, R13
+	NEGQ    R13
+	SHRXQ   R13, R14, R14
+	XORQ    R15, R14
+	SUBQ    R15, R14
+	MOVBQZX (R12)(R8*1), R13
+	MOVW    R14, (DI)(R13*1)
+	INCQ    R8
+	CMPQ    R8, $0x40
+	JAE     done
+	JMP     next
+
+valueless0:
+valueless1:
+	TESTL   R13, R13
+	JZ      done
+	MOVBQZX R13, R14
+	SHLXQ   R13, R9, R9
+	SUBQ    R14, R10
+	SHRQ    $0x14, R13
+	ADDQ    $0x10, R8
+	CMPQ    R13, $0x0f
+	JNE     end
+	CMPQ    R8, $0x40
+	JB      next
+	JMP     done
+
+end:
+	MOVQ $0x00000040, R8
+
+done:
+	MOVQ R9, (AX)
+	MOVQ R10, (CX)
+	MOVQ R11, (DX)
+	MOVQ R8, ret+56(FP)
+	RET
+
+DATA zigzag_offsets<>+0(SB)/1, $0x00
+DATA zigzag_offsets<>+1(SB)/1, $0x02
+DATA zigzag_offsets<>+2(SB)/1, $0x10
+DATA zigzag_offsets<>+3(SB)/1, $0x20
+DATA zigzag_offsets<>+4(SB)/1, $0x12
+DATA zigzag_offsets<>+5(SB)/1, $0x04
+DATA zigzag_offsets<>+6(SB)/1, $0x06
+DATA zigzag_offsets<>+7(SB)/1, $0x14
+DATA zigzag_offsets<>+8(SB)/1, $0x22
+DATA zigzag_offsets<>+9(SB)/1, $0x30
+DATA zigzag_offsets<>+10(SB)/1, $0x40
+DATA zigzag_offsets<>+11(SB)/1, $0x32
+DATA zigzag_offsets<>+12(SB)/1, $0x24
+DATA zigzag_offsets<>+13(SB)/1, $0x16
+DATA zigzag_offsets<>+14(SB)/1, $0x08
+DATA zigzag_offsets<>+15(SB)/1, $0x0a
+DATA zigzag_offsets<>+16(SB)/1, $0x18
+DATA zigzag_offsets<>+17(SB)/1, $0x26
+DATA zigzag_offsets<>+18(SB)/1, $0x34
+DATA zigzag_offsets<>+19(SB)/1, $0x42
+DATA zigzag_offsets<>+20(SB)/1, $0x50
+DATA zigzag_offsets<>+21(SB)/1, $0x60
+DATA zigzag_offsets<>+22(SB)/1, $0x52
+DATA zigzag_offsets<>+23(SB)/1, $0x44
+DATA zigzag_offsets<>+24(SB)/1, $0x36
+DATA zigzag_offsets<>+25(SB)/1, $0x28
+DATA zigzag_offsets<>+26(SB)/1, $0x1a
+DATA zigzag_offsets<>+27(SB)/1, $0x0c
+DATA zigzag_offsets<>+28(SB)/1, $0x0e
+DATA zigzag_offsets<>+29(SB)/1, $0x1c
+DATA zigzag_offsets<>+30(SB)/1, $0x2a
+DATA zigzag_offsets<>+31(SB)/1, $0x38
+DATA zigzag_offsets<>+32(SB)/1, $0x46
+DATA zigzag_offsets<>+33(SB)/1, $0x54
+DATA zigzag_offsets<>+34(SB)/1, $0x62
+DATA zigzag_offsets<>+35(SB)/1, $0x70
+DATA zigzag_offsets<>+36(SB)/1, $0x72
+DATA zigzag_offsets<>+37(SB)/1, $0x64
+DATA zigzag_offsets<>+38(SB)/1, $0x56
+DATA zigzag_offsets<>+39(SB)/1, $0x48
+DATA zigzag_offsets<>+40(SB)/1, $0x3a
+DATA zigzag_offsets<>+41(SB)/1, $0x2c
+DATA zigzag_offsets<>+42(SB)/1, $0x1e
+DATA zigzag_offsets<>+43(SB)/1, $0x2e
+DATA zigzag_offsets<>+44(SB)/1, $0x3c
+DATA zigzag_offsets<>+45(SB)/1, $0x4a
+DATA zigzag_offsets<>+46(SB)/1, $0x58
+DATA zigzag_offsets<>+47(SB)/1, $0x66
+DATA zigzag_offsets<>+48(SB)/1, $0x74
+DATA zigzag_offsets<>+49(SB)/1, $0x76
+DATA zigzag_offsets<>+50(SB)/1, $0x68
+DATA zigzag_offsets<>+51(SB)/1, $0x5a
+DATA zigzag_offsets<>+52(SB)/1, $0x4c
+DATA zigzag_offsets<>+53(SB)/1, $0x3e
+DATA zigzag_offsets<>+54(SB)/1, $0x4e
+DATA zigzag_offsets<>+55(SB)/1, $0x5c
+DATA zigzag_offsets<>+56(SB)/1, $0x6a
+DATA zigzag_offsets<>+57(SB)/1, $0x78
+DATA zigzag_offsets<>+58(SB)/1, $0x7a
+DATA zigzag_offsets<>+59(SB)/1, $0x6c
+DATA zigzag_offsets<>+60(SB)/1, $0x5e
+DATA zigzag_offsets<>+61(SB)/1, $0x6e
+DATA zigzag_offsets<>+62(SB)/1, $0x7c
+DATA zigzag_offsets<>+63(SB)/1, $0x7e
+DATA zigzag_offsets<>+64(SB)/1, $0x7e
+DATA zigzag_offsets<>+65(SB)/1, $0x7e
+DATA zigzag_offsets<>+66(SB)/1, $0x7e
+DATA zigzag_offsets<>+67(SB)/1, $0x7e
+DATA zigzag_offsets<>+68(SB)/1, $0x7e
+DATA zigzag_offsets<>+69(SB)/1, $0x7e
+DATA zigzag_offsets<>+70(SB)/1, $0x7e
+DATA zigzag_offsets<>+71(SB)/1, $0x7e
+DATA zigzag_offsets<>+72(SB)/1, $0x7e
+DATA zigzag_offsets<>+73(SB)/1, $0x7e
+DATA zigzag_offsets<>+74(SB)/1, $0x7e
+DATA zigzag_offsets<>+75(SB)/1, $0x7e
+DATA zigzag_offsets<>+76(SB)/1, $0x7e
+DATA zigzag_offsets<>+77(SB)/1, $0x7e
+DATA zigzag_offsets<>+78(SB)/1, $0x7e
+DATA zigzag_offsets<>+79(SB)/1, $0x7e
+GLOBL zigzag_offsets<>(SB), RODATA|NOPTR, $80
+
 // func idctAVX2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·idctAVX2(SB), NOSPLIT, $256-40

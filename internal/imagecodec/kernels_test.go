@@ -146,6 +146,58 @@ func TestIDCTKernelEqualsGeneric(t *testing.T) {
 	})
 }
 
+// randomTable draws a table with codes of all lengths and any symbols.
+func randomTable(t *testing.T, rng *rand.Rand) *huffmanTable {
+	t.Helper()
+	var counts [16]byte
+	symbols := make([]byte, 0, 256)
+	free := 2 // codes not yet taken at the length in hand
+	for i := range counts {
+		n := min(rng.IntN(min(free, 40)), 256-len(symbols)) // one stays free
+		counts[i] = byte(n)
+		for range n {
+			symbols = append(symbols, byte(rng.UintN(256)))
+		}
+		free = (free - n) * 2
+	}
+	table := new(huffmanTable)
+	table.define(counts[:], symbols)
+	if err := table.build(false); err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func TestACBlockKernelEqualsGeneric(t *testing.T) {
+	forEachNative(t, func(t *testing.T, k *kernels, rng *rand.Rand) {
+		for range 300 {
+			table := randomTable(t, rng)
+			var d jpegDecoder
+			for range 1 + rng.IntN(600) {
+				if v := byte(rng.UintN(256)); v == 0xFF {
+					d.data = append(d.data, 0xFF, 0)
+				} else {
+					d.data = append(d.data, v)
+				}
+			}
+			d.data = append(d.data, 0xFF, markerEOI)
+			if err := d.load(); err != nil {
+				t.Fatal(err)
+			}
+			want, got := d.bits, d.bits
+			for !want.exhausted() {
+				var wantBlock, gotBlock [64]int16
+				acBlockGeneric(&want, table, &wantBlock)
+				k.acBlock(&got, table, &gotBlock)
+				// How far ahead of the data taken the buffer is filled may differ.
+				if taken, wantTaken := got.at*8-int(got.n), want.at*8-int(want.n); gotBlock != wantBlock || taken != wantTaken {
+					t.Fatalf("got %d bits taken and %v, want %d and %v", taken, gotBlock, wantTaken, wantBlock)
+				}
+			}
+		}
+	})
+}
+
 func TestEnvironmentChoosesKernels(t *testing.T) {
 	fastest := &implementations[len(implementations)-1]
 	for name, want := range map[string]*kernels{"generic": &implementations[0], "": fastest, "no such": fastest} {

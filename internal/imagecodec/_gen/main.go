@@ -1,5 +1,5 @@
-// Command gen writes the AVX2 kernels of package imagecodec: integer code that
-// computes the same bytes as the generic kernels there for every input.
+// Command gen writes the AVX2 and BMI2 kernels of package imagecodec: integer
+// code that computes the same bytes as the generic kernels there for every input.
 //
 //	go run . -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg imagecodec
 package main
@@ -11,6 +11,7 @@ import (
 
 func main() {
 	ConstraintExpr("amd64,!noasm")
+	acBlock()
 	idct()
 	upsampleH2()
 	upsampleH2V2()
