@@ -12,7 +12,7 @@ import (
 func TestBindingPanicsOnMisuse(t *testing.T) {
 	bn := BatchNormShape{N: 2, HW: 4, C: 16, Groups: 1}
 	args := BatchNormArgs{
-		Y: Alloc(128), X: Alloc(128), Gamma: Alloc(16), Beta: Alloc(16), RunningMean: Alloc(16), RunningVar: Alloc(16), Saved: Alloc(32),
+		Y: Alloc(128), X: Alloc(128), Gamma: Alloc(16), Beta: Alloc(16), RunningMean: Alloc(16), RunningVar: Alloc(16), Saved: Alloc(bn.SavedLen()),
 	}
 	scratch := Alloc(bn.ScratchLen())
 	nce := NewInfoNCE(InfoNCEShape{N: 2, D: 4, K: 3}, 1)
