@@ -136,7 +136,7 @@ func (r *infoNCERun) accumulate(t *infoNCETile, lane, panel, rows int) {
 	}
 	if r.a.DQuery != nil {
 		for p := 0; p < w/lanes; p += r.gemm.panels {
-			r.gemm.outer(sums[p*lanes:], w, t.keys, r.depth, scores[p*lanes:], w, r.gemm.panels, r.depth/r.gemm.rows, rows)
+			r.gemm.outer(sums[p*lanes:], w, t.keys, r.depth, scores[p*lanes:], w, r.gemm.panels, r.depth/r.gemm.rows, rows, true)
 		}
 	}
 }
