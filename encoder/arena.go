@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"clpipe/internal/kernel"
@@ -28,7 +29,11 @@ func (p *Plan) Bind(params *Params, pool *par.Pool) *Model {
 	if pool.Workers() > p.opts.Workers {
 		panic(fmt.Sprintf("encoder: bind: a pool of %d workers, want at most the plan's %d", pool.Workers(), p.opts.Workers))
 	}
-	m := &Model{plan: p, params: params, pool: pool, packed: kernel.Alloc(p.packedLen), scratch: kernel.Alloc(p.scratchLen), version: ^uint64(0)}
+	m := &Model{
+		plan: p, params: params, pool: pool,
+		packed: kernel.Alloc(p.packedLen), scratch: kernel.Alloc(p.scratchLen),
+		version: ^uint64(0), // no version yet
+	}
 	for i, k := range p.packs {
 		w := params.value(k.weight)
 		m.packing = append(m.packing, k.conv.PackForward(m.packedForward(i), w)...)
@@ -221,11 +226,13 @@ type OpTime struct {
 // Profile starts measuring how long each operation takes.
 func (a *Arena) Profile() { a.times = make([]time.Duration, len(a.forward)+len(a.backward)) }
 
-// Times returns the sum of each operation's times since Profile.
+// Times returns the sum of each operation's times since Profile, forward first;
+// nothing without Profile.
 func (a *Arena) Times() []OpTime {
 	var out []OpTime
-	for i, op := range append(append([]operation{}, a.plan.forward...), a.plan.backward...) {
-		out = append(out, OpTime{op.name, op.flops, a.times[i]})
+	ops := slices.Concat(a.plan.forward, a.plan.backward)
+	for i, t := range a.times {
+		out = append(out, OpTime{ops[i].name, ops[i].flops, t})
 	}
 	return out
 }

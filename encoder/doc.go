@@ -15,12 +15,14 @@
 //	g := encoder.ResNet(encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: 32, Width: 1})
 //	g.AddHead(encoder.Head{Kind: encoder.LinearHead, Dim: 128})
 //	params := encoder.NewParams(g, seed)
-//	plan, err := encoder.Compile(g, encoder.Options{Batch: 128, Mode: encoder.Train})
+//	plan, err := encoder.Compile(g, encoder.Options{
+//		Batch: 128, Mode: encoder.Train, Workers: pool.Workers(), Grads: []string{"embedding"}})
 //	arena := plan.Bind(params, pool).NewArena()
 //	arena.Forward(pixels)          // uint8 [N,S,S,3]
 //	z := arena.Output("embedding") // float32 [N,D]
 //	copy(arena.OutputGrad("embedding").Data, dz)
 //	arena.Backward()               // adds to params' gradients
+//	sgd.Step(lr)                   // and this uses them up
 //
 // Inside, activations are NHWC and convolution weights HWIO; what leaves the
 // package as a tensor (Params.State) has torchvision's names and layouts.

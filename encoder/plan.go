@@ -28,8 +28,11 @@ type Options struct {
 	Mode    Mode
 	Groups  int              // groups of batch statistics; 0 and 1: the whole batch
 	Conv    kernel.Algorithm // of the convolutions
-	Workers int              // of the pool that will run it
+	Workers int              // of the pool that will run it, at most; 0: one
 	Grads   []string         // in mode Train: the outputs that receive gradients
+	// KeepStatistics leaves the running statistics as they are: for a forward
+	// pass that repeats another, as the second one of gradient caching does.
+	KeepStatistics bool
 }
 
 // A Plan is a graph compiled for a batch size: a flat list of operations and
@@ -172,48 +175,43 @@ type unit struct {
 // fuse joins batch normalisation with the addition and the ReLU behind it, and
 // a linear layer with its ReLU. Only values that nobody else reads disappear.
 func (c *compiler) fuse() []unit {
-	producer := map[Value]int{} // value -> unit that makes it
 	var units []unit
 	for i, n := range c.graph.Nodes {
-		out := c.graph.value(i)
-		u := unit{name: n.Name, op: n.Op, in: n.In, out: out, residual: -1}
-		at, hasProducer := -1, false
-		if len(n.In) > 0 {
-			at, hasProducer = producer[n.In[0]]
-		}
-		if hasProducer && c.uses[n.In[0]] == 1 {
-			p := units[at]
-			_, isNorm := p.op.(BatchNorm)
-			_, isLinear := p.op.(Linear)
-			switch n.Op.(type) {
-			case Add:
-				if isNorm && p.residual < 0 && !p.relu && n.In[1] != p.in[0] {
-					p.residual, p.out = n.In[1], out
-					// The residual may be computed after the normalisation: run
-					// the joined unit here.
-					units = append(slices.Delete(units, at, at+1), p)
-					reindex(producer, units)
-					continue
-				}
-			case ReLU:
-				if (isNorm || isLinear) && !p.relu {
-					units[at].relu, units[at].out = true, out
-					producer[out] = at
-					continue
-				}
+		u := unit{name: n.Name, op: n.Op, in: n.In, out: c.graph.value(i), residual: -1}
+		maker := slices.IndexFunc(units, func(m unit) bool { return m.out == n.In[0] && c.uses[m.out] == 1 })
+		if maker >= 0 {
+			if joined, ok := units[maker].with(u); ok {
+				// It runs here: a residual may be computed after what it is added to.
+				units, u = slices.Delete(units, maker, maker+1), joined
 			}
 		}
 		units = append(units, u)
-		producer[out] = len(units) - 1
 	}
 	return units
 }
 
-func reindex(producer map[Value]int, units []unit) {
-	clear(producer)
-	for i, u := range units {
-		producer[u.out] = i
+// with returns the unit that also does what the next one does to its result,
+// if there is such a unit.
+func (u unit) with(next unit) (unit, bool) {
+	_, isNorm := u.op.(BatchNorm)
+	_, isLinear := u.op.(Linear)
+	switch next.op.(type) {
+	case Add:
+		// The gradients of operand and residual would be written to one place.
+		if !isNorm || u.relu || u.residual >= 0 || next.in[1] == u.in[0] {
+			return u, false
+		}
+		u.residual = next.in[1]
+	case ReLU:
+		if !isNorm && !isLinear || u.relu {
+			return u, false
+		}
+		u.relu = true
+	default:
+		return u, false
 	}
+	u.out = next.out
+	return u, true
 }
 
 // checkStatistics refuses batch statistics over a single value per channel.
@@ -356,7 +354,11 @@ func (c *compiler) forwardOf(u unit) {
 			if eval {
 				return shape.ForwardEval(args, a.scratch)
 			}
-			return append([]par.Phase{a.model.countBatch(u.name)}, shape.Forward(args, a.scratch)...)
+			phases := shape.Forward(args, a.scratch)
+			if !c.opts.KeepStatistics {
+				phases = append(phases, a.model.countBatch(u.name))
+			}
+			return phases
 		})
 
 	case ReLU:
@@ -419,6 +421,9 @@ func (c *compiler) normArgs(a *Arena, u unit, y, x, residual, saved int) kernel.
 		Gamma: p.value(u.name + ".weight"), Beta: p.value(u.name + ".bias"),
 		RunningMean: p.value(u.name + ".running_mean"), RunningVar: p.value(u.name + ".running_var"),
 		Saved: a.buf(saved), Eps: 1e-5, Momentum: 0.1,
+	}
+	if a.plan.opts.KeepStatistics {
+		args.Momentum = 0
 	}
 	if residual >= 0 {
 		args.Residual = a.act(residual)

@@ -146,6 +146,34 @@ func TestForwardIsTheSameWithAndWithoutGradients(t *testing.T) {
 	}
 }
 
+// Gradient caching: embeddings of several parts of a batch, then the loss over
+// all of them, then every part once more with gradients.
+func TestRepeatedForwardKeepsStatistics(t *testing.T) {
+	g := resnet(small18, encoder.LinearHead)
+	for _, groups := range []int{1, 3} {
+		params := randomParams(t, g, 1)
+		first := model(t, g, params, encoder.Options{Batch: 6, Groups: groups, Mode: encoder.TrainNoGrad}).NewArena()
+		again := model(t, g, params, encoder.Options{Batch: 6, Groups: groups, Grads: []string{"embedding"}, KeepStatistics: true}).NewArena()
+		var cached [][]float32
+		for part := range uint64(2) {
+			first.Forward(pixels(g, 6, part))
+			cached = append(cached, output(first, "embedding"))
+		}
+		before := params.State().Digest()
+		for part := range uint64(2) {
+			again.Forward(pixels(g, 6, part))
+			if !slices.Equal(output(again, "embedding"), cached[part]) {
+				t.Errorf("%d groups: the embeddings of part %d differ the second time", groups, part)
+			}
+			fillGrads(again, part, "embedding")
+			again.Backward()
+		}
+		if params.State().Digest() != before {
+			t.Errorf("%d groups: the second passes moved the running statistics", groups)
+		}
+	}
+}
+
 func TestWorkersChangeNoBit(t *testing.T) {
 	for _, config := range []encoder.ResNetConfig{small18, small50} {
 		g := resnet(config, encoder.MLPHead)

@@ -3,17 +3,16 @@ package encoder
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 )
 
 // ResNetConfig chooses a residual network (He et al. 2016, in torchvision's
 // form: the stride of a bottleneck is in its 3x3 convolution).
 type ResNetConfig struct {
-	Depth     int  // 18 or 50
-	CIFAR     bool // 3x3 stem without pooling, for images up to 96 px
-	Size      int  // side of the images
-	Width     float64
+	Depth     int     // 18 or 50
+	CIFAR     bool    // 3x3 stem without pooling, for images up to 96 px
+	Size      int     // side of the images
+	Width     float64 // factor of all channel counts, which are rounded and at least 1
 	Normalize Normalize
 }
 
@@ -23,16 +22,21 @@ var resnetBlocks = map[int][4]int{18: {2, 2, 2, 2}, 50: {3, 4, 6, 3}}
 // ParseResNet reads a name such as resnet18, resnet50 or resnet18-cifar.
 func ParseResNet(name string) (ResNetConfig, error) {
 	base, cifar := strings.CutSuffix(name, "-cifar")
-	depth, err := strconv.Atoi(strings.TrimPrefix(base, "resnet"))
-	if _, ok := resnetBlocks[depth]; err != nil || !ok || !strings.HasPrefix(base, "resnet") {
-		return ResNetConfig{}, fmt.Errorf("encoder: %q is not known: want resnet18, resnet50, resnet18-cifar or resnet50-cifar", name)
+	for depth := range resnetBlocks {
+		if base == fmt.Sprintf("resnet%d", depth) {
+			return ResNetConfig{Depth: depth, CIFAR: cifar}, nil
+		}
 	}
-	return ResNetConfig{Depth: depth, CIFAR: cifar}, nil
+	return ResNetConfig{}, fmt.Errorf("encoder: %q is not known: want resnet18, resnet50, resnet18-cifar or resnet50-cifar", name)
 }
 
 // ResNet describes the network up to its pooled features, the output
-// "features" [N,512*Width] (Depth 18) or [N,2048*Width] (Depth 50).
+// "features" [N,512*Width] (Depth 18) or [N,2048*Width] (Depth 50). Another
+// depth is an error of the program.
 func ResNet(c ResNetConfig) *Graph {
+	if _, ok := resnetBlocks[c.Depth]; !ok {
+		panic(fmt.Sprintf("encoder: ResNet: depth %d, want 18 or 50", c.Depth))
+	}
 	width := func(n int) int { return max(1, int(math.Round(float64(n)*c.Width))) }
 	g := NewGraph(c.Size, c.Size)
 	x := g.Add("normalize", c.Normalize, 0)
@@ -141,6 +145,9 @@ func (g *Graph) AddHead(h Head) {
 		x = g.Add("fc.0", Linear{Out: hidden, Bias: true}, x)
 		x = g.Add("fc.1", ReLU{}, x)
 		x = g.Add("fc.2", Linear{Out: h.Dim, Bias: true}, x)
+	case NoHead:
+	default:
+		panic(fmt.Sprintf("encoder: AddHead: head %q is not known", h.Kind))
 	}
 	g.Output("projection", x)
 	g.Output("embedding", g.Add("l2", L2Normalize{}, x))
