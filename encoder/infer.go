@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"fmt"
+	"math"
 
 	"clpipe/batch"
 )
@@ -34,17 +35,35 @@ func Infer(s batch.State) (Inferred, error) {
 		}
 		return 0
 	}
-	var in Inferred
-	stem := dim("conv1.weight", 0)
-	if stem == 0 || dim("layer1.0.conv1.weight", 0) == 0 {
-		return in, fmt.Errorf("encoder: infer: the tensors are not those of a ResNet: conv1.weight and layer1.0.conv1.weight are needed")
+	in := Inferred{Depth: 18, CIFAR: dim("conv1.weight", 2) == 3}
+	// Channel counts are rounded: each bounds the width, the widest most.
+	low, high := 0.0, math.Inf(1)
+	bound := func(name string, full int) {
+		n := float64(dim(name, 0))
+		if n > 1 {
+			low = max(low, (n-0.5)/float64(full))
+		}
+		high = min(high, (n+0.5)/float64(full))
 	}
-	in.Width = float64(stem) / 64
-	in.CIFAR = dim("conv1.weight", 2) == 3
-	in.Depth = 18
+	bound("conv1.weight", 64)
+	for stage := range 4 {
+		bound(fmt.Sprintf("layer%d.0.conv1.weight", stage+1), 64<<stage)
+	}
 	if dim("layer1.0.conv3.weight", 0) > 0 {
 		in.Depth = 50
+		for stage := range 4 {
+			bound(fmt.Sprintf("layer%d.0.conv3.weight", stage+1), 256<<stage)
+		}
 	}
+	for _, name := range []string{"conv1", "layer1.0.conv1", "layer2.0.conv1", "layer3.0.conv1", "layer4.0.conv1"} {
+		if dim(name+".weight", 0) == 0 {
+			return Inferred{}, fmt.Errorf("encoder: infer: the tensors are not those of a ResNet: %s.weight is missing", name)
+		}
+	}
+	if low >= high {
+		return Inferred{}, fmt.Errorf("encoder: infer: the channel counts do not belong to one width: they ask for at least %.4g and less than %.4g", low, high)
+	}
+	in.Width = (low + high) / 2
 	switch {
 	case dim("fc.weight", 0) > 0:
 		in.Head, in.Dim = LinearHead, dim("fc.weight", 0)
