@@ -6,10 +6,10 @@ import (
 )
 
 // Resampling as Pillow does it for 8-bit pictures: a separable filter that
-// widens with the reduction (so that reducing does not alias), horizontal pass
-// first, rounded to 8 bits, then the vertical one. Weights are integers with
-// weightBits fractional bits, which leaves room for the 8 bits of a pixel and
-// the overshoot of a cubic.
+// widens with the reduction (so that reducing does not alias), one axis after
+// the other, rounded to 8 bits between them; verticalFirst says in which order.
+// Weights are integers with weightBits fractional bits, which leaves room for
+// the 8 bits of a pixel and the overshoot of a cubic.
 
 const (
 	weightBits = 32 - 8 - 2
@@ -104,46 +104,75 @@ func (t *taps) span() (from, to int) {
 	return int(t.first[0]), int(t.first[last] + t.count[last])
 }
 
+// verticalFirst tells whether scaling w0 x h0 to w x h begins with the vertical
+// pass: where the height loses more than twice as many pixels as the width.
+// Rounded in between, the other order differs by one here and there. Source:
+// Pillow 13.0.0, found by comparing it with both orders on 11,700 pairs of
+// sizes; versions up to 12 always begin with the horizontal pass.
+func verticalFirst(w0, h0, w, h int) bool { return h < h0 && h0-h > 2*(w0-w) }
+
 // resample scales im to w x h and returns the part of the result inside window.
 // An axis whose length stays is left alone.
 func (s *Scratch) resample(im raster, f *filter, w, h int, window image.Rectangle) (raster, error) {
 	horizontal, vertical := w != im.w, h != im.h
-	needed := window // columns of the result, rows of im
+	needed := window // of im
+	if horizontal {
+		s.columns.prepare(f, im.w, w, window.Min.X, window.Max.X)
+		needed.Min.X, needed.Max.X = s.columns.span()
+	}
 	if vertical {
 		s.rows.prepare(f, im.h, h, window.Min.Y, window.Max.Y)
 		needed.Min.Y, needed.Max.Y = s.rows.span()
 	}
-	if err := checkPixels(int64(needed.Dx()), int64(max(needed.Dy(), window.Dy()))); err != nil {
+	rowsFirst := verticalFirst(im.w, im.h, w, h)
+	between := image.Pt(window.Dx(), needed.Dy()) // the picture between the passes
+	if rowsFirst {
+		between = image.Pt(needed.Dx(), window.Dy())
+	}
+	if err := checkPixels(int64(max(between.X, window.Dx())), int64(max(between.Y, window.Dy()))); err != nil {
 		return raster{}, err
 	}
-	if horizontal {
-		s.columns.prepare(f, im.w, w, window.Min.X, window.Max.X)
-		out := s.fresh(im, needed.Dx(), needed.Dy())
-		for y := range out.h {
-			resampleRow(out.row(y), im.row(needed.Min.Y+y), &s.columns)
-		}
-		im = out
-	} else {
-		im = im.crop(needed)
+	im = im.crop(needed)
+	if vertical && rowsFirst {
+		im = s.resampleVertical(im, needed.Min.Y)
 	}
-	if vertical {
-		out := s.fresh(im, window.Dx(), window.Dy())
-		sums := grow(&s.sums, 3*out.w)
-		for y := range out.h {
-			weights := s.rows.weights[y*s.rows.size:][:s.rows.count[y]]
-			first := int(s.rows.first[y]) - needed.Min.Y
-			mixRows(out.row(y), sums, im, first, weights)
-		}
-		im = out
+	if horizontal {
+		im = s.resampleHorizontal(im, needed.Min.X)
+	}
+	if vertical && !rowsFirst {
+		im = s.resampleVertical(im, needed.Min.Y)
 	}
 	return im, nil
 }
 
-// resampleRow makes the pixels of dst from the row src.
-func resampleRow(dst, src []byte, t *taps) {
+// resampleHorizontal returns the columns that s.columns makes of im, whose first
+// column is column left of the picture.
+func (s *Scratch) resampleHorizontal(im raster, left int) raster {
+	out := s.fresh(im, len(s.columns.first), im.h)
+	for y := range out.h {
+		resampleRow(out.row(y), im.row(y), left, &s.columns)
+	}
+	return out
+}
+
+// resampleVertical returns the rows that s.rows makes of im, whose first row is
+// row top of the picture.
+func (s *Scratch) resampleVertical(im raster, top int) raster {
+	out := s.fresh(im, im.w, len(s.rows.first))
+	sums := grow(&s.sums, 3*out.w)
+	for y := range out.h {
+		weights := s.rows.weights[y*s.rows.size:][:s.rows.count[y]]
+		mixRows(out.row(y), sums, im, int(s.rows.first[y])-top, weights)
+	}
+	return out
+}
+
+// resampleRow makes the pixels of dst from the row src, whose first pixel is in
+// column left.
+func resampleRow(dst, src []byte, left int, t *taps) {
 	for i, count := range t.count {
 		weights := t.weights[i*t.size:][:count]
-		p := src[3*t.first[i]:][:3*count]
+		p := src[3*(int(t.first[i])-left):][:3*count]
 		d := dst[3*i : 3*i+3 : 3*i+3]
 		r, g, b := int32(weightHalf), int32(weightHalf), int32(weightHalf)
 		for k, w := range weights {
