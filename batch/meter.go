@@ -12,6 +12,9 @@ import (
 // in its place; the other methods may be called meanwhile, from anywhere.
 type Meter struct {
 	Name string
+	// WorkIsProgress says that the stage works in long pieces, such as training
+	// steps and checkpoints: while it works it is not stalled.
+	WorkIsProgress bool
 
 	started  atomic.Int64 // when the stage began, in Unix nanoseconds; 0: not yet
 	since    atomic.Int64 // when it last changed between the states
@@ -52,11 +55,14 @@ func (m *Meter) enter(state int32) {
 	m.spent[m.state.Swap(state)].Add(now - m.since.Swap(now))
 }
 
-// Step counts something done that the streams do not show, as a training step.
-func (m *Meter) Step() { m.progress.Add(1) }
-
-// Progress counts the records that passed and the calls of Step.
-func (m *Meter) Progress() int64 { return m.progress.Load() }
+// Progress is a number that changes while the stage gets on: records passed,
+// and for a stage whose work is progress the time.
+func (m *Meter) Progress() int64 {
+	if m.WorkIsProgress && m.Doing() == stateNames[working] {
+		return time.Now().UnixNano()
+	}
+	return m.progress.Load()
+}
 
 // Doing says what the stage is at, "" if it has not begun or has ended.
 func (m *Meter) Doing() string {

@@ -29,6 +29,8 @@ to a run directory with checkpoints and metrics.`
 		trainCommand(std, sig),
 		ingestCommand(std, sig),
 		augmentCommand(std, sig),
+		embedCommand(std, sig),
+		probeCommand(std, sig),
 	)
 	return root
 }

@@ -25,15 +25,17 @@ import (
 
 // trainFlags are all options of the main job.
 type trainFlags struct {
-	common commonFlags
-	source sourceFlags
-	views  viewFlags
-	method methodFlags
-	budget time.Duration
-	run    string
-	resume bool
-	save   string // --checkpoint-every
-	keep   int
+	common        commonFlags
+	source        sourceFlags
+	views         viewFlags
+	method        methodFlags
+	val, valTrain string
+	evalEvery     int
+	budget        time.Duration
+	run           string
+	resume        bool
+	save          string // --checkpoint-every
+	keep          int
 }
 
 func (t *trainFlags) add(fs *pflag.FlagSet) {
@@ -41,6 +43,9 @@ func (t *trainFlags) add(fs *pflag.FlagSet) {
 	t.source.add(fs, true)
 	t.views.add(fs)
 	t.method.add(fs)
+	fs.StringVar(&t.val, "val", "", "labelled images to classify by kNN at epochs' ends")
+	fs.StringVar(&t.valTrain, "val-train", "", "labelled images that are the neighbours (default --src)")
+	fs.IntVar(&t.evalEvery, "eval-every", 1, "epochs between kNN classifications")
 	fs.DurationVar(&t.budget, "budget", 0, "length of the run in time, as 2h: measured before the first step and turned into --steps")
 	fs.StringVar(&t.run, "run", "", "run directory (default runs/METHOD-TIME)")
 	fs.BoolVar(&t.resume, "resume", false, "go on from the run directory's last checkpoint")
@@ -160,7 +165,7 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*batch
 	if err != nil {
 		return nil, err
 	}
-	cfg.Encoded = true
+	cfg.Encoded, cfg.Offsets = true, true
 	if j.source, err = openSource(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -309,17 +314,20 @@ func (j *trainJob) train(ctx context.Context, in *batch.IPCReader, initial *batc
 func (j *trainJob) runStages(ctx context.Context, in *batch.IPCReader, initial *batch.State, dir *sink.Run) (*sink.Summary, error) {
 	p := &pipeline{stall: j.common.stallTimeout, reportOnly: !changed(j.fs, "stall-timeout"), log: j.log}
 	live := newProgress(j.std.err, j.common.quiet)
-	trainMeter := &batch.Meter{Name: "train"}
+	validate := &validation{job: j}
+	trainMeter := &batch.Meter{Name: "train", WorkIsProgress: true}
 	trainer, err := contrast.New(j.cfg, contrast.Hooks{
-		Progress: func(pr contrast.Progress) { trainMeter.Step(); live.step(pr, p.slowest()) },
+		Progress: func(pr contrast.Progress) { live.step(pr, p.slowest()) },
 		Warn:     func(text string) { j.log.Warn(text) },
 		Stages:   p.shares,
+		Epoch:    validate.epoch,
 		Stop:     j.sig.stop,
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer trainer.Close()
+	validate.params = trainer.Params()
 	if initial != nil {
 		if err := trainer.Init(*initial); err != nil {
 			return nil, fmt.Errorf("--init %s: %w", j.method.init, err)

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"clpipe/augment"
+	"clpipe/batch"
+	"clpipe/encoder"
+	"clpipe/encoder/probe"
+	"clpipe/ingest"
+	"clpipe/internal/kernel"
+	"clpipe/sink"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	yamlv3 "gopkg.in/yaml.v3"
+)
+
+// model is a trained encoder, as a run left it.
+type model struct {
+	graph  *encoder.Graph
+	params *encoder.Params
+	size   int
+	seed   uint64
+	conv   kernel.Algorithm
+	step   int
+}
+
+// loadModel reads the encoder of a run's last checkpoint.
+func loadModel(dir string) (*model, error) {
+	if dir == "" {
+		return nil, usagef("--run is missing: name a run directory, as in --run runs/first")
+	}
+	checkpoint, refused, err := sink.Latest(dir)
+	if err != nil {
+		return nil, err
+	}
+	if checkpoint == nil {
+		return nil, fmt.Errorf("%s has no checkpoint yet (%d were refused)", dir, len(refused))
+	}
+	text, err := checkpoint.Config()
+	if err != nil {
+		return nil, err
+	}
+	var cfg struct {
+		Size      int
+		Normalize string
+		Conv      string
+		Seed      uint64
+	}
+	if err := yamlv3.Unmarshal(text, &cfg); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(checkpoint.Path, sink.ConfigFile), err)
+	}
+	normalize, err := parseNormalize(cfg.Normalize)
+	if err != nil {
+		return nil, err
+	}
+	conv, err := parseConv(cfg.Conv)
+	if err != nil {
+		return nil, err
+	}
+	state, err := checkpoint.Group("encoder_q")
+	if err != nil {
+		return nil, err
+	}
+	in, err := encoder.Infer(state)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", checkpoint.Path, err)
+	}
+	g := encoder.ResNet(encoder.ResNetConfig{Depth: in.Depth, CIFAR: in.CIFAR, Size: cfg.Size, Width: in.Width, Normalize: normalize})
+	g.AddHead(encoder.Head{Kind: in.Head, Hidden: in.Hidden, Dim: in.Dim})
+	m := &model{graph: g, params: encoder.NewParams(g, cfg.Seed), size: cfg.Size, seed: cfg.Seed, conv: conv, step: checkpoint.Step}
+	if err := m.params.Load(state); err != nil {
+		return nil, fmt.Errorf("%s: %w", checkpoint.Path, err)
+	}
+	return m, nil
+}
+
+// Outputs that embeddings can be taken from, by the name of the flag's value.
+var featureOutputs = map[string]string{"backbone": "features", "projection": "embedding"}
+
+// embedding is the way from a source of images to the embeddings of a network.
+type embedding struct {
+	common *commonFlags
+	source *sourceFlags
+	log    *slog.Logger
+	graph  *encoder.Graph
+	params *encoder.Params
+	size   int
+	conv   kernel.Algorithm
+	output string // of the graph
+}
+
+// embedBatch is how many images go through the network at once.
+const embedBatch = 128
+
+// run sends the embeddings of a source's images to the stage to, with what else
+// it takes: the classes' names are in the stream's metadata.
+func (e *embedding) run(ctx context.Context, src string, to batch.Stage, rejects *batch.Rejects) error {
+	cfg, err := e.source.ingestConfig(e.common, rejects, e.log)
+	if err != nil {
+		return err
+	}
+	cfg.Sources, cfg.Encoded, cfg.Offsets, cfg.Epochs = []string{src}, true, true, 1
+	source, err := ingest.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return e.runSource(ctx, source, to, rejects)
+}
+
+func (e *embedding) runSource(ctx context.Context, source *ingest.Source, to batch.Stage, rejects *batch.Rejects) error {
+	policy, err := augment.Builtin("none", e.size)
+	if err != nil {
+		return err
+	}
+	views, err := augmentStage(e.common, e.source, policy, embedBatch, rejects, &e.common.seed)
+	if err != nil {
+		return err
+	}
+	embedder, err := encoder.NewEmbedder(encoder.EmbedConfig{
+		Graph: e.graph, Params: e.params, Output: e.output, Batch: embedBatch, Conv: e.conv, Workers: e.common.workers, Mem: memory.DefaultAllocator,
+	})
+	if err != nil {
+		return err
+	}
+	p := &pipeline{stall: e.common.stallTimeout, log: e.log}
+	p.add("ingest", source.Stage())
+	p.add("augment", views)
+	p.add("embed", embedder.Stage).WorkIsProgress = true
+	p.add("sink", to)
+	return p.run(ctx)
+}
+
+// features returns the labelled features of a source.
+func (e *embedding) features(ctx context.Context, src string) (*probe.Features, error) {
+	rejects, err := e.source.rejects()
+	if err != nil {
+		return nil, err
+	}
+	rejects.Log = func(r batch.Reject) error { e.log.Warn("rejected " + r.Error()); return nil }
+	f := &probe.Features{}
+	if err := e.run(ctx, src, probe.Collect(f), rejects); err != nil {
+		return nil, fmt.Errorf("%s: %w", withoutSecrets(src), err)
+	}
+	return f, nil
+}
