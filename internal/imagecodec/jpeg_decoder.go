@@ -27,8 +27,9 @@ type jpegDecoder struct {
 	acTables        [4]huffmanTable
 	restartInterval int // MCUs; 0 none
 
-	scan scan
-	bits bitReader
+	scan      scan
+	bits      bitReader
+	discarded [64]int16 // takes the blocks that nobody wants
 
 	render renderer
 }

@@ -174,8 +174,9 @@ func (d *jpegDecoder) table(tables *[4]huffmanTable, index byte, dc bool) (*huff
 	return t, nil
 }
 
-// decodeMCURow decodes one row of MCUs into the coefficients. Without wanted,
-// and outside the window of a single-scan file, blocks are passed over.
+// decodeMCURow decodes one row of MCUs into the coefficients. Sequential blocks
+// that the pixels to produce do not depend on, all of them unless wanted, are
+// decoded only to get past them.
 func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
 	s := &d.scan
 	for mcu := range s.mcusX {
@@ -202,7 +203,7 @@ func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
 					bx := mcu*sc.h + h
 					if s.coding == codingSequential && (!wanted || bx < c.strip.block0 || bx >= c.strip.block1) {
 						d.bits.block()
-						d.bits.skipSequential(sc)
+						d.bits.sequential(sc, &d.discarded)
 						continue
 					}
 					d.decodeBlock(sc, rowStart+bx)

@@ -37,29 +37,3 @@ func acBlockGeneric(r *bitReader, ac *huffmanTable, block *[64]int16) {
 	}
 	r.buf, r.n, r.at = buf, n, at
 }
-
-// skipSequential passes over a block as sequential would decode it.
-func (r *bitReader) skipSequential(sc *scanComponent) {
-	c := r.decode(sc.dc)
-	sc.pred += r.value(c.size())
-
-	buf, n, at, src := r.buf, r.n, r.at, r.src
-	for k := 1; k < 64; k++ {
-		if n < 32 {
-			buf |= binary.BigEndian.Uint64(src[at:]) >> (n & 63)
-			at += int(63-n) >> 3
-			n |= 56
-		}
-		c := sc.ac.lookup[buf>>(64-lookupBits)]
-		if c == 0 {
-			c = sc.ac.long(buf)
-		}
-		buf <<= c.total() & 63
-		n -= c.total()
-		k += c.run()
-		if c.size() == 0 && c.run() != 15 {
-			break
-		}
-	}
-	r.buf, r.n, r.at = buf, n, at
-}
