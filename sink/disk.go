@@ -55,7 +55,7 @@ func writeFile(d disk, path string, write func(io.Writer) error) (err error) {
 			err = cerr
 		}
 	}()
-	buf := bufio.NewWriterSize(f, 1<<20)
+	buf := bufio.NewWriterSize(f, 1<<16)
 	if err := write(buf); err != nil {
 		return err
 	}

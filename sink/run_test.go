@@ -1,12 +1,15 @@
 package sink_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -379,6 +382,47 @@ func TestLockKeepsOthersOut(t *testing.T) {
 		t.Error(err)
 	}
 	r.Close()
+	open(t, dir, sink.Options{Resume: true})
+}
+
+// A process that is killed leaves no lock behind. The process is this test's
+// own program, told by its environment to hold the lock until it dies.
+func TestKilledProcessLeavesNoLock(t *testing.T) {
+	const variable = "CLPIPE_TEST_HOLD_LOCK"
+	if dir := os.Getenv(variable); dir != "" {
+		open(t, dir, sink.Options{})
+		fmt.Println("locked")
+		io.Copy(io.Discard, os.Stdin) // until it is killed, or its parent is no more
+		return
+	}
+	dir := t.TempDir()
+	holder := exec.Command(os.Args[0], "-test.run=^TestKilledProcessLeavesNoLock$")
+	holder.Env = append(os.Environ(), variable+"="+dir)
+	out, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Process.Kill()
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "locked\n" {
+		t.Fatalf("the other process says %q (%v)", line, err)
+	}
+	_, err = sink.OpenRun(dir, sink.Options{Config: config, Resume: true})
+	var locked *sink.LockedError
+	if !errors.As(err, &locked) || locked.PID != holder.Process.Pid {
+		t.Errorf("got error %v, want a lock of process %d", err, holder.Process.Pid)
+	}
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	holder.Wait() // an error: it was killed
 	open(t, dir, sink.Options{Resume: true})
 }
 
