@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"path/filepath"
@@ -210,20 +211,34 @@ func TestLimitsAreCheckedBeforeAllocation(t *testing.T) {
 	}
 }
 
+// FuzzDecode decodes by every implementation and by region, and demands equal
+// bytes and equal errors.
 func FuzzDecode(f *testing.F) {
 	for _, g := range goldenFiles(f) {
 		f.Add(g.data)
 	}
+	names := imagecodec.Implementations()
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer imagecodec.UseKernels(names[0])()
 		dec := imagecodec.Decoder{Limits: smallPictures}
-		var img, part imagecodec.Image
-		info, infoErr := imagecodec.ReadInfo(data)
-		if err := dec.Decode(data, &img); err != nil {
+		var img, other imagecodec.Image
+		err := dec.Decode(data, &img)
+		for _, name := range names[1:] {
+			imagecodec.UseKernels(name)
+			if otherErr := dec.Decode(data, &other); fmt.Sprint(otherErr) != fmt.Sprint(err) {
+				t.Fatalf("%s: %v, %s: %v", names[0], err, name, otherErr)
+			}
+			if err == nil && !bytes.Equal(other.Pix, img.Pix) {
+				t.Fatalf("pixels of %s differ from those of %s", name, names[0])
+			}
+		}
+		if err != nil {
 			return
 		}
-		if infoErr != nil || info.W != img.W || info.H != img.H || len(img.Pix) != img.W*img.H*3 {
-			t.Fatalf("header says %+v, %v; decoded %d x %d with %d bytes", info, infoErr, img.W, img.H, len(img.Pix))
+		info, err := imagecodec.ReadInfo(data)
+		if err != nil || info.W != img.W || info.H != img.H || len(img.Pix) != img.W*img.H*3 {
+			t.Fatalf("header says %+v, %v; decoded %d x %d with %d bytes", info, err, img.W, img.H, len(img.Pix))
 		}
-		checkRegion(t, &dec, data, imagecodec.Rect{X0: img.W / 3, Y0: img.H / 3, X1: img.W/3 + 9, Y1: img.H/3 + 9}, &img, &part)
+		checkRegion(t, &dec, data, imagecodec.Rect{X0: img.W / 3, Y0: img.H / 3, X1: img.W/3 + 9, Y1: img.H/3 + 9}, &img, &other)
 	})
 }

@@ -18,8 +18,13 @@
 //	}
 //
 // Damage that libjpeg only warns about (corrupt entropy-coded data, bytes
-// between markers, a wrong restart marker) is decoded as libjpeg decodes it;
-// a file that ends early is a TruncatedError. EXIF and ICC data are ignored:
-// no orientation is applied and no colour profile. Arithmetic coding, lossless
-// and 12-bit JPEG are not supported.
+// between markers, a wrong restart marker) is decoded as libjpeg decodes it. A
+// file without its end-of-image marker is a TruncatedError, even where all of
+// the picture may be there. EXIF and ICC data are ignored: no orientation is
+// applied and no colour profile. Arithmetic coding, lossless and 12-bit JPEG
+// are not supported.
+//
+// One thing libjpeg does is not done: a progressive file that is complete by
+// its markers but lacks scans for some coefficient bits is not smoothed across
+// block borders.
 package imagecodec

@@ -13,7 +13,7 @@ const segmentPad = 64*4 + 64
 // bitReader reads one entropy-coded segment: the bytes up to a marker, with the
 // stuffed zero bytes taken out beforehand so that refilling has no branches.
 type bitReader struct {
-	buf  uint64 // the next n bits, left aligned; bits below are already those of src[at:], or zero
+	buf  uint64 // the next n bits, left aligned; the bits below are zero or those src[at:] begins with
 	n    uint
 	at   int // next byte of src
 	end  int // src[end:] is padding
@@ -25,9 +25,6 @@ type bitReader struct {
 // it in d.marker, with d.pos behind.
 func (d *jpegDecoder) load() error {
 	r := &d.bits
-	// No marker is left over when a segment has data, so the whole rest of the
-	// file bounds its length. Grow by the segment, not by the file: files of
-	// many scans and restart intervals have short ones.
 	r.src = r.src[:0]
 	for {
 		rest := d.data[d.pos:]

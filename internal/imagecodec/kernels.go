@@ -3,7 +3,9 @@ package imagecodec
 import "os"
 
 // kernels are the inner loops of decoding. Every row of the table computes the
-// same bytes for every input.
+// same bytes for every input. A kernel's name is what it does, then Generic for
+// the Go that says what it computes, or for assembly how many items it takes at
+// once and the instruction set: idct_x2_avx2.
 type kernels struct {
 	name string
 

@@ -28,7 +28,7 @@ func nativeKernels() []kernels {
 func acBlockNative(r *bitReader, ac *huffmanTable, block *[64]int16) {
 	r.checkPadding()
 	for k := 1; k < 64; k++ {
-		k = acBlockBMI2(&r.buf, &r.n, &r.at, &r.src[0], (*uint32)(&ac.lookup[0]), block, k)
+		k = acBlock_x2_bmi2(&r.buf, &r.n, &r.at, &r.src[0], (*uint32)(&ac.lookup[0]), block, k)
 		if k >= 64 {
 			return
 		}
@@ -45,13 +45,13 @@ func acBlockNative(r *bitReader, ac *huffmanTable, block *[64]int16) {
 
 func idctNative(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int) {
 	_, _ = coefs[:64*n], dst[:7*stride+8*n+8]
-	idctAVX2(&dst[0], stride, &coefs[0], quantizer, n)
+	idct_x2_avx2(&dst[0], stride, &coefs[0], quantizer, n)
 }
 
 func upsampleH2Native(dst, src []byte) {
 	n := len(src)
 	_, _ = src[:n+slack/2], dst[:2*n+slack]
-	upsampleH2AVX2(&dst[0], &src[0], n)
+	upsampleH2_x16_avx2(&dst[0], &src[0], n)
 	here, left, right := int32(src[n-1]), int32(src[max(n-2, 0)]), int32(src[min(1, n-1)])
 	dst[2*n-2], dst[2*n-1] = byte((3*here+left+1)>>2), src[n-1]
 	first := int32(src[0])
@@ -64,7 +64,7 @@ func upsampleH2Native(dst, src []byte) {
 func upsampleH2V2Native(dst, near, far []byte) {
 	n := len(near)
 	_, _, _ = near[:n+slack/2], far[:n+slack/2], dst[:2*n+slack]
-	upsampleH2V2AVX2(&dst[0], &near[0], &far[0], n)
+	upsampleH2V2_x16_avx2(&dst[0], &near[0], &far[0], n)
 	column := func(i int) int32 { return 3*int32(near[i]) + int32(far[i]) }
 	dst[2*n-2] = byte((3*column(n-1) + column(max(n-2, 0)) + 8) >> 4)
 	dst[2*n-1] = byte((4*column(n-1) + 7) >> 4)
@@ -79,7 +79,7 @@ func rgbFromYCbCrNative(dst, y, cb, cr []byte) {
 	cb, cr, dst = cb[:n], cr[:n], dst[:3*n]
 	whole := n &^ 15
 	if whole > 0 {
-		rgbFromYCbCrAVX2(&dst[0], &y[0], &cb[0], &cr[0], whole)
+		rgbFromYCbCr_x16_avx2(&dst[0], &y[0], &cb[0], &cr[0], whole)
 	}
 	rgbFromYCbCrGeneric(dst[3*whole:], y[whole:], cb[whole:], cr[whole:])
 }

@@ -4,29 +4,29 @@
 
 package imagecodec
 
-// acBlockBMI2 decodes the coefficients of a block from zigzag place k on, with the fields of
+// acBlock_x2_bmi2 decodes the coefficients of a block from zigzag place k on, with the fields of
 // a bitReader. It returns the place of a code that is not in lookup, or, behind the block's
 // end, at least 64.
 //
 //go:noescape
-func acBlockBMI2(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int
+func acBlock_x2_bmi2(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int
 
-// idctAVX2 is idctGeneric; it writes up to eight bytes more in each of the eight rows.
+// idct_x2_avx2 is idctGeneric; it writes up to eight bytes more in each of the eight rows.
 //
 //go:noescape
-func idctAVX2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
+func idct_x2_avx2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
 
-// upsampleH2AVX2 writes dst[2i], dst[2i+1] for i in [1, n-1), and up to 32 bytes more.
+// upsampleH2_x16_avx2 writes dst[2i], dst[2i+1] for i in [1, n-1), and up to 32 bytes more.
 //
 //go:noescape
-func upsampleH2AVX2(dst *byte, src *byte, n int)
+func upsampleH2_x16_avx2(dst *byte, src *byte, n int)
 
-// upsampleH2V2AVX2 writes dst[2i], dst[2i+1] for i in [1, n-1), and up to 32 bytes more.
+// upsampleH2V2_x16_avx2 writes dst[2i], dst[2i+1] for i in [1, n-1), and up to 32 bytes more.
 //
 //go:noescape
-func upsampleH2V2AVX2(dst *byte, near *byte, far *byte, n int)
+func upsampleH2V2_x16_avx2(dst *byte, near *byte, far *byte, n int)
 
-// rgbFromYCbCrAVX2 is rgbFromYCbCrGeneric for n pixels, a positive multiple of 16.
+// rgbFromYCbCr_x16_avx2 is rgbFromYCbCrGeneric for n pixels, a positive multiple of 16.
 //
 //go:noescape
-func rgbFromYCbCrAVX2(dst *byte, y *byte, cb *byte, cr *byte, n int)
+func rgbFromYCbCr_x16_avx2(dst *byte, y *byte, cb *byte, cr *byte, n int)

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func acBlockBMI2(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int
+// func acBlock_x2_bmi2(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int
 // Requires: BMI2
-TEXT ·acBlockBMI2(SB), NOSPLIT, $0-64
+TEXT ·acBlock_x2_bmi2(SB), NOSPLIT, $0-64
 	MOVQ buf+0(FP), AX
 	MOVQ n+8(FP), CX
 	MOVQ at+16(FP), DX
@@ -196,9 +196,9 @@ DATA zigzag_offsets<>+78(SB)/1, $0x7e
 DATA zigzag_offsets<>+79(SB)/1, $0x7e
 GLOBL zigzag_offsets<>(SB), RODATA|NOPTR, $80
 
-// func idctAVX2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
+// func idct_x2_avx2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
 // Requires: AVX, AVX2, CMOV
-TEXT ·idctAVX2(SB), NOSPLIT, $256-40
+TEXT ·idct_x2_avx2(SB), NOSPLIT, $256-40
 	MOVQ dst+0(FP), AX
 	MOVQ stride+8(FP), CX
 	MOVQ coefs+16(FP), DX
@@ -657,9 +657,9 @@ DATA word_center<>+24(SB)/4, $0x80808080
 DATA word_center<>+28(SB)/4, $0x80808080
 GLOBL word_center<>(SB), RODATA|NOPTR, $32
 
-// func upsampleH2AVX2(dst *byte, src *byte, n int)
+// func upsampleH2_x16_avx2(dst *byte, src *byte, n int)
 // Requires: AVX, AVX2
-TEXT ·upsampleH2AVX2(SB), NOSPLIT, $0-24
+TEXT ·upsampleH2_x16_avx2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
@@ -710,9 +710,9 @@ DATA word_2<>+24(SB)/4, $0x00020002
 DATA word_2<>+28(SB)/4, $0x00020002
 GLOBL word_2<>(SB), RODATA|NOPTR, $32
 
-// func upsampleH2V2AVX2(dst *byte, near *byte, far *byte, n int)
+// func upsampleH2V2_x16_avx2(dst *byte, near *byte, far *byte, n int)
 // Requires: AVX, AVX2
-TEXT ·upsampleH2V2AVX2(SB), NOSPLIT, $0-32
+TEXT ·upsampleH2V2_x16_avx2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), AX
 	MOVQ near+8(FP), CX
 	MOVQ far+16(FP), DX
@@ -777,9 +777,9 @@ DATA word_7<>+24(SB)/4, $0x00070007
 DATA word_7<>+28(SB)/4, $0x00070007
 GLOBL word_7<>(SB), RODATA|NOPTR, $32
 
-// func rgbFromYCbCrAVX2(dst *byte, y *byte, cb *byte, cr *byte, n int)
+// func rgbFromYCbCr_x16_avx2(dst *byte, y *byte, cb *byte, cr *byte, n int)
 // Requires: AVX, AVX2
-TEXT ·rgbFromYCbCrAVX2(SB), NOSPLIT, $0-40
+TEXT ·rgbFromYCbCr_x16_avx2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ y+8(FP), CX
 	MOVQ cb+16(FP), DX

@@ -11,8 +11,8 @@ import (
 // out whole multiples of the operand does: 1.402 = 1 + 0.402,
 // 1.772 = 2 - 0.228, 0.71414 = 1 - 0.28586.
 func rgbFromYCbCr() {
-	TEXT("rgbFromYCbCrAVX2", NOSPLIT, "func(dst, y, cb, cr *byte, n int)")
-	Doc("rgbFromYCbCrAVX2 is rgbFromYCbCrGeneric for n pixels, a positive multiple of 16.")
+	TEXT("rgbFromYCbCr_x16_avx2", NOSPLIT, "func(dst, y, cb, cr *byte, n int)")
+	Doc("rgbFromYCbCr_x16_avx2 is rgbFromYCbCrGeneric for n pixels, a positive multiple of 16.")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	yp := Load(Param("y"), GP64())

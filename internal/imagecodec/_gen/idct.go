@@ -33,8 +33,8 @@ const lane = 32 // bytes of a vector
 // vector holds a row of both. A last single block is taken twice, so that the
 // eight samples to its right are overwritten too.
 func idct() {
-	TEXT("idctAVX2", NOSPLIT, "func(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)")
-	Doc("idctAVX2 is idctGeneric; it writes up to eight bytes more in each of the eight rows.")
+	TEXT("idct_x2_avx2", NOSPLIT, "func(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)")
+	Doc("idct_x2_avx2 is idctGeneric; it writes up to eight bytes more in each of the eight rows.")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	stride := Load(Param("stride"), GP64())

@@ -19,8 +19,8 @@ const (
 // which is negated under a mask. Shifts take the low six bits of their count,
 // so that a code is its own count for all of its bits.
 func acBlock() {
-	TEXT("acBlockBMI2", NOSPLIT, "func(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int")
-	Doc("acBlockBMI2 decodes the coefficients of a block from zigzag place k on, with the fields of",
+	TEXT("acBlock_x2_bmi2", NOSPLIT, "func(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int")
+	Doc("acBlock_x2_bmi2 decodes the coefficients of a block from zigzag place k on, with the fields of",
 		"a bitReader. It returns the place of a code that is not in lookup, or, behind the block's",
 		"end, at least 64.")
 	Pragma("noescape")

@@ -12,8 +12,8 @@ import (
 // side, to the caller.
 
 func upsampleH2() {
-	TEXT("upsampleH2AVX2", NOSPLIT, "func(dst, src *byte, n int)")
-	Doc("upsampleH2AVX2 writes dst[2i], dst[2i+1] for i in [1, n-1), and up to 32 bytes more.")
+	TEXT("upsampleH2_x16_avx2", NOSPLIT, "func(dst, src *byte, n int)")
+	Doc("upsampleH2_x16_avx2 writes dst[2i], dst[2i+1] for i in [1, n-1), and up to 32 bytes more.")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	src := Load(Param("src"), GP64())
@@ -33,8 +33,8 @@ func upsampleH2() {
 }
 
 func upsampleH2V2() {
-	TEXT("upsampleH2V2AVX2", NOSPLIT, "func(dst, near, far *byte, n int)")
-	Doc("upsampleH2V2AVX2 writes dst[2i], dst[2i+1] for i in [1, n-1), and up to 32 bytes more.")
+	TEXT("upsampleH2V2_x16_avx2", NOSPLIT, "func(dst, near, far *byte, n int)")
+	Doc("upsampleH2V2_x16_avx2 writes dst[2i], dst[2i+1] for i in [1, n-1), and up to 32 bytes more.")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	near := Load(Param("near"), GP64())
