@@ -17,8 +17,8 @@ const (
 
 // A directPass reads the windows of src in place through a table of offsets.
 // Those of narrow images, whose taps are too short for a loop of their own,
-// are copied to rows first. Packed weights are [width/16][taps][PadC(depth)][16], the taps class by
-// class.
+// are copied to rows first. Packed weights are
+// [width/16][taps][PadC(depth)][16], the taps class by class.
 type directPass struct {
 	sweep
 	kern    gemmKernels

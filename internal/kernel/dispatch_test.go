@@ -44,9 +44,9 @@ func TestInitialFallsBackToFastest(t *testing.T) {
 
 func TestFMALoopCountsOperations(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
-		one, ten := FMALoop(1), FMALoop(10)
-		if one <= 0 || ten != 10*one {
-			t.Errorf("got %d operations for one round and %d for ten", one, ten)
+		one, many := FMALoop(1), FMALoop(5000)
+		if one <= 0 || many != 5000*one {
+			t.Errorf("got %d operations for one round and %d for 5000", one, many)
 		}
 	})
 }
