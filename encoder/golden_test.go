@@ -203,7 +203,11 @@ const (
 
 func TestNetworksMatchPyTorch(t *testing.T) {
 	for _, gold := range goldens(t) {
-		for _, variant := range kernel.Variants() {
+		variants := kernel.Variants()
+		if testing.Short() {
+			variants = variants[len(variants)-1:]
+		}
+		for _, variant := range variants {
 			t.Run(gold.Name+"/"+variant, func(t *testing.T) {
 				use(t, variant)
 				gold.pass(t, kernel.Direct)
