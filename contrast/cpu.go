@@ -38,11 +38,17 @@ type cpuNet struct {
 	params    *encoder.Params
 	optimizer encoder.Optimizer // nil: a momentum copy
 	follow    []par.Phase       // the update of a momentum copy
-	models    map[encoder.Mode]*encoder.Model
+	models    map[encoder.Mode]cpuModel
+}
+
+type cpuModel struct {
+	plan  *encoder.Plan
+	bound *encoder.Model
 }
 
 type cpuPass struct {
 	net   *cpuNet
+	plan  *encoder.Plan
 	arena *encoder.Arena
 }
 
@@ -71,7 +77,7 @@ func (c *cpu) begin(b *Batch, step int, lr float64) {
 }
 
 func (c *cpu) Network(name string, g *encoder.Graph) Net {
-	n := &cpuNet{name: name, graph: g, params: encoder.NewParams(g, c.cfg.Seed), models: map[encoder.Mode]*encoder.Model{}}
+	n := &cpuNet{name: name, graph: g, params: encoder.NewParams(g, c.cfg.Seed), models: map[encoder.Mode]cpuModel{}}
 	n.optimizer = encoder.NewSGD(n.params, encoder.SGDConfig{Momentum: c.cfg.SGDMomentum, WeightDecay: c.cfg.WeightDecay}, c.pool)
 	c.nets = append(c.nets, n)
 	return Net(len(c.nets) - 1)
@@ -79,15 +85,15 @@ func (c *cpu) Network(name string, g *encoder.Graph) Net {
 
 func (c *cpu) MomentumCopy(name string, of Net) Net {
 	source := c.nets[of]
-	n := &cpuNet{name: name, graph: source.graph, params: source.params.Clone(), models: map[encoder.Mode]*encoder.Model{}}
+	n := &cpuNet{name: name, graph: source.graph, params: source.params.Clone(), models: map[encoder.Mode]cpuModel{}}
 	n.follow = kernel.EMA(n.params.Data, source.params.Data, &c.momentum)
 	c.nets = append(c.nets, n)
 	return Net(len(c.nets) - 1)
 }
 
 // model returns the network compiled for a mode, at the first call.
-func (c *cpu) model(n *cpuNet, mode encoder.Mode) *encoder.Model {
-	if n.models[mode] == nil {
+func (c *cpu) model(n *cpuNet, mode encoder.Mode) cpuModel {
+	if n.models[mode].plan == nil {
 		o := encoder.Options{Batch: c.cfg.Batch, Mode: mode, Groups: c.cfg.SplitBN, Conv: c.cfg.Conv, Workers: c.pool.Workers()}
 		if mode == encoder.Train {
 			o.Grads = []string{embedding}
@@ -96,7 +102,7 @@ func (c *cpu) model(n *cpuNet, mode encoder.Mode) *encoder.Model {
 		if err != nil {
 			panic(err) // Config.Validate has compiled the same graph
 		}
-		n.models[mode] = plan.Bind(n.params, c.pool)
+		n.models[mode] = cpuModel{plan, plan.Bind(n.params, c.pool)}
 	}
 	return n.models[mode]
 }
@@ -107,7 +113,8 @@ func (c *cpu) Pass(n Net, grad bool) Pass {
 		mode = encoder.Train
 	}
 	net := c.nets[n]
-	c.passes = append(c.passes, &cpuPass{net, c.model(net, mode).NewArena()})
+	m := c.model(net, mode)
+	c.passes = append(c.passes, &cpuPass{net, m.plan, m.bound.NewArena()})
 	return Pass(len(c.passes) - 1)
 }
 

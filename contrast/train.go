@@ -19,6 +19,7 @@ type Trainer struct {
 	hooks  Hooks
 	x      *cpu
 	method Method
+	watch  *stopwatch // nil: not measured
 	cursor cursor
 }
 
@@ -261,7 +262,7 @@ func (r *trainRun) cause(err error) error {
 func (r *trainRun) step(b *Batch) error {
 	lr := r.cfg.Schedule.LR(r.cursor.Step, int(b.Epoch))
 	r.x.begin(b, r.cursor.Step, lr)
-	r.method.Step(r.x)
+	r.method.Step(r.executor())
 	r.batches.trained()
 
 	c := &r.cursor
