@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"clpipe/encoder"
+	"clpipe/internal/kernel"
 	"clpipe/internal/par"
 	"clpipe/internal/rng"
 
@@ -28,6 +29,9 @@ var (
 	small18 = encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: 12, Width: 0.07}
 	small50 = encoder.ResNetConfig{Depth: 50, Size: 40, Width: 0.05}
 )
+
+// algorithms of convolution, whose use of scratch memory differs.
+var algorithms = []kernel.Algorithm{kernel.Auto, kernel.Direct, kernel.F2}
 
 // model compiles and binds a graph; the pool ends with the test.
 func model(t testing.TB, g *encoder.Graph, params *encoder.Params, o encoder.Options) *encoder.Model {
@@ -67,11 +71,11 @@ func output(a *encoder.Arena, name string) []float32 {
 
 func TestResultsDoNotDependOnWhatAnArenaHeld(t *testing.T) {
 	for _, mode := range []encoder.Mode{encoder.Train, encoder.TrainNoGrad, encoder.Eval} {
-		for _, config := range []encoder.ResNetConfig{small18, small50} {
+		for i, config := range []encoder.ResNetConfig{small18, small50, small18} {
 			g := resnet(config, encoder.MLPHead)
 			pass := func(fill func(*encoder.Arena)) ([]float32, string) {
 				params := randomParams(t, g, 1)
-				o := encoder.Options{Batch: 6, Groups: 2, Mode: mode}
+				o := encoder.Options{Batch: 6, Groups: 2, Mode: mode, Conv: algorithms[i]}
 				if mode == encoder.Train {
 					o.Grads = []string{"embedding", "features"}
 				}
@@ -175,13 +179,13 @@ func TestRepeatedForwardKeepsStatistics(t *testing.T) {
 }
 
 func TestWorkersChangeNoBit(t *testing.T) {
-	for _, config := range []encoder.ResNetConfig{small18, small50} {
+	for i, config := range []encoder.ResNetConfig{small18, small50, small18} {
 		g := resnet(config, encoder.MLPHead)
 		var first string
 		for _, workers := range []int{1, 2, 5} {
 			pool := par.NewPool(workers)
 			defer pool.Close()
-			plan, err := encoder.Compile(g, encoder.Options{Batch: 10, Groups: 2, Workers: workers, Grads: []string{"embedding"}})
+			plan, err := encoder.Compile(g, encoder.Options{Batch: 10, Groups: 2, Conv: algorithms[i], Workers: workers, Grads: []string{"embedding"}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,189 @@
+package encoder
+
+import (
+	"fmt"
+
+	"clpipe/internal/kernel"
+	"clpipe/internal/par"
+)
+
+func (c *compiler) compileForward(units []unit) {
+	c.aux, c.args = map[Value]int{}, map[Value]int{}
+	for _, u := range units {
+		c.forwardOf(u)
+	}
+	for _, out := range c.graph.Outputs {
+		c.buffers[c.values[out.Value]].last = forever
+	}
+}
+
+// conv plans the convolution of a unit; a linear layer is one on single pixels.
+func (c *compiler) conv(u unit) *kernel.Conv {
+	in := c.graph.Shape(u.in[0])
+	s := kernel.ConvShape{N: c.batchOf(u.in[0]), H: in.H, W: in.W, C: in.C, KH: 1, KW: 1, Stride: 1}
+	switch op := u.op.(type) {
+	case Conv:
+		s.O, s.KH, s.KW, s.Stride, s.Pad = op.Out, op.K, op.K, op.Stride, op.Pad
+	case Linear:
+		s.O = op.Out
+	}
+	return kernel.NewConv(s, c.opts.Conv, c.opts.Workers)
+}
+
+func (c *compiler) addForward(name string, flops int64, bind func(a *Arena) []par.Phase) {
+	c.forward = append(c.forward, operation{name, flops, bind})
+}
+
+// forwardOf adds the forward operations of a unit.
+func (c *compiler) forwardOf(u unit) {
+	out := c.graph.Shape(u.out)
+	in := c.graph.Shape(u.in[0])
+	n := c.batchOf(u.out)
+	x := c.values[u.in[0]]
+	switch op := u.op.(type) {
+	case Normalize:
+		y := c.activation(u.out)
+		c.values[u.out] = y
+		input := u.in[0]
+		c.addForward(u.name, 0, func(a *Arena) []par.Phase {
+			return kernel.Normalize(a.buf(y), &a.pixels[input], n, out.H, out.W, op.Mean, op.Std)
+		})
+
+	case Conv:
+		conv := c.conv(u)
+		c.scratch(conv.ScratchLen())
+		y := c.activation(u.out)
+		c.values[u.out] = y
+		c.use(x)
+		p := c.pack(conv, u.name+".weight")
+		c.addForward(u.name, conv.Flops(), func(a *Arena) []par.Phase {
+			return conv.Forward(a.buf(y), a.buf(x), a.model.packedForward(p), a.scratch)
+		})
+
+	case Linear:
+		conv := c.conv(u)
+		c.scratch(conv.ScratchLen())
+		y := c.activation(u.out)
+		c.values[u.out] = y
+		c.use(x)
+		p := c.pack(conv, u.name+".weight")
+		bias := kernel.BiasShape{Rows: n, C: out.C}
+		c.scratch(bias.ScratchLen())
+		c.addForward(u.name, conv.Flops(), func(a *Arena) []par.Phase {
+			phases := conv.Forward(a.buf(y), a.buf(x), a.model.packedForward(p), a.scratch)
+			switch {
+			case op.Bias:
+				phases = append(phases, bias.Forward(a.act(y), a.act(y), a.model.params.value(u.name+".bias"), u.relu, a.scratch)...)
+			case u.relu:
+				phases = append(phases, kernel.ReLU(a.act(y), a.act(y))...)
+			}
+			return phases
+		})
+
+	case BatchNorm:
+		shape := kernel.BatchNormShape{N: n, HW: out.H * out.W, C: out.C, Groups: c.opts.Groups}
+		c.scratch(shape.ScratchLen())
+		y := x
+		if !c.inPlace(u.in[0]) {
+			y = c.activation(u.out)
+		}
+		c.values[u.out] = y
+		residual := -1
+		if u.residual >= 0 {
+			residual = c.values[u.residual]
+		}
+		saved := c.define(shape.SavedLen(), 0)
+		c.aux[u.out] = saved
+		c.use(x, y, residual)
+		eval := c.opts.Mode == Eval
+		c.addForward(u.name, 0, func(a *Arena) []par.Phase {
+			args := c.normArgs(a, u, y, x, residual, saved)
+			if eval {
+				return shape.ForwardEval(args, a.scratch)
+			}
+			phases := shape.Forward(args, a.scratch)
+			if !c.opts.KeepStatistics {
+				phases = append(phases, a.model.countBatch(u.name))
+			}
+			return phases
+		})
+
+	case ReLU:
+		y := x
+		if !c.inPlace(u.in[0]) {
+			y = c.activation(u.out)
+		}
+		c.values[u.out] = y
+		c.use(x, y)
+		c.addForward(u.name, 0, func(a *Arena) []par.Phase { return kernel.ReLU(a.act(y), a.act(x)) })
+
+	case Add:
+		y := c.activation(u.out)
+		c.values[u.out] = y
+		other := c.values[u.in[1]]
+		c.use(x, other)
+		c.addForward(u.name, 0, func(a *Arena) []par.Phase {
+			return append(copyPhases(a.act(y), a.act(x)), kernel.Add(a.act(y), a.act(other))...)
+		})
+
+	case MaxPool:
+		shape := kernel.MaxPoolShape{N: n, H: in.H, W: in.W, C: in.C, Kernel: op.K, Stride: op.Stride, Pad: op.Pad}
+		y := c.activation(u.out)
+		c.values[u.out] = y
+		c.use(x)
+		arg := c.bytes
+		size := n * out.H * out.W * kernel.PadC(out.C)
+		c.args[u.out] = arg
+		c.bytes += size
+		c.addForward(u.name, 0, func(a *Arena) []par.Phase {
+			return shape.Forward(a.act(y), a.act(x), a.bytes[arg:arg+size])
+		})
+
+	case GlobalAvgPool:
+		shape := kernel.AvgPoolShape{N: n, HW: in.H * in.W, C: in.C}
+		y := c.activation(u.out)
+		c.values[u.out] = y
+		c.use(x)
+		c.addForward(u.name, 0, func(a *Arena) []par.Phase { return shape.Forward(a.act(y), a.act(x)) })
+
+	case L2Normalize:
+		shape := kernel.L2NormShape{N: n, D: out.C}
+		z, inv := c.define(n*out.C, 0), c.define(n, 0)
+		c.values[u.out], c.aux[u.out] = z, inv
+		c.use(x)
+		c.addForward(u.name, 0, func(a *Arena) []par.Phase { return shape.Forward(a.act(z), a.act(x), a.act(inv)) })
+
+	case Unfold, Fold: // the same bytes under another shape
+		c.values[u.out] = x
+
+	default:
+		panic(fmt.Sprintf("encoder: %s: no forward for %T", u.name, op))
+	}
+}
+
+func (c *compiler) normArgs(a *Arena, u unit, y, x, residual, saved int) kernel.BatchNormArgs {
+	p := a.model.params
+	args := kernel.BatchNormArgs{
+		Y: a.act(y), X: a.act(x), ReLU: u.relu,
+		Gamma: p.value(u.name + ".weight"), Beta: p.value(u.name + ".bias"),
+		RunningMean: p.value(u.name + ".running_mean"), RunningVar: p.value(u.name + ".running_var"),
+		Saved: a.buf(saved), Eps: 1e-5, Momentum: 0.1,
+	}
+	if a.plan.opts.KeepStatistics {
+		args.Momentum = 0
+	}
+	if residual >= 0 {
+		args.Residual = a.act(residual)
+	}
+	if a.plan.opts.Groups > 1 {
+		args.Group = a.groupsOf(a.plan.graph.Shape(u.out).Per)
+	}
+	return args
+}
+
+func (c *compiler) pack(conv *kernel.Conv, weight string) int {
+	forward, _ := conv.PackedLen()
+	c.packs = append(c.packs, pack{conv, weight, c.packedLen, -1})
+	c.packedLen += forward
+	return len(c.packs) - 1
+}
