@@ -21,7 +21,7 @@ type InfoNCEArgs struct {
 	// The positive of query i is row i of Positive, or row PositiveRow[i] of
 	// Keys, which then is not a negative of i. One of the two is nil.
 	Positive    []float32 // [N,D]
-	PositiveRow []int32   // [N], in [0,K)
+	PositiveRow []int32   // [N], in [0,Valid)
 
 	// Row SelfRow[i] of Keys is query i itself and not a negative of i
 	// (NT-Xent, where queries are keys); nil: there is none.

@@ -35,6 +35,33 @@ func BenchmarkInfoNCE(b *testing.B) {
 	}
 }
 
+// NT-Xent, whose rows are queries and keys. FLOPs count the scores twice and
+// the two gradients.
+func BenchmarkNTXent(b *testing.B) {
+	for _, n := range []int{512, 2048} {
+		s := InfoNCEShape{n, 128, n}
+		z := narrowed(unitRows(rand.New(rand.NewPCG(1, 1)), n, s.D))
+		a := &InfoNCEArgs{
+			Query: z, Keys: z, Valid: n, Temperature: 0.5, GradScale: 1 / float32(n),
+			Loss: Alloc(n), Entropy: Alloc(n), Above: make([]int32, n), Masked: make([]int32, n), DQuery: Alloc(n * s.D), DKeys: Alloc(n * s.D),
+		}
+		for i := range n {
+			a.PositiveRow = append(a.PositiveRow, int32((i+n/2)%n))
+			a.SelfRow = append(a.SelfRow, int32(i))
+		}
+		b.Run(fmt.Sprintf("n=%d,d=%d", n, s.D), func(b *testing.B) {
+			eachVariantBench(b, func(b *testing.B) {
+				pool := par.NewPool(0)
+				workers := pool.Workers()
+				pool.Close()
+				x := NewInfoNCE(s, workers)
+				phases := append(x.Bind(a, Alloc(x.ScratchLen())), Add(a.DQuery, a.DKeys)...)
+				benchPhases(b, phases, 0, 8*n*n*s.D)
+			})
+		})
+	}
+}
+
 func BenchmarkExpSum(b *testing.B) {
 	const rows = infoNCERows
 	s, stats := Alloc(rows*infoNCEWidth), Alloc(5*infoNCEWidth)
