@@ -30,14 +30,23 @@ type commonFlags struct {
 }
 
 func (c *commonFlags) add(fs *pflag.FlagSet) {
+	c.addOutput(fs)
+	c.addWorkers(fs)
+	fs.Uint64Var(&c.seed, "seed", 1, "decides order, views and initial weights")
+	fs.StringVar(&c.mem, "mem", "", "ceiling over streams, shuffle and decode buffers, as 2GiB (default half the memory)")
+	fs.DurationVar(&c.stallTimeout, "stall-timeout", 2*time.Minute, "give up after so long without progress")
+}
+
+// addOutput adds what every command has that prints results.
+func (c *commonFlags) addOutput(fs *pflag.FlagSet) {
 	fs.StringVar(&c.config, "config", "", "YAML file of options, by name; the command line wins")
 	fs.BoolVar(&c.json, "json", false, "print results as JSON, one object a line")
 	fs.BoolVar(&c.quiet, "quiet", false, "no progress, only warnings and errors")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
-	fs.Uint64Var(&c.seed, "seed", 1, "decides order, views and initial weights")
+}
+
+func (c *commonFlags) addWorkers(fs *pflag.FlagSet) {
 	fs.IntVar(&c.workers, "workers", 0, "worker goroutines (0: one for each processor); changes no result")
-	fs.StringVar(&c.mem, "mem", "", "ceiling over streams, shuffle and decode buffers, as 2GiB (default half the memory)")
-	fs.DurationVar(&c.stallTimeout, "stall-timeout", 2*time.Minute, "give up after so long without progress")
 }
 
 // log returns the logger of warnings.
@@ -72,7 +81,7 @@ type sourceFlags struct {
 }
 
 func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
-	fs.StringArrayVar(&s.src, "src", nil, "what to read: directory, file, train-{000000..000009}.tar, glob; repeatable")
+	s.addSrc(fs)
 	fs.BoolVar(&s.shuffle, "shuffle", shuffle, "permute shards and samples")
 	fs.IntVar(&s.shuffleBuffer, "shuffle-buffer", ingest.DefaultShuffleBuffer, "samples shuffled among each other")
 	fs.IntVar(&s.interleave, "interleave", ingest.DefaultInterleave, "shards read at once")
@@ -80,6 +89,10 @@ func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
 	fs.IntVar(&s.rank, "rank", 0, "part of the stream for this process")
 	fs.IntVar(&s.world, "world", 1, "number of processes that share the stream")
 	s.addLimits(fs)
+}
+
+func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&s.src, "src", nil, "what to read: directory, file, train-{000000..000009}.tar, glob; repeatable")
 }
 
 func (s *sourceFlags) addLimits(fs *pflag.FlagSet) {

@@ -30,11 +30,16 @@ type progress struct {
 }
 
 func newProgress(w io.Writer, quiet bool) *progress {
-	p := &progress{w: w, quiet: quiet, last: time.Now()}
-	if f, ok := w.(*os.File); ok && !quiet && isTerminal(f) && os.Getenv("TERM") != "dumb" {
-		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(24))
+	return &progress{w: w, quiet: quiet, bars: liveBars(w, quiet), last: time.Now()}
+}
+
+// liveBars returns what draws live lines, nil where w is no terminal that can.
+func liveBars(w io.Writer, quiet bool) *mpb.Progress {
+	f, ok := w.(*os.File)
+	if !ok || quiet || !isTerminal(f) || os.Getenv("TERM") == "dumb" {
+		return nil
 	}
-	return p
+	return mpb.New(mpb.WithOutput(f), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(24))
 }
 
 // step shows a step; slowest is the stage the others wait for.

@@ -31,6 +31,7 @@ to a run directory with checkpoints and metrics.`
 		augmentCommand(std, sig),
 		embedCommand(std, sig),
 		probeCommand(std, sig),
+		shardsCommand(std, sig),
 	)
 	return root
 }

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// shardsCommand gathers what is done to shards themselves.
+func shardsCommand(std stdio, sig *signals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "shards",
+		Short: "Make, list and check shards",
+		Example: `  clpipe shards synth -o s3shards
+  clpipe shards pack --src photos/ -o 'shards/train-%06d.tar'
+  clpipe shards verify --src s3shards/`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("%s knows no command %q, want pack, ls, verify or synth", cmd.CommandPath(), args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(shardsPackCommand(std, sig), shardsListCommand(std, sig), shardsVerifyCommand(std, sig), shardsSynthCommand(std, sig))
+	return cmd
+}
+
+// printJSON prints a result as one line.
+func printJSON(w io.Writer, result any) error { return json.NewEncoder(w).Encode(result) }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"clpipe/batch"
+	"clpipe/ingest"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+)
+
+// shardsVerifyCommand reads shards to the end.
+func shardsVerifyCommand(std stdio, sig *signals) *cobra.Command {
+	var (
+		common commonFlags
+		source sourceFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "verify --src URL",
+		Short: "Read shards to the end and decode every image",
+		Long: `Reads every sample and decodes every image, and tells what was found: each
+damaged sample as shard/key@offset, images that are there twice, how many there
+are of each size and class. Exit code 3 if more are damaged than --max-rejects.`,
+		Example: `  clpipe shards verify --src s3shards/
+  clpipe shards verify --src 's3shards/train-*.tar' --max-rejects 0 --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := applyConfig(cmd.Flags()); err != nil {
+				return err
+			}
+			ctx, cancel := sig.stoppable(cmd.Context())
+			defer cancel()
+			log, err := common.log(std)
+			if err != nil {
+				return err
+			}
+			rejects, err := source.rejects()
+			if err != nil {
+				return err
+			}
+			cfg, err := source.ingestConfig(&common, nil, log)
+			if err != nil {
+				return err
+			}
+			src, err := openSource(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			report, err := src.Verify(ctx)
+			if err != nil {
+				return err
+			}
+			if common.json {
+				err = printJSON(std.out, report)
+			} else {
+				err = printReport(std.out, report)
+			}
+			return errors.Join(err, tolerate(rejects, report))
+		},
+	}
+	fs := cmd.Flags()
+	common.addOutput(fs)
+	common.addWorkers(fs)
+	source.addSrc(fs)
+	source.addLimits(fs)
+	return cmd
+}
+
+// tolerate compares the damage with what --max-rejects allows.
+func tolerate(rejects *batch.Rejects, report *ingest.Report) error {
+	rejects.Seen(0, report.Samples)
+	for _, d := range report.Damage {
+		if err := rejects.Add(d); err != nil {
+			return err
+		}
+	}
+	return rejects.EndEpoch(0)
+}
+
+// printReport prints what was found, the summary last.
+func printReport(out io.Writer, r *ingest.Report) error {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "shard\tformat\tsamples\treadable\tsize")
+	for _, s := range r.Shards {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", s.Name, s.Format, s.Samples, s.Readable, humanize.IBytes(uint64(s.Bytes)))
+	}
+	if len(r.Sizes) > 0 {
+		fmt.Fprintln(w, "\nimages\tformat\tsamples")
+	}
+	for _, s := range r.Sizes {
+		fmt.Fprintf(w, "%dx%d\t%s\t%d\n", s.W, s.H, s.Format, s.Samples)
+	}
+	if len(r.Classes) > 0 {
+		fmt.Fprintln(w, "\nclass\tsamples")
+	}
+	for _, c := range r.Classes {
+		fmt.Fprintf(w, "%d\t%d\n", c.Label, c.Samples)
+	}
+	if len(r.Classes) > 0 && r.Unlabelled > 0 {
+		fmt.Fprintf(w, "none\t%d\n", r.Unlabelled)
+	}
+	if len(r.Duplicates) > 0 {
+		fmt.Fprintln(w, "\nequal images")
+	}
+	twice := 0
+	for _, ids := range r.Duplicates {
+		fmt.Fprintln(w, strings.Join(ids, " = "))
+		twice += len(ids) - 1
+	}
+	if len(r.Damage) > 0 {
+		fmt.Fprintln(w, "\ndamage")
+	}
+	for _, d := range r.Damage {
+		fmt.Fprintln(w, d.Error())
+	}
+	fmt.Fprintf(w, "\n%s in %s: %d readable, %d damaged, %d there before\n",
+		plural(r.Samples, "sample"), plural(len(r.Shards), "shard"), r.Readable, r.Samples-r.Readable, twice)
+	return w.Flush()
+}
