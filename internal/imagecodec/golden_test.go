@@ -54,6 +54,9 @@ func TestDecodeEqualsPillow(t *testing.T) {
 	for _, name := range imagecodec.Implementations() {
 		t.Run("impl="+name, func(t *testing.T) {
 			defer imagecodec.UseKernels(name)()
+			if got := imagecodec.Kernels(); got != name {
+				t.Fatalf("kernels in use: got %s, want %s", got, name)
+			}
 			var dec imagecodec.Decoder // one for all: nothing of a file may reach the next
 			var img imagecodec.Image
 			for _, f := range files {
