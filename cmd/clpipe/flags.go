@@ -72,6 +72,7 @@ type sourceFlags struct {
 	src           []string
 	shuffle       bool
 	shuffleBuffer int
+	shuffleBytes  string
 	interleave    int
 	limit         int
 	rank, world   int
@@ -84,6 +85,7 @@ func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
 	s.addSrc(fs)
 	fs.BoolVar(&s.shuffle, "shuffle", shuffle, "permute shards and samples")
 	fs.IntVar(&s.shuffleBuffer, "shuffle-buffer", ingest.DefaultShuffleBuffer, "samples shuffled among each other")
+	fs.StringVar(&s.shuffleBytes, "shuffle-bytes", "512MiB", "bytes of images shuffled among each other, at most; decides the order as --shuffle-buffer does")
 	fs.IntVar(&s.interleave, "interleave", ingest.DefaultInterleave, "shards read at once")
 	fs.IntVar(&s.limit, "limit", 0, "samples of an epoch (0: all)")
 	fs.IntVar(&s.rank, "rank", 0, "part of the stream for this process")
@@ -127,8 +129,14 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 	if err != nil {
 		return ingest.Config{}, err
 	}
+	var shuffleBytes uint64
+	if s.shuffleBytes != "" {
+		if shuffleBytes, err = humanize.ParseBytes(s.shuffleBytes); err != nil || shuffleBytes < 1 || shuffleBytes > 1<<50 {
+			return ingest.Config{}, usagef("--shuffle-bytes is %q, want a size as 512MiB", s.shuffleBytes)
+		}
+	}
 	cfg := ingest.Config{
-		Sources: s.src, Seed: c.seed, Shuffle: s.shuffle, ShuffleBuffer: s.shuffleBuffer, Interleave: s.interleave,
+		ShuffleBytes: int64(shuffleBytes), Sources: s.src, Seed: c.seed, Shuffle: s.shuffle, ShuffleBuffer: s.shuffleBuffer, Interleave: s.interleave,
 		Limit: s.limit, Rank: s.rank, World: s.world, Workers: c.workers, MaxPixels: pixels,
 		Rejects: rejects, Mem: memory.DefaultAllocator, Log: log,
 	}

@@ -19,6 +19,7 @@ import (
 	"clpipe/internal/kernel"
 	"clpipe/sink"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -256,6 +257,7 @@ func (j *trainJob) resolved() map[string]any {
 	if j.source != nil {
 		s := j.source.Config()
 		out["shuffle"], out["shuffle-buffer"], out["interleave"], out["limit"] = s.Shuffle, s.ShuffleBuffer, s.Interleave, s.Limit
+		out["shuffle-bytes"] = fmt.Sprint(s.ShuffleBytes)
 		out["rank"], out["world"] = j.trainFlags.source.rank, j.trainFlags.source.world
 		if j.views.policy == "" {
 			out["policy"] = j.cfg.Policy()
@@ -328,6 +330,9 @@ func (j *trainJob) runStages(ctx context.Context, in *batch.IPCReader, initial *
 	}
 	defer trainer.Close()
 	validate.params = trainer.Params()
+	if err := j.keepMemory(trainer); err != nil {
+		return nil, err
+	}
 	if initial != nil {
 		if err := trainer.Init(*initial); err != nil {
 			return nil, fmt.Errorf("--init %s: %w", j.method.init, err)
@@ -374,6 +379,19 @@ func (j *trainJob) runStages(ctx context.Context, in *batch.IPCReader, initial *
 		j.log.Info("the stream ended before the run's length", "steps", outcome.Steps, "of", steps)
 	}
 	return summary, j.report(summary)
+}
+
+// keepMemory holds the buffers to --mem and says what weights and activations
+// take beside them.
+func (j *trainJob) keepMemory(trainer *contrast.Trainer) error {
+	arenas, packed := trainer.MemoryBytes()
+	weights := int64(len(trainer.Params().Data)) * 4 * 4 // values, gradients, momentum and the momentum encoder
+	j.log.Info("memory", "activations", humanize.IBytes(uint64(arenas)), "weights", humanize.IBytes(uint64(weights+packed)))
+	var b buffers
+	if j.source != nil {
+		b = buffersOf(j.source.Config(), j.cfg.Batch, j.cfg.Encoder.Size, 2)
+	}
+	return j.common.keepWithin(b, arenas+packed+weights)
 }
 
 // addSource adds the stages before training, from a position on.

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"runtime/debug"
+	"strings"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/dustin/go-humanize"
+
+	"clpipe/ingest"
+)
+
+// memoryCeiling returns --mem in bytes; by default half of what the machine, or
+// the control group, has. 0 means that nobody knows.
+func (c *commonFlags) memoryCeiling() (int64, error) {
+	if c.mem != "" {
+		n, err := humanize.ParseBytes(strings.ReplaceAll(c.mem, " ", ""))
+		if err != nil || n < 1<<20 {
+			return 0, usagef("--mem is %q, want a size of at least 1MiB, as 2GiB", c.mem)
+		}
+		return int64(n), nil
+	}
+	total, err := memlimit.FromCgroup()
+	if err != nil || total == 0 {
+		if total, err = memlimit.FromSystem(); err != nil {
+			return 0, nil
+		}
+	}
+	return int64(total / 2), nil
+}
+
+// buffers is what streams, shuffle and decoding may hold at once.
+type buffers struct {
+	shuffle int64 // the shuffle buffer's ceiling
+	records int64 // of images, between the stages and in work
+	pairs   int64 // likewise
+}
+
+// buffersOf estimates the buffers of a pipeline that makes records of rows pairs
+// of views*side*side*3 bytes. Between two stages wait streamDepth records, and
+// each of the two holds one.
+func buffersOf(cfg ingest.Config, rows, side, views int) buffers {
+	return buffers{
+		shuffle: cfg.ShuffleBytes,
+		records: (streamDepth + 2) * cfg.RecordBytes,
+		pairs:   (streamDepth + 2) * int64(rows) * int64(side*side*3*views),
+	}
+}
+
+// keepWithin checks the buffers against --mem and holds Go's collector to it,
+// weights and activations, fixed in bytes, coming on top.
+func (c *commonFlags) keepWithin(b buffers, fixed int64) error {
+	ceiling, err := c.memoryCeiling()
+	if err != nil || ceiling == 0 {
+		return err
+	}
+	size := func(n int64) string { return humanize.IBytes(uint64(n)) }
+	if need := b.shuffle + b.records + b.pairs; need > ceiling {
+		return usagef("--mem is %s, but the shuffle buffer may take %s, records of images %s and of pairs %s: raise --mem, or lower --shuffle-bytes, --batch or --size",
+			size(ceiling), size(b.shuffle), size(b.records), size(b.pairs))
+	}
+	debug.SetMemoryLimit(ceiling + fixed)
+	return nil
+}
