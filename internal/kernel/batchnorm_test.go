@@ -150,7 +150,7 @@ func bnCases() []bnCase {
 	var cases []bnCase
 	for _, s := range []BatchNormShape{
 		{5, 1, 1, 1}, {3, 4, 3, 1}, {2, 81, 5, 1}, {4, 49, 16, 1}, {3, 35, 19, 1}, {2, 700, 64, 1}, {9, 1, 130, 1},
-		{8, 9, 16, 2}, {12, 1, 40, 3}, {16, 16, 64, 8}, {2, 700, 48, 2},
+		{8, 9, 16, 2}, {9, 4, 5, 2}, {12, 1, 40, 3}, {16, 16, 64, 8}, {2, 700, 48, 2},
 	} {
 		for i := range 8 {
 			cases = append(cases, bnCase{shape: s, relu: i&1 != 0, residual: i&2 != 0, add: i&4 != 0})
@@ -216,6 +216,38 @@ func TestBatchNormKeepsSmallVarianceOfLargeMean(t *testing.T) {
 			t.Errorf("got y %v, %v, want -1, 1", a.Y[0], a.Y[s.C])
 		}
 	})
+}
+
+// A group to which no sample was dealt takes part in the running statistics
+// with its unmoved copy.
+func TestBatchNormEmptyGroupKeepsStatistics(t *testing.T) {
+	s := BatchNormShape{N: 4, HW: 1, C: 1, Groups: 2}
+	x := Alloc(ActLen(1, 4, 1, 1))
+	for i, v := range []float32{1, 3, 1, 3} {
+		x[i*4] = v
+	}
+	a := BatchNormArgs{
+		Y: Alloc(len(x)), X: x, Gamma: ones(1), Beta: Alloc(1), RunningMean: []float32{6}, RunningVar: []float32{7},
+		Group: []int32{1, 1, 1, 1}, Saved: Alloc(s.SavedLen()), Momentum: 0.5,
+	}
+	dy := slices.Clone(x)
+	grads := BatchNormGrads{DY: dy, DX: Alloc(len(x)), DGamma: Alloc(1), DBeta: Alloc(1)}
+	pool := par.NewPool(1)
+	defer pool.Close()
+	scratch := Alloc(s.ScratchLen())
+	fill(scratch, float32(math.NaN()))
+	runPhases(pool, slices.Concat(s.Forward(a, scratch), s.Backward(grads, a, scratch)))
+	// Mean 2, unbiased variance 4/3; group 1 moves to 4 and 25/6, group 0 stays.
+	if got, want := a.RunningMean[0], float32(5); got != want {
+		t.Errorf("running mean: got %v, want %v", got, want)
+	}
+	if got, want := a.RunningVar[0], float32((7+25./6)/2); got != want {
+		t.Errorf("running variance: got %v, want %v", got, want)
+	}
+	if a.Y[0] != -1 || a.Y[4] != 1 || grads.DBeta[0] != 8 || grads.DGamma[0] != 4 || grads.DX[0] != 0 {
+		t.Errorf("got y %v, %v, dbeta %v, dgamma %v, dx %v, want -1, 1, 8, 4, 0",
+			a.Y[0], a.Y[4], grads.DBeta[0], grads.DGamma[0], grads.DX[0])
+	}
 }
 
 func ones(n int) []float32 {
