@@ -32,6 +32,7 @@ to a run directory with checkpoints and metrics.`
 		embedCommand(std, sig),
 		probeCommand(std, sig),
 		shardsCommand(std, sig),
+		viewCommand(std, sig),
 	)
 	return root
 }

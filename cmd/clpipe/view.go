@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+
+	"clpipe/batch"
+	"clpipe/contrast"
+	"clpipe/sink"
+
+	"github.com/spf13/cobra"
+)
+
+// maxSheetRows bounds a contact sheet to what a viewer still opens.
+const maxSheetRows = 500
+
+// viewCommand draws pairs as training sees them.
+func viewCommand(std stdio, sig *signals) *cobra.Command {
+	var (
+		sheet  sheetJob
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "view --src URL [--policy P] -o sheet.png",
+		Short: "Draw a contact sheet: original, anchor, positive",
+		Long: `Draws samples beside their two views into a PNG, made by the stages that
+training runs, with the draws of its first epoch: what the sheet shows is what
+an encoder trained with this seed and policy gets to see.`,
+		Example: `  clpipe view --src s3shards/ -o sheet.png
+  clpipe view --src s3shards/ --policy simclr --shuffle -n 12 --seed 7 -o simclr.png`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := applyConfig(cmd.Flags()); err != nil {
+				return err
+			}
+			ctx, cancel := sig.stoppable(cmd.Context())
+			defer cancel()
+			if f, ok := std.out.(*os.File); ok && output == "-" && isTerminal(f) {
+				return usagef("standard output is a terminal and a PNG is binary: name a file with -o")
+			}
+			var err error
+			if sheet.log, err = sheet.common.log(std); err != nil {
+				return err
+			}
+			drawn, err := sheet.draw(ctx)
+			if err != nil {
+				return err
+			}
+			if output == "-" {
+				return drawn.Encode(std.out)
+			}
+			if err := drawn.WriteFile(output); err != nil {
+				return err
+			}
+			if sheet.common.json {
+				return printJSON(std.out, map[string]any{"file": output, "rows": len(drawn.Rows), "policy": sheet.views.policy, "size": sheet.views.size})
+			}
+			_, err = fmt.Fprintf(std.out, "%s: %s\n", plural(len(drawn.Rows), "sample"), output)
+			return err
+		},
+	}
+	fs := cmd.Flags()
+	sheet.common.add(fs)
+	sheet.source.add(fs, false)
+	sheet.views.add(fs)
+	fs.IntVarP(&sheet.rows, "rows", "n", 8, "samples on the sheet")
+	fs.StringVarP(&output, "output", "o", "sheet.png", "PNG file to write, - for standard output")
+	return cmd
+}
+
+// sheetJob draws a contact sheet of a source.
+type sheetJob struct {
+	common commonFlags
+	source sourceFlags
+	views  viewFlags // as resolved, after draw
+	rows   int
+	log    *slog.Logger
+}
+
+// draw runs the first samples of epoch 0 through the stages.
+func (s *sheetJob) draw(ctx context.Context) (sink.Sheet, error) {
+	if s.rows < 1 || s.rows > maxSheetRows {
+		return sink.Sheet{}, usagef("-n is %d, want 1 to %d", s.rows, maxSheetRows)
+	}
+	rejects, err := s.source.rejects()
+	if err != nil {
+		return sink.Sheet{}, err
+	}
+	rejects.Log = func(r batch.Reject) error { s.log.Warn("rejected " + r.Error()); return nil }
+	cfg, err := s.source.ingestConfig(&s.common, rejects, s.log)
+	if err != nil {
+		return sink.Sheet{}, err
+	}
+	cfg.Epochs, cfg.RecordRows = 1, s.rows
+	src, err := openSource(ctx, cfg)
+	if err != nil {
+		return sink.Sheet{}, err
+	}
+	byMethod := func(size int) string {
+		s.views.policy = contrast.PolicyFor(size)
+		return s.views.policy
+	}
+	policy, err := s.views.load(byMethod, func() (int, error) { return shortSide(ctx, src) })
+	if err != nil {
+		return sink.Sheet{}, err
+	}
+	s.views.size = policy.Size()
+	augment, err := augmentStage(&s.common, &s.source, policy, s.rows, rejects, &s.common.seed)
+	if err != nil {
+		return sink.Sheet{}, err
+	}
+	sheet := sink.Sheet{
+		Title:   fmt.Sprintf("%s, %d px, seed %d", s.views.policy, policy.Size(), s.common.seed),
+		Columns: slices.Clip([]string{"original", "anchor", "positive"}[:1+policy.Views()]),
+	}
+	originals := map[uint64]sink.Picture{}
+	var pairs []shownPair
+	p := &pipeline{stall: s.common.stallTimeout, log: s.log}
+	p.add("ingest", src.Stage())
+	p.add("originals", keepOriginals(originals))
+	p.add("augment", augment)
+	p.add("sheet", gatherPairs(&pairs, s.rows))
+	if err := p.run(ctx); err != nil {
+		return sink.Sheet{}, err
+	}
+	for _, pair := range pairs {
+		sheet.Rows = append(sheet.Rows, sink.SheetRow{
+			Caption:  pair.caption,
+			Pictures: append([]sink.Picture{originals[pair.index]}, pair.views...),
+		})
+	}
+	return sheet, nil
+}
+
+// shownPair is a pair on the sheet.
+type shownPair struct {
+	index   uint64 // of the sample in the epoch, which its original has too
+	caption string
+	views   []sink.Picture
+}
+
+// keepOriginals returns a stage that passes images on and keeps a copy of each,
+// by index. The copies may be looked at when the stage has returned.
+func keepOriginals(kept map[uint64]sink.Picture) batch.Stage {
+	return func(ctx context.Context, in batch.Reader, out batch.Writer) error {
+		schema, err := in.Schema(ctx)
+		if err != nil {
+			return err
+		}
+		if err := out.Open(ctx, schema); err != nil {
+			return err
+		}
+		for {
+			rec, err := in.Read(ctx)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			images, err := batch.NewImages(rec)
+			if err != nil {
+				rec.Release()
+				return err
+			}
+			for i := range images.Len() {
+				pix, h, w := images.Image(i)
+				index, _ := images.Index(i)
+				kept[index] = sink.Picture{Pix: slices.Clone(pix), W: w, H: h}
+			}
+			if err := out.Write(ctx, rec); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// gatherPairs returns a sink that copies the first n pairs.
+func gatherPairs(pairs *[]shownPair, n int) batch.Stage {
+	return func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
+		for len(*pairs) < n {
+			rec, err := in.Read(ctx)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			rows, err := batch.NewPairs(rec)
+			if err != nil {
+				rec.Release()
+				return err
+			}
+			for i := range min(rows.Len(), n-len(*pairs)) {
+				*pairs = append(*pairs, copyPair(rows, i))
+			}
+			rec.Release()
+		}
+		return nil
+	}
+}
+
+func copyPair(rows *batch.Pairs, i int) shownPair {
+	index, _ := rows.Index(i)
+	p := shownPair{index: index, caption: rows.ID(i)}
+	if label, ok := rows.Label(i); ok {
+		p.caption += fmt.Sprintf("   class %d", label)
+	}
+	h, w := rows.Shape[0], rows.Shape[1]
+	for _, views := range [][]byte{rows.Anchor, rows.Positive} {
+		if views != nil {
+			p.views = append(p.views, sink.Picture{Pix: slices.Clone(views[3*h*w*i : 3*h*w*(i+1)]), W: w, H: h})
+		}
+	}
+	return p
+}
