@@ -74,16 +74,21 @@ func NewConv(s ConvShape, alg Algorithm, workers int) *Conv {
 	row := active
 	forward, backward := s.forward(), s.backward()
 	c := &Conv{shape: s}
-	if tr := alg.winograd(s, forward.dst, row); tr != nil {
+	if tr := alg.winograd(s, forward.dst, &row.winograd, &row.winograd.s2); tr != nil {
 		c.forward = newWinogradPass(forward, s.Pad, false, *tr, row.gemm, workers)
 		c.weight = newWinogradGradient(s, *tr, row.gemm, workers)
 	} else {
 		c.forward = newDirectPass(forward, row.gemm, workers)
 		c.weight = newDirectGradient(s, row.gemm, workers)
 	}
-	if tr := alg.winograd(s, backward.dst, row); tr != nil {
-		// The data gradient is a convolution of dy with the turned weights.
-		c.backward = newWinogradPass(backward, 2-s.Pad, true, *tr, row.gemm, workers)
+	if tr := alg.winograd(s, backward.dst, &row.winograd, &row.winograd.s2t); tr != nil {
+		// Of stride 1, the data gradient is a convolution of dy with the turned
+		// weights. Of stride 2, pixel 2i of x meets pixels i and i+1 of dy.
+		lead := 2 - s.Pad
+		if s.Stride == 2 {
+			lead = 0
+		}
+		c.backward = newWinogradPass(backward, lead, true, *tr, row.gemm, workers)
 	} else {
 		c.backward = newDirectPass(backward, row.gemm, workers)
 	}
@@ -91,24 +96,34 @@ func NewConv(s ConvShape, alg Algorithm, workers int) *Conv {
 }
 
 // winograd returns the transforms to compute the image dst with, or nil where
-// the direct way is the cheaper or the only one.
-func (alg Algorithm) winograd(s ConvShape, dst image, row *implementation) *winogradKernels {
-	if alg == Direct || s.KH != 3 || s.KW != 3 || s.Stride != 1 || s.Pad > 2 || min(s.C, s.O) < lanes {
+// the direct way is the cheaper or the only one. stride2 are those for a
+// convolution of stride 2.
+func (alg Algorithm) winograd(s ConvShape, dst image, set *winogradSet, stride2 *winogradKernels) *winogradKernels {
+	if alg == Direct || s.KH != 3 || s.KW != 3 || min(s.C, s.O) < lanes {
 		return nil
-	}
-	if alg == F2 {
-		return &row.f2
 	}
 	// Products of an image and a pair of channels, with a surcharge for the
 	// transforms; tiles that reach beyond the image are paid in full.
-	direct := 9 * dst.h * dst.w
-	f2 := 16 * ceilDiv(dst.h, 2) * ceilDiv(dst.w, 2) * 3 / 2
-	f4 := 36 * ceilDiv(dst.h, 4) * ceilDiv(dst.w, 4) * 7 / 4
+	cost := func(tr *winogradKernels) int {
+		return tr.points * tr.points * ceilDiv(dst.h, tr.size) * ceilDiv(dst.w, tr.size)
+	}
+	direct := 9 * s.outH() * s.outW()
+	if s.Stride == 1 {
+		direct = 9 * dst.h * dst.w
+	}
 	switch {
-	case f4 <= f2 && f4 < direct:
-		return &row.f4
-	case f2 < direct:
-		return &row.f2
+	case s.Stride == 1 && s.Pad <= 2 && alg == F2:
+		return &set.f2
+	case s.Stride == 1 && s.Pad <= 2:
+		f4, f2 := cost(&set.f4)*7/4, cost(&set.f2)*3/2
+		if f4 <= f2 && f4 < direct {
+			return &set.f4
+		}
+		if f2 < direct {
+			return &set.f2
+		}
+	case s.Stride == 2 && s.Pad == 1 && alg == Auto && cost(stride2)*5/4 < direct:
+		return stride2
 	}
 	return nil
 }

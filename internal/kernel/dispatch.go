@@ -9,25 +9,24 @@ import (
 // An implementation is a row of the dispatch table: every kernel for one
 // instruction set. Each family of kernels is one field, defined beside it.
 type implementation struct {
-	name    string
-	gemm    gemmKernels
-	f4, f2  winogradKernels
-	columns columnKernels
-	vector  vectorKernels
-	expSum  expSumKernel
+	name     string
+	gemm     gemmKernels
+	winograd winogradSet
+	columns  columnKernels
+	vector   vectorKernels
+	expSum   expSumKernel
 }
 
 // implementations holds the rows this machine can run, the slowest first. The
 // generic row is always there; nativeRows is empty under the noasm tag and on
 // architectures without assembly.
 var implementations = append([]implementation{{
-	name:    "generic",
-	gemm:    gemmGeneric,
-	f4:      winogradF4Generic,
-	f2:      winogradF2Generic,
-	columns: columnsGeneric,
-	vector:  vectorGeneric,
-	expSum:  expSumF32Generic,
+	name:     "generic",
+	gemm:     gemmGeneric,
+	winograd: winogradGeneric,
+	columns:  columnsGeneric,
+	vector:   vectorGeneric,
+	expSum:   expSumF32Generic,
 }}, nativeRows()...)
 
 // active is the row that plans made from now on are bound to.

@@ -10,24 +10,22 @@ func nativeRows() []implementation {
 	var rows []implementation
 	if hasAVX2 {
 		rows = append(rows, implementation{
-			name:    "avx2",
-			gemm:    gemmAVX2,
-			f4:      winogradF4AVX2,
-			f2:      winogradF2AVX2,
-			columns: columnsAVX2,
-			vector:  vectorAVX2,
-			expSum:  expSumF32_avx2,
+			name:     "avx2",
+			gemm:     gemmAVX2,
+			winograd: winogradAVX2,
+			columns:  columnsAVX2,
+			vector:   vectorAVX2,
+			expSum:   expSumF32_avx2,
 		})
 	}
 	if hasAVX512 {
 		rows = append(rows, implementation{
-			name:    "avx512",
-			gemm:    gemmAVX512,
-			f4:      winogradF4AVX512,
-			f2:      winogradF2AVX512,
-			columns: columnsAVX512,
-			vector:  vectorAVX512,
-			expSum:  expSumF32_avx512,
+			name:     "avx512",
+			gemm:     gemmAVX512,
+			winograd: winogradAVX512,
+			columns:  columnsAVX512,
+			vector:   vectorAVX512,
+			expSum:   expSumF32_avx512,
 		})
 	}
 	return rows

@@ -2,19 +2,20 @@ package kernel
 
 import "clpipe/internal/par"
 
-// A winogradPass computes a 3x3 convolution of stride 1 in tiles of size x
-// size results: it transforms input tiles, multiplies them with transformed
-// weights at (size+2)^2 points, each a matrix product over channels, and
-// transforms back. Packed weights are [point][width/16][depth][16].
+// A winogradPass computes a 3x3 convolution, or its data gradient, in tiles of
+// size x size results: it transforms input tiles, multiplies them with
+// transformed weights at points^2 points, each a matrix product over channels,
+// and transforms back. Packed weights are [factor][width/16][depth][16].
 type winogradPass struct {
 	weights panelSource
 	rotated bool // weights turned by 180 degrees, for the data gradient
-	pad     int
 	kern    gemmKernels
 	tr      winogradKernels
 	workers int
 
 	tiles    tiling // of dst
+	lead     int    // pixels of src before those of the same place in dst
+	step     int    // pixels of src from one tile to the next
 	src, dst window
 	in, out  spectrum // a block of tiles, before and after the product
 	panels   int
@@ -35,20 +36,21 @@ const (
 	transformTiles = 4
 )
 
-func newWinogradPass(sw sweep, pad int, rotated bool, tr winogradKernels, kern gemmKernels, workers int) *winogradPass {
+func newWinogradPass(sw sweep, lead int, rotated bool, tr winogradKernels, kern gemmKernels, workers int) *winogradPass {
 	p := &winogradPass{
 		weights: sw.weights,
 		rotated: rotated,
-		pad:     pad,
 		kern:    kern,
 		tr:      tr,
 		workers: workers,
 		tiles:   newTiling(sw.dst, tr.size),
-		src:     newWindow(sw.src, tr.side()),
+		lead:    lead,
+		step:    tr.size * sw.srcStep / sw.dstStep,
+		src:     newWindow(sw.src, tr.window),
 		dst:     newWindow(sw.dst, tr.size),
 		panels:  sw.dst.stride() / lanes,
 	}
-	depth, width, points := p.src.stride(), p.dst.stride(), tr.side()*tr.side()
+	depth, width, points := p.src.stride(), p.dst.stride(), tr.points*tr.points
 	block := privateFloats / (points * (depth + width)) / tileUnit * tileUnit
 	block = min(max(block, tileUnit), roundUp(p.tiles.count(), tileUnit))
 	if ceilDiv(p.tiles.count(), block) < minTasks {
@@ -59,10 +61,10 @@ func newWinogradPass(sw sweep, pad int, rotated bool, tr winogradKernels, kern g
 	return p
 }
 
-// pointLen is the floats of the packed weights of a point.
-func (p *winogradPass) pointLen() int { return p.panels * p.in.channels * lanes }
+// factorLen is the floats of the packed weights of a factor.
+func (p *winogradPass) factorLen() int { return p.panels * p.in.channels * lanes }
 
-func (p *winogradPass) packedLen() int { return p.in.points * p.pointLen() }
+func (p *winogradPass) packedLen() int { return p.tr.factors * p.tr.factors * p.factorLen() }
 
 func (p *winogradPass) pack(packed, w []float32) []par.Phase {
 	const taps, rows = 9, lanes
@@ -73,12 +75,12 @@ func (p *winogradPass) pack(packed, w []float32) []par.Phase {
 	for i := range scratch {
 		scratch[i] = tables{Alloc(taps * rows * lanes), Alloc(winogradTmp)}
 	}
-	staged, offsets := make([]int, taps), make([]int, p.in.points)
+	staged, offsets := make([]int, taps), make([]int, p.tr.factors*p.tr.factors)
 	for i := range staged {
 		staged[i] = i * rows * lanes
 	}
 	for i := range offsets {
-		offsets[i] = i * p.pointLen()
+		offsets[i] = i * p.factorLen()
 	}
 	depth, matrix := p.in.channels, p.weights.depth*p.weights.width
 	return []par.Phase{{Tasks: p.panels * depth / rows, Run: func(worker, task int) {
@@ -125,7 +127,7 @@ func (p *winogradPass) run(dst, src, packed, scratch []float32, add bool) []par.
 	workers := make([]winogradWorker, p.workers)
 	for i := range workers {
 		w := winogradWorker{
-			edge:  make([]int, p.in.points),
+			edge:  make([]int, p.tr.window*p.tr.window),
 			stage: take(p.stageLen()),
 			tmp:   take(winogradTmp),
 		}
@@ -176,7 +178,7 @@ func (p *winogradPass) run(dst, src, packed, scratch []float32, add bool) []par.
 func (p *winogradPass) transformInput(in, src []float32, w *winogradWorker, begin, from, to int) {
 	for t := from; t < to; t++ {
 		n, row, col := p.tiles.at(begin + t)
-		first, offsets := p.src.locate(w.edge, n, row-p.pad, col-p.pad)
+		first, offsets := p.src.locate(w.edge, n, row*p.step-p.lead, col*p.step-p.lead)
 		p.tr.input(in[p.in.rows[t]:], p.in.offsets, src[first:], offsets, p.in.channels/lanes, false, w.tmp)
 	}
 }
@@ -184,7 +186,7 @@ func (p *winogradPass) transformInput(in, src []float32, w *winogradWorker, begi
 // multiply computes a point of the first count tiles of a block.
 func (p *winogradPass) multiply(out, in, packed []float32, point, count int) {
 	in, out = in[p.in.offsets[point]:], out[p.out.offsets[point]:]
-	packed = packed[point*p.pointLen():]
+	packed = packed[p.tr.factor(point)*p.factorLen():]
 	depth := p.in.channels
 	groups := ceilDiv(count, p.kern.rows)
 	for q := 0; q < p.panels; q += p.kern.panels {
@@ -197,6 +199,7 @@ func (p *winogradPass) multiply(out, in, packed []float32, point, count int) {
 func (p *winogradPass) transformOutput(dst, out []float32, w *winogradWorker, begin, from, to int, add bool) {
 	for t := from; t < to; t++ {
 		n, row, col := p.tiles.at(begin + t)
+		row, col = row*p.tr.size, col*p.tr.size
 		tile := out[p.out.rows[t]:]
 		if p.dst.contains(row, col) {
 			p.tr.output(dst[p.dst.pixel(n, row, col):], p.dst.inside, tile, p.out.offsets, p.panels, add, w.tmp)

@@ -33,3 +33,24 @@ func weightF32_f2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int,
 
 //go:noescape
 func weightGradientF32_f2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+
+//go:noescape
+func inputF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+
+//go:noescape
+func outputF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+
+//go:noescape
+func gradientF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+
+//go:noescape
+func weightF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+
+//go:noescape
+func weightGradientF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+
+//go:noescape
+func inputF32_s2t_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+
+//go:noescape
+func outputF32_s2t_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)

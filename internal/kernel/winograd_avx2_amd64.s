@@ -3623,3 +3623,5322 @@ done2:
 	JNZ  vector
 	VZEROUPPER
 	RET
+
+// func inputF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·inputF32_s2_avx2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	SHLQ         $0x01, SI
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Y0
+
+vector:
+	MOVQ         (BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         72(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         144(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         216(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         288(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         360(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         432(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         504(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	MOVQ         576(BX), R9
+	VMOVUPS      (DX)(R9*4), Y9
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      Y11, (DI)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y1, 288(DI)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      Y3, 576(DI)
+	VMOVUPS      Y7, 864(DI)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	VMOVUPS      Y1, 1152(DI)
+	VMOVUPS      Y2, 1440(DI)
+	VMOVUPS      Y4, 1728(DI)
+	VMOVUPS      Y6, 2016(DI)
+	VMOVUPS      Y8, 2304(DI)
+	MOVQ         8(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         80(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         152(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         224(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         296(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         368(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         440(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         512(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	MOVQ         584(BX), R9
+	VMOVUPS      (DX)(R9*4), Y9
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      Y11, 32(DI)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y1, 320(DI)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      Y3, 608(DI)
+	VMOVUPS      Y7, 896(DI)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	VMOVUPS      Y1, 1184(DI)
+	VMOVUPS      Y2, 1472(DI)
+	VMOVUPS      Y4, 1760(DI)
+	VMOVUPS      Y6, 2048(DI)
+	VMOVUPS      Y8, 2336(DI)
+	MOVQ         16(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         88(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         160(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         232(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         304(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         376(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         448(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         520(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	MOVQ         592(BX), R9
+	VMOVUPS      (DX)(R9*4), Y9
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      Y11, 64(DI)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y1, 352(DI)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      Y3, 640(DI)
+	VMOVUPS      Y7, 928(DI)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	VMOVUPS      Y1, 1216(DI)
+	VMOVUPS      Y2, 1504(DI)
+	VMOVUPS      Y4, 1792(DI)
+	VMOVUPS      Y6, 2080(DI)
+	VMOVUPS      Y8, 2368(DI)
+	MOVQ         24(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         96(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         168(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         240(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         312(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         384(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         456(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         528(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	MOVQ         600(BX), R9
+	VMOVUPS      (DX)(R9*4), Y9
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      Y11, 96(DI)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y1, 384(DI)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      Y3, 672(DI)
+	VMOVUPS      Y7, 960(DI)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	VMOVUPS      Y1, 1248(DI)
+	VMOVUPS      Y2, 1536(DI)
+	VMOVUPS      Y4, 1824(DI)
+	VMOVUPS      Y6, 2112(DI)
+	VMOVUPS      Y8, 2400(DI)
+	MOVQ         32(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         104(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         176(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         248(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         320(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         392(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         464(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         536(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	MOVQ         608(BX), R9
+	VMOVUPS      (DX)(R9*4), Y9
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      Y11, 128(DI)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y1, 416(DI)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      Y3, 704(DI)
+	VMOVUPS      Y7, 992(DI)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	VMOVUPS      Y1, 1280(DI)
+	VMOVUPS      Y2, 1568(DI)
+	VMOVUPS      Y4, 1856(DI)
+	VMOVUPS      Y6, 2144(DI)
+	VMOVUPS      Y8, 2432(DI)
+	MOVQ         40(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         112(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         184(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         256(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         328(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         400(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         472(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         544(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	MOVQ         616(BX), R9
+	VMOVUPS      (DX)(R9*4), Y9
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      Y11, 160(DI)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y1, 448(DI)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      Y3, 736(DI)
+	VMOVUPS      Y7, 1024(DI)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	VMOVUPS      Y1, 1312(DI)
+	VMOVUPS      Y2, 1600(DI)
+	VMOVUPS      Y4, 1888(DI)
+	VMOVUPS      Y6, 2176(DI)
+	VMOVUPS      Y8, 2464(DI)
+	MOVQ         48(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         120(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         192(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         264(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         336(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         408(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         480(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         552(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	MOVQ         624(BX), R9
+	VMOVUPS      (DX)(R9*4), Y9
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      Y11, 192(DI)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y1, 480(DI)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      Y3, 768(DI)
+	VMOVUPS      Y7, 1056(DI)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	VMOVUPS      Y1, 1344(DI)
+	VMOVUPS      Y2, 1632(DI)
+	VMOVUPS      Y4, 1920(DI)
+	VMOVUPS      Y6, 2208(DI)
+	VMOVUPS      Y8, 2496(DI)
+	MOVQ         56(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         128(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         200(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         272(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         344(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         416(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         488(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         560(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	MOVQ         632(BX), R9
+	VMOVUPS      (DX)(R9*4), Y9
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      Y11, 224(DI)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y1, 512(DI)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      Y3, 800(DI)
+	VMOVUPS      Y7, 1088(DI)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	VMOVUPS      Y1, 1376(DI)
+	VMOVUPS      Y2, 1664(DI)
+	VMOVUPS      Y4, 1952(DI)
+	VMOVUPS      Y6, 2240(DI)
+	VMOVUPS      Y8, 2528(DI)
+	MOVQ         64(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         136(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         208(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         280(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         352(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         424(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         496(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         568(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	MOVQ         640(BX), R9
+	VMOVUPS      (DX)(R9*4), Y9
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      Y11, 256(DI)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y1, 544(DI)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      Y3, 832(DI)
+	VMOVUPS      Y7, 1120(DI)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	VMOVUPS      Y1, 1408(DI)
+	VMOVUPS      Y2, 1696(DI)
+	VMOVUPS      Y4, 1984(DI)
+	VMOVUPS      Y6, 2272(DI)
+	VMOVUPS      Y8, 2560(DI)
+	VMOVUPS      (DI), Y1
+	VMOVUPS      32(DI), Y2
+	VMOVUPS      64(DI), Y3
+	VMOVUPS      96(DI), Y4
+	VMOVUPS      128(DI), Y5
+	VMOVUPS      160(DI), Y6
+	VMOVUPS      192(DI), Y7
+	VMOVUPS      224(DI), Y8
+	VMOVUPS      256(DI), Y9
+	TESTB        R8, R8
+	JZ           over0
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         (CX), R9
+	VADDPS       (AX)(R9*4), Y11, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         8(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         16(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         24(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         32(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         40(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         48(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         64(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done0
+
+over0:
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         (CX), R9
+	VMOVUPS      Y11, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         8(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         16(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         24(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         32(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         40(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         48(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         64(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+
+done0:
+	VMOVUPS      288(DI), Y1
+	VMOVUPS      320(DI), Y2
+	VMOVUPS      352(DI), Y3
+	VMOVUPS      384(DI), Y4
+	VMOVUPS      416(DI), Y5
+	VMOVUPS      448(DI), Y6
+	VMOVUPS      480(DI), Y7
+	VMOVUPS      512(DI), Y8
+	VMOVUPS      544(DI), Y9
+	TESTB        R8, R8
+	JZ           over1
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         72(CX), R9
+	VADDPS       (AX)(R9*4), Y11, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         80(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         88(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         96(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         104(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         112(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         120(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         128(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         136(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done1
+
+over1:
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         72(CX), R9
+	VMOVUPS      Y11, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         80(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         88(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         96(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         104(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         112(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         120(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+	MOVQ         128(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         136(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+
+done1:
+	VMOVUPS      576(DI), Y1
+	VMOVUPS      608(DI), Y2
+	VMOVUPS      640(DI), Y3
+	VMOVUPS      672(DI), Y4
+	VMOVUPS      704(DI), Y5
+	VMOVUPS      736(DI), Y6
+	VMOVUPS      768(DI), Y7
+	VMOVUPS      800(DI), Y8
+	VMOVUPS      832(DI), Y9
+	TESTB        R8, R8
+	JZ           over2
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         144(CX), R9
+	VADDPS       (AX)(R9*4), Y11, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         152(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         160(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         168(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         176(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         184(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         192(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         200(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         208(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done2
+
+over2:
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         144(CX), R9
+	VMOVUPS      Y11, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         152(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         160(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         168(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         176(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         184(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         192(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+	MOVQ         200(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         208(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+
+done2:
+	VMOVUPS      864(DI), Y1
+	VMOVUPS      896(DI), Y2
+	VMOVUPS      928(DI), Y3
+	VMOVUPS      960(DI), Y4
+	VMOVUPS      992(DI), Y5
+	VMOVUPS      1024(DI), Y6
+	VMOVUPS      1056(DI), Y7
+	VMOVUPS      1088(DI), Y8
+	VMOVUPS      1120(DI), Y9
+	TESTB        R8, R8
+	JZ           over3
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         216(CX), R9
+	VADDPS       (AX)(R9*4), Y11, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         224(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         232(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         240(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         248(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         256(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         264(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         272(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         280(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done3
+
+over3:
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         216(CX), R9
+	VMOVUPS      Y11, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         224(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         232(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         240(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         248(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         256(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         264(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+	MOVQ         272(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         280(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+
+done3:
+	VMOVUPS      1152(DI), Y1
+	VMOVUPS      1184(DI), Y2
+	VMOVUPS      1216(DI), Y3
+	VMOVUPS      1248(DI), Y4
+	VMOVUPS      1280(DI), Y5
+	VMOVUPS      1312(DI), Y6
+	VMOVUPS      1344(DI), Y7
+	VMOVUPS      1376(DI), Y8
+	VMOVUPS      1408(DI), Y9
+	TESTB        R8, R8
+	JZ           over4
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         288(CX), R9
+	VADDPS       (AX)(R9*4), Y11, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         296(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         304(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         312(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         320(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         328(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         336(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         344(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         352(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done4
+
+over4:
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         288(CX), R9
+	VMOVUPS      Y11, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         296(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         304(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         312(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         320(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         328(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         336(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+	MOVQ         344(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         352(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+
+done4:
+	VMOVUPS      1440(DI), Y1
+	VMOVUPS      1472(DI), Y2
+	VMOVUPS      1504(DI), Y3
+	VMOVUPS      1536(DI), Y4
+	VMOVUPS      1568(DI), Y5
+	VMOVUPS      1600(DI), Y6
+	VMOVUPS      1632(DI), Y7
+	VMOVUPS      1664(DI), Y8
+	VMOVUPS      1696(DI), Y9
+	TESTB        R8, R8
+	JZ           over5
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         360(CX), R9
+	VADDPS       (AX)(R9*4), Y11, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         368(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         376(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         384(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         392(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         400(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         408(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         416(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         424(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done5
+
+over5:
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         360(CX), R9
+	VMOVUPS      Y11, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         368(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         376(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         384(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         392(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         400(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         408(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+	MOVQ         416(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         424(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+
+done5:
+	VMOVUPS      1728(DI), Y1
+	VMOVUPS      1760(DI), Y2
+	VMOVUPS      1792(DI), Y3
+	VMOVUPS      1824(DI), Y4
+	VMOVUPS      1856(DI), Y5
+	VMOVUPS      1888(DI), Y6
+	VMOVUPS      1920(DI), Y7
+	VMOVUPS      1952(DI), Y8
+	VMOVUPS      1984(DI), Y9
+	TESTB        R8, R8
+	JZ           over6
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         432(CX), R9
+	VADDPS       (AX)(R9*4), Y11, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         440(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         448(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         456(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         464(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         472(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         480(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         488(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         496(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done6
+
+over6:
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         432(CX), R9
+	VMOVUPS      Y11, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         440(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         448(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         456(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         464(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         472(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         480(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+	MOVQ         488(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         496(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+
+done6:
+	VMOVUPS      2016(DI), Y1
+	VMOVUPS      2048(DI), Y2
+	VMOVUPS      2080(DI), Y3
+	VMOVUPS      2112(DI), Y4
+	VMOVUPS      2144(DI), Y5
+	VMOVUPS      2176(DI), Y6
+	VMOVUPS      2208(DI), Y7
+	VMOVUPS      2240(DI), Y8
+	VMOVUPS      2272(DI), Y9
+	TESTB        R8, R8
+	JZ           over7
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         504(CX), R9
+	VADDPS       (AX)(R9*4), Y11, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         512(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         520(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         528(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         536(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         544(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         552(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         560(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         568(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done7
+
+over7:
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         504(CX), R9
+	VMOVUPS      Y11, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         512(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         520(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         528(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         536(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         544(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         552(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+	MOVQ         560(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         568(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+
+done7:
+	VMOVUPS      2304(DI), Y1
+	VMOVUPS      2336(DI), Y2
+	VMOVUPS      2368(DI), Y3
+	VMOVUPS      2400(DI), Y4
+	VMOVUPS      2432(DI), Y5
+	VMOVUPS      2464(DI), Y6
+	VMOVUPS      2496(DI), Y7
+	VMOVUPS      2528(DI), Y8
+	VMOVUPS      2560(DI), Y9
+	TESTB        R8, R8
+	JZ           over8
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         576(CX), R9
+	VADDPS       (AX)(R9*4), Y11, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         584(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         592(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         600(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         608(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         616(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         624(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         632(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         640(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done8
+
+over8:
+	VSUBPS       Y5, Y7, Y10
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y5, Y1, Y1
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  Y0, Y1, Y11
+	MOVQ         576(CX), R9
+	VMOVUPS      Y11, (AX)(R9*4)
+	VMOVAPS      Y10, Y1
+	VFNMADD231PS Y0, Y3, Y1
+	MOVQ         584(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	VSUBPS       Y5, Y3, Y1
+	VMOVAPS      Y10, Y3
+	VFMADD231PS  Y0, Y1, Y3
+	MOVQ         592(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         600(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y5, Y9, Y1
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y0, Y7, Y1
+	MOVQ         608(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         616(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         624(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+	MOVQ         632(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         640(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+
+done8:
+	ADDQ $0x00000020, AX
+	ADDQ $0x00000020, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func outputF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·outputF32_s2_avx2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	SHLQ         $0x01, SI
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x40800000, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Y1
+	MOVL         $0x41000000, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Y2
+
+vector:
+	MOVQ        (BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        72(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        144(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        216(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        288(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        360(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        432(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        504(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        576(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     Y3, (DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	VMOVUPS     Y3, 288(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     Y3, 576(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	VMOVUPS     Y3, 864(DI)
+	MOVQ        8(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        80(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        152(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        224(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        296(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        368(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        440(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        512(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        584(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     Y3, 32(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	VMOVUPS     Y3, 320(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     Y3, 608(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	VMOVUPS     Y3, 896(DI)
+	MOVQ        16(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        88(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        160(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        232(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        304(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        376(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        448(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        520(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        592(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     Y3, 64(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	VMOVUPS     Y3, 352(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     Y3, 640(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	VMOVUPS     Y3, 928(DI)
+	MOVQ        24(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        96(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        168(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        240(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        312(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        384(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        456(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        528(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        600(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     Y3, 96(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	VMOVUPS     Y3, 384(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     Y3, 672(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	VMOVUPS     Y3, 960(DI)
+	MOVQ        32(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        104(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        176(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        248(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        320(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        392(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        464(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        536(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        608(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     Y3, 128(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	VMOVUPS     Y3, 416(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     Y3, 704(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	VMOVUPS     Y3, 992(DI)
+	MOVQ        40(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        112(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        184(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        256(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        328(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        400(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        472(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        544(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        616(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     Y3, 160(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	VMOVUPS     Y3, 448(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     Y3, 736(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	VMOVUPS     Y3, 1024(DI)
+	MOVQ        48(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        120(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        192(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        264(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        336(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        408(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        480(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        552(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        624(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     Y3, 192(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	VMOVUPS     Y3, 480(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     Y3, 768(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	VMOVUPS     Y3, 1056(DI)
+	MOVQ        56(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        128(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        200(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        272(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        344(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        416(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        488(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        560(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        632(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     Y3, 224(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	VMOVUPS     Y3, 512(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     Y3, 800(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	VMOVUPS     Y3, 1088(DI)
+	MOVQ        64(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        136(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        208(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        280(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        352(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        424(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        496(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        568(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        640(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     Y3, 256(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	VMOVUPS     Y3, 544(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	VMOVUPS     Y3, 832(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	VMOVUPS     Y3, 1120(DI)
+	VMOVUPS     (DI), Y3
+	VMOVUPS     32(DI), Y4
+	VMOVUPS     64(DI), Y5
+	VMOVUPS     96(DI), Y6
+	VMOVUPS     128(DI), Y7
+	VMOVUPS     160(DI), Y8
+	VMOVUPS     192(DI), Y9
+	VMOVUPS     224(DI), Y10
+	VMOVUPS     256(DI), Y11
+	TESTB       R8, R8
+	JZ          over0
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	MOVQ        (CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	MOVQ        8(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	MOVQ        16(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	MOVQ        24(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done0
+
+over0:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	MOVQ        (CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	MOVQ        8(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	MOVQ        16(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	MOVQ        24(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done0:
+	VMOVUPS     288(DI), Y3
+	VMOVUPS     320(DI), Y4
+	VMOVUPS     352(DI), Y5
+	VMOVUPS     384(DI), Y6
+	VMOVUPS     416(DI), Y7
+	VMOVUPS     448(DI), Y8
+	VMOVUPS     480(DI), Y9
+	VMOVUPS     512(DI), Y10
+	VMOVUPS     544(DI), Y11
+	TESTB       R8, R8
+	JZ          over1
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	MOVQ        32(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	MOVQ        40(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	MOVQ        48(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	MOVQ        56(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done1
+
+over1:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	MOVQ        32(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	MOVQ        40(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	MOVQ        48(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	MOVQ        56(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done1:
+	VMOVUPS     576(DI), Y3
+	VMOVUPS     608(DI), Y4
+	VMOVUPS     640(DI), Y5
+	VMOVUPS     672(DI), Y6
+	VMOVUPS     704(DI), Y7
+	VMOVUPS     736(DI), Y8
+	VMOVUPS     768(DI), Y9
+	VMOVUPS     800(DI), Y10
+	VMOVUPS     832(DI), Y11
+	TESTB       R8, R8
+	JZ          over2
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	MOVQ        64(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	MOVQ        72(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	MOVQ        80(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	MOVQ        88(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done2
+
+over2:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	MOVQ        64(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	MOVQ        72(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	MOVQ        80(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	MOVQ        88(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done2:
+	VMOVUPS     864(DI), Y3
+	VMOVUPS     896(DI), Y4
+	VMOVUPS     928(DI), Y5
+	VMOVUPS     960(DI), Y6
+	VMOVUPS     992(DI), Y7
+	VMOVUPS     1024(DI), Y8
+	VMOVUPS     1056(DI), Y9
+	VMOVUPS     1088(DI), Y10
+	VMOVUPS     1120(DI), Y11
+	TESTB       R8, R8
+	JZ          over3
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	MOVQ        96(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	MOVQ        104(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	MOVQ        112(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	MOVQ        120(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done3
+
+over3:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VADDPS      Y8, Y3, Y3
+	MOVQ        96(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VADDPS      Y9, Y3, Y3
+	MOVQ        104(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VADDPS      Y10, Y3, Y3
+	MOVQ        112(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VADDPS      Y11, Y3, Y3
+	MOVQ        120(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done3:
+	ADDQ $0x00000020, AX
+	ADDQ $0x00000020, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func gradientF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gradientF32_s2_avx2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	SHLQ         $0x01, SI
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x40800000, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Y1
+	MOVL         $0x41000000, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Y2
+
+vector:
+	MOVQ        (BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        32(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        64(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        96(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	VMOVUPS     Y3, (DI)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, 128(DI)
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 256(DI)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	VMOVUPS     Y7, 384(DI)
+	VMOVUPS     Y6, 512(DI)
+	VMOVUPS     Y3, 640(DI)
+	VMOVUPS     Y4, 768(DI)
+	VMOVUPS     Y5, 896(DI)
+	VMOVUPS     Y6, 1024(DI)
+	MOVQ        8(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        40(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        72(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        104(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	VMOVUPS     Y3, 32(DI)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, 160(DI)
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 288(DI)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	VMOVUPS     Y7, 416(DI)
+	VMOVUPS     Y6, 544(DI)
+	VMOVUPS     Y3, 672(DI)
+	VMOVUPS     Y4, 800(DI)
+	VMOVUPS     Y5, 928(DI)
+	VMOVUPS     Y6, 1056(DI)
+	MOVQ        16(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        48(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        80(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        112(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	VMOVUPS     Y3, 64(DI)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, 192(DI)
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 320(DI)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	VMOVUPS     Y7, 448(DI)
+	VMOVUPS     Y6, 576(DI)
+	VMOVUPS     Y3, 704(DI)
+	VMOVUPS     Y4, 832(DI)
+	VMOVUPS     Y5, 960(DI)
+	VMOVUPS     Y6, 1088(DI)
+	MOVQ        24(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        56(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        88(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        120(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	VMOVUPS     Y3, 96(DI)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	VMOVUPS     Y9, 224(DI)
+	VSUBPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 352(DI)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	VMOVUPS     Y7, 480(DI)
+	VMOVUPS     Y6, 608(DI)
+	VMOVUPS     Y3, 736(DI)
+	VMOVUPS     Y4, 864(DI)
+	VMOVUPS     Y5, 992(DI)
+	VMOVUPS     Y6, 1120(DI)
+	VMOVUPS     (DI), Y3
+	VMOVUPS     32(DI), Y4
+	VMOVUPS     64(DI), Y5
+	VMOVUPS     96(DI), Y6
+	TESTB       R8, R8
+	JZ          over0
+	MOVQ        (CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        8(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        16(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        24(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        32(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        48(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        56(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        64(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done0
+
+over0:
+	MOVQ        (CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        8(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        16(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        24(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        32(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        48(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        56(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        64(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+
+done0:
+	VMOVUPS     128(DI), Y3
+	VMOVUPS     160(DI), Y4
+	VMOVUPS     192(DI), Y5
+	VMOVUPS     224(DI), Y6
+	TESTB       R8, R8
+	JZ          over1
+	MOVQ        72(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        80(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        88(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        96(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        104(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        112(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        120(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        128(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done1
+
+over1:
+	MOVQ        72(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        80(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        88(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        96(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        104(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	MOVQ        112(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        120(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        128(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+
+done1:
+	VMOVUPS     256(DI), Y3
+	VMOVUPS     288(DI), Y4
+	VMOVUPS     320(DI), Y5
+	VMOVUPS     352(DI), Y6
+	TESTB       R8, R8
+	JZ          over2
+	MOVQ        144(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        152(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        160(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        168(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        176(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        192(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        200(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        208(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done2
+
+over2:
+	MOVQ        144(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        152(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        160(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        168(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        176(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        192(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        200(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        208(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+
+done2:
+	VMOVUPS     384(DI), Y3
+	VMOVUPS     416(DI), Y4
+	VMOVUPS     448(DI), Y5
+	VMOVUPS     480(DI), Y6
+	TESTB       R8, R8
+	JZ          over3
+	MOVQ        216(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        224(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        232(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        240(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        248(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        256(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        264(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        272(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done3
+
+over3:
+	MOVQ        216(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        224(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        232(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        240(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        248(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	MOVQ        256(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        264(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        272(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+
+done3:
+	VMOVUPS     512(DI), Y3
+	VMOVUPS     544(DI), Y4
+	VMOVUPS     576(DI), Y5
+	VMOVUPS     608(DI), Y6
+	TESTB       R8, R8
+	JZ          over4
+	MOVQ        288(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        296(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        304(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        312(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        320(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        328(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        336(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        344(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        352(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done4
+
+over4:
+	MOVQ        288(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        296(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        304(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        312(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        320(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	MOVQ        328(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        336(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        344(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        352(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+
+done4:
+	VMOVUPS     640(DI), Y3
+	VMOVUPS     672(DI), Y4
+	VMOVUPS     704(DI), Y5
+	VMOVUPS     736(DI), Y6
+	TESTB       R8, R8
+	JZ          over5
+	MOVQ        360(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        368(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        376(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        384(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        392(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        400(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        408(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        416(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        424(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done5
+
+over5:
+	MOVQ        360(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        368(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        376(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        384(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        392(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	MOVQ        400(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        408(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        416(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        424(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+
+done5:
+	VMOVUPS     768(DI), Y3
+	VMOVUPS     800(DI), Y4
+	VMOVUPS     832(DI), Y5
+	VMOVUPS     864(DI), Y6
+	TESTB       R8, R8
+	JZ          over6
+	MOVQ        432(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        440(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        448(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        456(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        464(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        472(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        480(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        488(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        496(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done6
+
+over6:
+	MOVQ        432(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        440(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        448(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        456(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        464(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	MOVQ        472(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        480(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        488(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        496(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+
+done6:
+	VMOVUPS     896(DI), Y3
+	VMOVUPS     928(DI), Y4
+	VMOVUPS     960(DI), Y5
+	VMOVUPS     992(DI), Y6
+	TESTB       R8, R8
+	JZ          over7
+	MOVQ        504(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        512(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        520(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        528(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        536(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        544(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        552(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        560(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        568(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done7
+
+over7:
+	MOVQ        504(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        512(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        520(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        528(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        536(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	MOVQ        544(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        552(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        560(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        568(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+
+done7:
+	VMOVUPS     1024(DI), Y3
+	VMOVUPS     1056(DI), Y4
+	VMOVUPS     1088(DI), Y5
+	VMOVUPS     1120(DI), Y6
+	TESTB       R8, R8
+	JZ          over8
+	MOVQ        576(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        584(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        592(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        600(CX), R9
+	VADDPS      (AX)(R9*4), Y7, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        608(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y7
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        616(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        624(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        632(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        640(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done8
+
+over8:
+	MOVQ        576(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y7
+	VADDPS      Y6, Y4, Y8
+	VADDPS      Y8, Y7, Y9
+	MOVQ        584(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	VSUBPS      Y8, Y7, Y7
+	MOVQ        592(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y0, Y4, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y2, Y6, Y7
+	MOVQ        600(CX), R9
+	VMOVUPS     Y7, (AX)(R9*4)
+	MOVQ        608(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	MOVQ        616(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        624(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        632(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        640(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+
+done8:
+	ADDQ $0x00000020, AX
+	ADDQ $0x00000020, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func weightF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weightF32_s2_avx2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	SHLQ         $0x01, SI
+	MOVL         $0x3f000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x3e2aaaab, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Y1
+	MOVL         $0x3eaaaaab, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Y2
+
+vector:
+	MOVQ        (BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        24(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        48(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	VMULPS      Y0, Y3, Y6
+	VMOVUPS     Y6, (DI)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	VMOVUPS     Y6, 96(DI)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	VMOVUPS     Y6, 192(DI)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	VMOVUPS     Y3, 288(DI)
+	VMOVUPS     Y5, 384(DI)
+	VMOVUPS     Y4, 480(DI)
+	MOVQ        8(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        32(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        56(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	VMULPS      Y0, Y3, Y6
+	VMOVUPS     Y6, 32(DI)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	VMOVUPS     Y6, 128(DI)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	VMOVUPS     Y6, 224(DI)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	VMOVUPS     Y3, 320(DI)
+	VMOVUPS     Y5, 416(DI)
+	VMOVUPS     Y4, 512(DI)
+	MOVQ        16(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        40(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        64(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	VMULPS      Y0, Y3, Y6
+	VMOVUPS     Y6, 64(DI)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	VMOVUPS     Y6, 160(DI)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	VMOVUPS     Y6, 256(DI)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	VMOVUPS     Y3, 352(DI)
+	VMOVUPS     Y5, 448(DI)
+	VMOVUPS     Y4, 544(DI)
+	VMOVUPS     (DI), Y3
+	VMOVUPS     32(DI), Y4
+	VMOVUPS     64(DI), Y5
+	TESTB       R8, R8
+	JZ          over0
+	VMULPS      Y0, Y3, Y6
+	MOVQ        (CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        8(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        16(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        24(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        32(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done0
+
+over0:
+	VMULPS      Y0, Y3, Y6
+	MOVQ        (CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        8(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        16(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        24(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        32(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+
+done0:
+	VMOVUPS     96(DI), Y3
+	VMOVUPS     128(DI), Y4
+	VMOVUPS     160(DI), Y5
+	TESTB       R8, R8
+	JZ          over1
+	VMULPS      Y0, Y3, Y6
+	MOVQ        48(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        56(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        64(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        72(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        80(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        88(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done1
+
+over1:
+	VMULPS      Y0, Y3, Y6
+	MOVQ        48(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        56(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        64(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        72(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        80(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        88(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+
+done1:
+	VMOVUPS     192(DI), Y3
+	VMOVUPS     224(DI), Y4
+	VMOVUPS     256(DI), Y5
+	TESTB       R8, R8
+	JZ          over2
+	VMULPS      Y0, Y3, Y6
+	MOVQ        96(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        104(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        112(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        120(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        128(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done2
+
+over2:
+	VMULPS      Y0, Y3, Y6
+	MOVQ        96(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        104(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        112(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        120(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        128(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+
+done2:
+	VMOVUPS     288(DI), Y3
+	VMOVUPS     320(DI), Y4
+	VMOVUPS     352(DI), Y5
+	TESTB       R8, R8
+	JZ          over3
+	VMULPS      Y0, Y3, Y6
+	MOVQ        144(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        152(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        160(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        168(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        176(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done3
+
+over3:
+	VMULPS      Y0, Y3, Y6
+	MOVQ        144(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        152(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        160(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        168(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        176(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+
+done3:
+	VMOVUPS     384(DI), Y3
+	VMOVUPS     416(DI), Y4
+	VMOVUPS     448(DI), Y5
+	TESTB       R8, R8
+	JZ          over4
+	VMULPS      Y0, Y3, Y6
+	MOVQ        192(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        200(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        208(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        216(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        224(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        232(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done4
+
+over4:
+	VMULPS      Y0, Y3, Y6
+	MOVQ        192(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        200(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        208(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        216(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        224(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        232(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+
+done4:
+	VMOVUPS     480(DI), Y3
+	VMOVUPS     512(DI), Y4
+	VMOVUPS     544(DI), Y5
+	TESTB       R8, R8
+	JZ          over5
+	VMULPS      Y0, Y3, Y6
+	MOVQ        240(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        248(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        256(CX), R9
+	VADDPS      (AX)(R9*4), Y6, Y6
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        264(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        272(CX), R9
+	VADDPS      (AX)(R9*4), Y5, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VADDPS      (AX)(R9*4), Y4, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done5
+
+over5:
+	VMULPS      Y0, Y3, Y6
+	MOVQ        240(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VADDPS      Y5, Y3, Y6
+	VMULPS      Y0, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	MOVQ        248(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VSUBPS      Y3, Y5, Y6
+	VMULPS      Y1, Y6, Y6
+	MOVQ        256(CX), R9
+	VMOVUPS     Y6, (AX)(R9*4)
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	MOVQ        264(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	MOVQ        272(CX), R9
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VMOVUPS     Y4, (AX)(R9*4)
+
+done5:
+	ADDQ $0x00000020, AX
+	ADDQ $0x00000020, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func weightGradientF32_s2_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weightGradientF32_s2_avx2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	SHLQ         $0x01, SI
+	MOVL         $0x3f000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x3e2aaaab, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Y1
+	MOVL         $0x3eaaaaab, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Y2
+
+vector:
+	MOVQ         (BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         48(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         96(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         144(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         192(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         240(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	VMOVUPS      Y3, (DI)
+	VMOVUPS      Y8, 192(DI)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	VMOVUPS      Y3, 384(DI)
+	MOVQ         8(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         56(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         104(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         152(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         200(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         248(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	VMOVUPS      Y3, 32(DI)
+	VMOVUPS      Y8, 224(DI)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	VMOVUPS      Y3, 416(DI)
+	MOVQ         16(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         64(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         112(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         160(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         208(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         256(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	VMOVUPS      Y3, 64(DI)
+	VMOVUPS      Y8, 256(DI)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	VMOVUPS      Y3, 448(DI)
+	MOVQ         24(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         72(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         120(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         168(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         216(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         264(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	VMOVUPS      Y3, 96(DI)
+	VMOVUPS      Y8, 288(DI)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	VMOVUPS      Y3, 480(DI)
+	MOVQ         32(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         80(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         128(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         176(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         224(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         272(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	VMOVUPS      Y3, 128(DI)
+	VMOVUPS      Y8, 320(DI)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	VMOVUPS      Y3, 512(DI)
+	MOVQ         40(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         88(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         136(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	MOVQ         184(BX), R9
+	VMOVUPS      (DX)(R9*4), Y6
+	MOVQ         232(BX), R9
+	VMOVUPS      (DX)(R9*4), Y7
+	MOVQ         280(BX), R9
+	VMOVUPS      (DX)(R9*4), Y8
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	VMOVUPS      Y3, 160(DI)
+	VMOVUPS      Y8, 352(DI)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	VMOVUPS      Y3, 544(DI)
+	VMOVUPS      (DI), Y3
+	VMOVUPS      32(DI), Y4
+	VMOVUPS      64(DI), Y5
+	VMOVUPS      96(DI), Y6
+	VMOVUPS      128(DI), Y7
+	VMOVUPS      160(DI), Y8
+	TESTB        R8, R8
+	JZ           over0
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	MOVQ         (CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y3
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         8(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y3
+	VMOVUPS      Y3, (AX)(R9*4)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	MOVQ         16(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y3
+	VMOVUPS      Y3, (AX)(R9*4)
+	JMP          done0
+
+over0:
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	MOVQ         (CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         8(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	MOVQ         16(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+
+done0:
+	VMOVUPS      192(DI), Y3
+	VMOVUPS      224(DI), Y4
+	VMOVUPS      256(DI), Y5
+	VMOVUPS      288(DI), Y6
+	VMOVUPS      320(DI), Y7
+	VMOVUPS      352(DI), Y8
+	TESTB        R8, R8
+	JZ           over1
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	MOVQ         24(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y3
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         32(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y3
+	VMOVUPS      Y3, (AX)(R9*4)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	MOVQ         40(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y3
+	VMOVUPS      Y3, (AX)(R9*4)
+	JMP          done1
+
+over1:
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	MOVQ         24(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         32(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	MOVQ         40(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+
+done1:
+	VMOVUPS      384(DI), Y3
+	VMOVUPS      416(DI), Y4
+	VMOVUPS      448(DI), Y5
+	VMOVUPS      480(DI), Y6
+	VMOVUPS      512(DI), Y7
+	VMOVUPS      544(DI), Y8
+	TESTB        R8, R8
+	JZ           over2
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	MOVQ         48(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y3
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y3
+	VMOVUPS      Y3, (AX)(R9*4)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	MOVQ         64(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y3
+	VMOVUPS      Y3, (AX)(R9*4)
+	JMP          done2
+
+over2:
+	VSUBPS       Y5, Y6, Y9
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y9, Y3
+	MOVQ         48(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y7, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y1, Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS Y0, Y4, Y3
+	MOVQ         64(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+
+done2:
+	ADDQ $0x00000020, AX
+	ADDQ $0x00000020, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func inputF32_s2t_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·inputF32_s2t_avx2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	SHLQ         $0x01, SI
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Y0
+
+vector:
+	MOVQ         (BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         40(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         80(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         120(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         160(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	VMOVUPS      Y9, (DI)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	VMOVUPS      Y8, 160(DI)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	VMOVUPS      Y6, 320(DI)
+	VMOVUPS      Y7, 480(DI)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	VMOVUPS      Y5, 640(DI)
+	VMOVUPS      Y1, 800(DI)
+	VMOVUPS      Y2, 960(DI)
+	VMOVUPS      Y3, 1120(DI)
+	VMOVUPS      Y4, 1280(DI)
+	MOVQ         8(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         48(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         88(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         128(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         168(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	VMOVUPS      Y9, 32(DI)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	VMOVUPS      Y8, 192(DI)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	VMOVUPS      Y6, 352(DI)
+	VMOVUPS      Y7, 512(DI)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	VMOVUPS      Y5, 672(DI)
+	VMOVUPS      Y1, 832(DI)
+	VMOVUPS      Y2, 992(DI)
+	VMOVUPS      Y3, 1152(DI)
+	VMOVUPS      Y4, 1312(DI)
+	MOVQ         16(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         56(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         96(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         136(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         176(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	VMOVUPS      Y9, 64(DI)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	VMOVUPS      Y8, 224(DI)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	VMOVUPS      Y6, 384(DI)
+	VMOVUPS      Y7, 544(DI)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	VMOVUPS      Y5, 704(DI)
+	VMOVUPS      Y1, 864(DI)
+	VMOVUPS      Y2, 1024(DI)
+	VMOVUPS      Y3, 1184(DI)
+	VMOVUPS      Y4, 1344(DI)
+	MOVQ         24(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         64(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         104(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         144(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         184(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	VMOVUPS      Y9, 96(DI)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	VMOVUPS      Y8, 256(DI)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	VMOVUPS      Y6, 416(DI)
+	VMOVUPS      Y7, 576(DI)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	VMOVUPS      Y5, 736(DI)
+	VMOVUPS      Y1, 896(DI)
+	VMOVUPS      Y2, 1056(DI)
+	VMOVUPS      Y3, 1216(DI)
+	VMOVUPS      Y4, 1376(DI)
+	MOVQ         32(BX), R9
+	VMOVUPS      (DX)(R9*4), Y1
+	MOVQ         72(BX), R9
+	VMOVUPS      (DX)(R9*4), Y2
+	MOVQ         112(BX), R9
+	VMOVUPS      (DX)(R9*4), Y3
+	MOVQ         152(BX), R9
+	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         192(BX), R9
+	VMOVUPS      (DX)(R9*4), Y5
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	VMOVUPS      Y9, 128(DI)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	VMOVUPS      Y8, 288(DI)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	VMOVUPS      Y6, 448(DI)
+	VMOVUPS      Y7, 608(DI)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	VMOVUPS      Y5, 768(DI)
+	VMOVUPS      Y1, 928(DI)
+	VMOVUPS      Y2, 1088(DI)
+	VMOVUPS      Y3, 1248(DI)
+	VMOVUPS      Y4, 1408(DI)
+	VMOVUPS      (DI), Y1
+	VMOVUPS      32(DI), Y2
+	VMOVUPS      64(DI), Y3
+	VMOVUPS      96(DI), Y4
+	VMOVUPS      128(DI), Y5
+	TESTB        R8, R8
+	JZ           over0
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         (CX), R9
+	VADDPS       (AX)(R9*4), Y9, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         8(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         16(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         24(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         32(CX), R9
+	VADDPS       (AX)(R9*4), Y5, Y5
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         40(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         48(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         64(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done0
+
+over0:
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         (CX), R9
+	VMOVUPS      Y9, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         8(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         16(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         24(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         32(CX), R9
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         40(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         48(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         64(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+
+done0:
+	VMOVUPS      160(DI), Y1
+	VMOVUPS      192(DI), Y2
+	VMOVUPS      224(DI), Y3
+	VMOVUPS      256(DI), Y4
+	VMOVUPS      288(DI), Y5
+	TESTB        R8, R8
+	JZ           over1
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         72(CX), R9
+	VADDPS       (AX)(R9*4), Y9, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         80(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         88(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         96(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         104(CX), R9
+	VADDPS       (AX)(R9*4), Y5, Y5
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         112(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         120(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         128(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         136(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done1
+
+over1:
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         72(CX), R9
+	VMOVUPS      Y9, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         80(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         88(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         96(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         104(CX), R9
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         112(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         120(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         128(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         136(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+
+done1:
+	VMOVUPS      320(DI), Y1
+	VMOVUPS      352(DI), Y2
+	VMOVUPS      384(DI), Y3
+	VMOVUPS      416(DI), Y4
+	VMOVUPS      448(DI), Y5
+	TESTB        R8, R8
+	JZ           over2
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         144(CX), R9
+	VADDPS       (AX)(R9*4), Y9, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         152(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         160(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         168(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         176(CX), R9
+	VADDPS       (AX)(R9*4), Y5, Y5
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         184(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         192(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         200(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         208(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done2
+
+over2:
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         144(CX), R9
+	VMOVUPS      Y9, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         152(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         160(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         168(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         176(CX), R9
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         184(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         192(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         200(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         208(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+
+done2:
+	VMOVUPS      480(DI), Y1
+	VMOVUPS      512(DI), Y2
+	VMOVUPS      544(DI), Y3
+	VMOVUPS      576(DI), Y4
+	VMOVUPS      608(DI), Y5
+	TESTB        R8, R8
+	JZ           over3
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         216(CX), R9
+	VADDPS       (AX)(R9*4), Y9, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         224(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         232(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         240(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         248(CX), R9
+	VADDPS       (AX)(R9*4), Y5, Y5
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         256(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         264(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         272(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         280(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done3
+
+over3:
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         216(CX), R9
+	VMOVUPS      Y9, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         224(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         232(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         240(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         248(CX), R9
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         256(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         264(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         272(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         280(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+
+done3:
+	VMOVUPS      640(DI), Y1
+	VMOVUPS      672(DI), Y2
+	VMOVUPS      704(DI), Y3
+	VMOVUPS      736(DI), Y4
+	VMOVUPS      768(DI), Y5
+	TESTB        R8, R8
+	JZ           over4
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         288(CX), R9
+	VADDPS       (AX)(R9*4), Y9, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         296(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         304(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         312(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         320(CX), R9
+	VADDPS       (AX)(R9*4), Y5, Y5
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         328(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         336(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         344(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         352(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done4
+
+over4:
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         288(CX), R9
+	VMOVUPS      Y9, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         296(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         304(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         312(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         320(CX), R9
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         328(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         336(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         344(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         352(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+
+done4:
+	VMOVUPS      800(DI), Y1
+	VMOVUPS      832(DI), Y2
+	VMOVUPS      864(DI), Y3
+	VMOVUPS      896(DI), Y4
+	VMOVUPS      928(DI), Y5
+	TESTB        R8, R8
+	JZ           over5
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         360(CX), R9
+	VADDPS       (AX)(R9*4), Y9, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         368(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         376(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         384(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         392(CX), R9
+	VADDPS       (AX)(R9*4), Y5, Y5
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         400(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         408(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         416(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         424(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done5
+
+over5:
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         360(CX), R9
+	VMOVUPS      Y9, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         368(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         376(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         384(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         392(CX), R9
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         400(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         408(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         416(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         424(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+
+done5:
+	VMOVUPS      960(DI), Y1
+	VMOVUPS      992(DI), Y2
+	VMOVUPS      1024(DI), Y3
+	VMOVUPS      1056(DI), Y4
+	VMOVUPS      1088(DI), Y5
+	TESTB        R8, R8
+	JZ           over6
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         432(CX), R9
+	VADDPS       (AX)(R9*4), Y9, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         440(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         448(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         456(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         464(CX), R9
+	VADDPS       (AX)(R9*4), Y5, Y5
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         472(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         480(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         488(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         496(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done6
+
+over6:
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         432(CX), R9
+	VMOVUPS      Y9, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         440(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         448(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         456(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         464(CX), R9
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         472(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         480(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         488(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         496(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+
+done6:
+	VMOVUPS      1120(DI), Y1
+	VMOVUPS      1152(DI), Y2
+	VMOVUPS      1184(DI), Y3
+	VMOVUPS      1216(DI), Y4
+	VMOVUPS      1248(DI), Y5
+	TESTB        R8, R8
+	JZ           over7
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         504(CX), R9
+	VADDPS       (AX)(R9*4), Y9, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         512(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         520(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         528(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         536(CX), R9
+	VADDPS       (AX)(R9*4), Y5, Y5
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         544(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         552(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         560(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         568(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done7
+
+over7:
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         504(CX), R9
+	VMOVUPS      Y9, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         512(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         520(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         528(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         536(CX), R9
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         544(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         552(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         560(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         568(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+
+done7:
+	VMOVUPS      1280(DI), Y1
+	VMOVUPS      1312(DI), Y2
+	VMOVUPS      1344(DI), Y3
+	VMOVUPS      1376(DI), Y4
+	VMOVUPS      1408(DI), Y5
+	TESTB        R8, R8
+	JZ           over8
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         576(CX), R9
+	VADDPS       (AX)(R9*4), Y9, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         584(CX), R9
+	VADDPS       (AX)(R9*4), Y8, Y8
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         592(CX), R9
+	VADDPS       (AX)(R9*4), Y6, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         600(CX), R9
+	VADDPS       (AX)(R9*4), Y7, Y6
+	VMOVUPS      Y6, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         608(CX), R9
+	VADDPS       (AX)(R9*4), Y5, Y5
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         616(CX), R9
+	VADDPS       (AX)(R9*4), Y1, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         624(CX), R9
+	VADDPS       (AX)(R9*4), Y2, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         632(CX), R9
+	VADDPS       (AX)(R9*4), Y3, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         640(CX), R9
+	VADDPS       (AX)(R9*4), Y4, Y1
+	VMOVUPS      Y1, (AX)(R9*4)
+	JMP          done8
+
+over8:
+	VSUBPS       Y3, Y4, Y6
+	VSUBPS       Y2, Y4, Y7
+	VSUBPS       Y3, Y1, Y8
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y0, Y8, Y9
+	MOVQ         576(CX), R9
+	VMOVUPS      Y9, (AX)(R9*4)
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y0, Y2, Y8
+	MOVQ         584(CX), R9
+	VMOVUPS      Y8, (AX)(R9*4)
+	VSUBPS       Y3, Y2, Y8
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y0, Y8, Y6
+	MOVQ         592(CX), R9
+	VMOVUPS      Y6, (AX)(R9*4)
+	MOVQ         600(CX), R9
+	VMOVUPS      Y7, (AX)(R9*4)
+	VSUBPS       Y3, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VFNMADD231PS Y0, Y7, Y5
+	MOVQ         608(CX), R9
+	VMOVUPS      Y5, (AX)(R9*4)
+	MOVQ         616(CX), R9
+	VMOVUPS      Y1, (AX)(R9*4)
+	MOVQ         624(CX), R9
+	VMOVUPS      Y2, (AX)(R9*4)
+	MOVQ         632(CX), R9
+	VMOVUPS      Y3, (AX)(R9*4)
+	MOVQ         640(CX), R9
+	VMOVUPS      Y4, (AX)(R9*4)
+
+done8:
+	ADDQ $0x00000020, AX
+	ADDQ $0x00000020, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func outputF32_s2t_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·outputF32_s2t_avx2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	SHLQ         $0x01, SI
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x40800000, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Y1
+	MOVL         $0x41000000, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Y2
+
+vector:
+	MOVQ        (BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        72(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        144(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        216(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        288(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        360(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        432(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        504(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        576(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     Y8, (DI)
+	VMOVUPS     Y3, 288(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VMOVUPS     Y9, 576(DI)
+	VMOVUPS     Y3, 864(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VMOVUPS     Y10, 1152(DI)
+	VMOVUPS     Y3, 1440(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VMOVUPS     Y11, 1728(DI)
+	VMOVUPS     Y3, 2016(DI)
+	MOVQ        8(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        80(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        152(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        224(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        296(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        368(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        440(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        512(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        584(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     Y8, 32(DI)
+	VMOVUPS     Y3, 320(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VMOVUPS     Y9, 608(DI)
+	VMOVUPS     Y3, 896(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VMOVUPS     Y10, 1184(DI)
+	VMOVUPS     Y3, 1472(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VMOVUPS     Y11, 1760(DI)
+	VMOVUPS     Y3, 2048(DI)
+	MOVQ        16(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        88(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        160(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        232(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        304(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        376(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        448(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        520(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        592(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     Y8, 64(DI)
+	VMOVUPS     Y3, 352(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VMOVUPS     Y9, 640(DI)
+	VMOVUPS     Y3, 928(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VMOVUPS     Y10, 1216(DI)
+	VMOVUPS     Y3, 1504(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VMOVUPS     Y11, 1792(DI)
+	VMOVUPS     Y3, 2080(DI)
+	MOVQ        24(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        96(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        168(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        240(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        312(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        384(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        456(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        528(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        600(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     Y8, 96(DI)
+	VMOVUPS     Y3, 384(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VMOVUPS     Y9, 672(DI)
+	VMOVUPS     Y3, 960(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VMOVUPS     Y10, 1248(DI)
+	VMOVUPS     Y3, 1536(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VMOVUPS     Y11, 1824(DI)
+	VMOVUPS     Y3, 2112(DI)
+	MOVQ        32(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        104(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        176(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        248(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        320(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        392(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        464(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        536(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        608(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     Y8, 128(DI)
+	VMOVUPS     Y3, 416(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VMOVUPS     Y9, 704(DI)
+	VMOVUPS     Y3, 992(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VMOVUPS     Y10, 1280(DI)
+	VMOVUPS     Y3, 1568(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VMOVUPS     Y11, 1856(DI)
+	VMOVUPS     Y3, 2144(DI)
+	MOVQ        40(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        112(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        184(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        256(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        328(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        400(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        472(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        544(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        616(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     Y8, 160(DI)
+	VMOVUPS     Y3, 448(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VMOVUPS     Y9, 736(DI)
+	VMOVUPS     Y3, 1024(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VMOVUPS     Y10, 1312(DI)
+	VMOVUPS     Y3, 1600(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VMOVUPS     Y11, 1888(DI)
+	VMOVUPS     Y3, 2176(DI)
+	MOVQ        48(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        120(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        192(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        264(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        336(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        408(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        480(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        552(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        624(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     Y8, 192(DI)
+	VMOVUPS     Y3, 480(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VMOVUPS     Y9, 768(DI)
+	VMOVUPS     Y3, 1056(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VMOVUPS     Y10, 1344(DI)
+	VMOVUPS     Y3, 1632(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VMOVUPS     Y11, 1920(DI)
+	VMOVUPS     Y3, 2208(DI)
+	MOVQ        56(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        128(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        200(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        272(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        344(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        416(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        488(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        560(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        632(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     Y8, 224(DI)
+	VMOVUPS     Y3, 512(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VMOVUPS     Y9, 800(DI)
+	VMOVUPS     Y3, 1088(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VMOVUPS     Y10, 1376(DI)
+	VMOVUPS     Y3, 1664(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VMOVUPS     Y11, 1952(DI)
+	VMOVUPS     Y3, 2240(DI)
+	MOVQ        64(BX), R9
+	VMOVUPS     (DX)(R9*4), Y3
+	MOVQ        136(BX), R9
+	VMOVUPS     (DX)(R9*4), Y4
+	MOVQ        208(BX), R9
+	VMOVUPS     (DX)(R9*4), Y5
+	MOVQ        280(BX), R9
+	VMOVUPS     (DX)(R9*4), Y6
+	MOVQ        352(BX), R9
+	VMOVUPS     (DX)(R9*4), Y7
+	MOVQ        424(BX), R9
+	VMOVUPS     (DX)(R9*4), Y8
+	MOVQ        496(BX), R9
+	VMOVUPS     (DX)(R9*4), Y9
+	MOVQ        568(BX), R9
+	VMOVUPS     (DX)(R9*4), Y10
+	MOVQ        640(BX), R9
+	VMOVUPS     (DX)(R9*4), Y11
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	VMOVUPS     Y8, 256(DI)
+	VMOVUPS     Y3, 544(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	VMOVUPS     Y9, 832(DI)
+	VMOVUPS     Y3, 1120(DI)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	VMOVUPS     Y10, 1408(DI)
+	VMOVUPS     Y3, 1696(DI)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	VMOVUPS     Y11, 1984(DI)
+	VMOVUPS     Y3, 2272(DI)
+	VMOVUPS     (DI), Y3
+	VMOVUPS     32(DI), Y4
+	VMOVUPS     64(DI), Y5
+	VMOVUPS     96(DI), Y6
+	VMOVUPS     128(DI), Y7
+	VMOVUPS     160(DI), Y8
+	VMOVUPS     192(DI), Y9
+	VMOVUPS     224(DI), Y10
+	VMOVUPS     256(DI), Y11
+	TESTB       R8, R8
+	JZ          over0
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        (CX), R9
+	VADDPS      (AX)(R9*4), Y8, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        8(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        16(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        24(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        32(CX), R9
+	VADDPS      (AX)(R9*4), Y10, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        48(CX), R9
+	VADDPS      (AX)(R9*4), Y11, Y4
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        56(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done0
+
+over0:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        (CX), R9
+	VMOVUPS     Y8, (AX)(R9*4)
+	MOVQ        8(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        16(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	MOVQ        24(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        32(CX), R9
+	VMOVUPS     Y10, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        48(CX), R9
+	VMOVUPS     Y11, (AX)(R9*4)
+	MOVQ        56(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done0:
+	VMOVUPS     288(DI), Y3
+	VMOVUPS     320(DI), Y4
+	VMOVUPS     352(DI), Y5
+	VMOVUPS     384(DI), Y6
+	VMOVUPS     416(DI), Y7
+	VMOVUPS     448(DI), Y8
+	VMOVUPS     480(DI), Y9
+	VMOVUPS     512(DI), Y10
+	VMOVUPS     544(DI), Y11
+	TESTB       R8, R8
+	JZ          over1
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        64(CX), R9
+	VADDPS      (AX)(R9*4), Y8, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        72(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        80(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        88(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        96(CX), R9
+	VADDPS      (AX)(R9*4), Y10, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        104(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        112(CX), R9
+	VADDPS      (AX)(R9*4), Y11, Y4
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        120(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done1
+
+over1:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        64(CX), R9
+	VMOVUPS     Y8, (AX)(R9*4)
+	MOVQ        72(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        80(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	MOVQ        88(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        96(CX), R9
+	VMOVUPS     Y10, (AX)(R9*4)
+	MOVQ        104(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        112(CX), R9
+	VMOVUPS     Y11, (AX)(R9*4)
+	MOVQ        120(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done1:
+	VMOVUPS     576(DI), Y3
+	VMOVUPS     608(DI), Y4
+	VMOVUPS     640(DI), Y5
+	VMOVUPS     672(DI), Y6
+	VMOVUPS     704(DI), Y7
+	VMOVUPS     736(DI), Y8
+	VMOVUPS     768(DI), Y9
+	VMOVUPS     800(DI), Y10
+	VMOVUPS     832(DI), Y11
+	TESTB       R8, R8
+	JZ          over2
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        128(CX), R9
+	VADDPS      (AX)(R9*4), Y8, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        144(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        152(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        160(CX), R9
+	VADDPS      (AX)(R9*4), Y10, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        168(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        176(CX), R9
+	VADDPS      (AX)(R9*4), Y11, Y4
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done2
+
+over2:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        128(CX), R9
+	VMOVUPS     Y8, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        144(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	MOVQ        152(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        160(CX), R9
+	VMOVUPS     Y10, (AX)(R9*4)
+	MOVQ        168(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        176(CX), R9
+	VMOVUPS     Y11, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done2:
+	VMOVUPS     864(DI), Y3
+	VMOVUPS     896(DI), Y4
+	VMOVUPS     928(DI), Y5
+	VMOVUPS     960(DI), Y6
+	VMOVUPS     992(DI), Y7
+	VMOVUPS     1024(DI), Y8
+	VMOVUPS     1056(DI), Y9
+	VMOVUPS     1088(DI), Y10
+	VMOVUPS     1120(DI), Y11
+	TESTB       R8, R8
+	JZ          over3
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        192(CX), R9
+	VADDPS      (AX)(R9*4), Y8, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        200(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        208(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        216(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        224(CX), R9
+	VADDPS      (AX)(R9*4), Y10, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        232(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        240(CX), R9
+	VADDPS      (AX)(R9*4), Y11, Y4
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        248(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done3
+
+over3:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        192(CX), R9
+	VMOVUPS     Y8, (AX)(R9*4)
+	MOVQ        200(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        208(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	MOVQ        216(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        224(CX), R9
+	VMOVUPS     Y10, (AX)(R9*4)
+	MOVQ        232(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        240(CX), R9
+	VMOVUPS     Y11, (AX)(R9*4)
+	MOVQ        248(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done3:
+	VMOVUPS     1152(DI), Y3
+	VMOVUPS     1184(DI), Y4
+	VMOVUPS     1216(DI), Y5
+	VMOVUPS     1248(DI), Y6
+	VMOVUPS     1280(DI), Y7
+	VMOVUPS     1312(DI), Y8
+	VMOVUPS     1344(DI), Y9
+	VMOVUPS     1376(DI), Y10
+	VMOVUPS     1408(DI), Y11
+	TESTB       R8, R8
+	JZ          over4
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        256(CX), R9
+	VADDPS      (AX)(R9*4), Y8, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        264(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        272(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        288(CX), R9
+	VADDPS      (AX)(R9*4), Y10, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        296(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        304(CX), R9
+	VADDPS      (AX)(R9*4), Y11, Y4
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        312(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done4
+
+over4:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        256(CX), R9
+	VMOVUPS     Y8, (AX)(R9*4)
+	MOVQ        264(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        272(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        288(CX), R9
+	VMOVUPS     Y10, (AX)(R9*4)
+	MOVQ        296(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        304(CX), R9
+	VMOVUPS     Y11, (AX)(R9*4)
+	MOVQ        312(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done4:
+	VMOVUPS     1440(DI), Y3
+	VMOVUPS     1472(DI), Y4
+	VMOVUPS     1504(DI), Y5
+	VMOVUPS     1536(DI), Y6
+	VMOVUPS     1568(DI), Y7
+	VMOVUPS     1600(DI), Y8
+	VMOVUPS     1632(DI), Y9
+	VMOVUPS     1664(DI), Y10
+	VMOVUPS     1696(DI), Y11
+	TESTB       R8, R8
+	JZ          over5
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        320(CX), R9
+	VADDPS      (AX)(R9*4), Y8, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        328(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        336(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        344(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        352(CX), R9
+	VADDPS      (AX)(R9*4), Y10, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        360(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        368(CX), R9
+	VADDPS      (AX)(R9*4), Y11, Y4
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        376(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done5
+
+over5:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        320(CX), R9
+	VMOVUPS     Y8, (AX)(R9*4)
+	MOVQ        328(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        336(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	MOVQ        344(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        352(CX), R9
+	VMOVUPS     Y10, (AX)(R9*4)
+	MOVQ        360(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        368(CX), R9
+	VMOVUPS     Y11, (AX)(R9*4)
+	MOVQ        376(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done5:
+	VMOVUPS     1728(DI), Y3
+	VMOVUPS     1760(DI), Y4
+	VMOVUPS     1792(DI), Y5
+	VMOVUPS     1824(DI), Y6
+	VMOVUPS     1856(DI), Y7
+	VMOVUPS     1888(DI), Y8
+	VMOVUPS     1920(DI), Y9
+	VMOVUPS     1952(DI), Y10
+	VMOVUPS     1984(DI), Y11
+	TESTB       R8, R8
+	JZ          over6
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        384(CX), R9
+	VADDPS      (AX)(R9*4), Y8, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        392(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        400(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        408(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        416(CX), R9
+	VADDPS      (AX)(R9*4), Y10, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        424(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        432(CX), R9
+	VADDPS      (AX)(R9*4), Y11, Y4
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        440(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done6
+
+over6:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        384(CX), R9
+	VMOVUPS     Y8, (AX)(R9*4)
+	MOVQ        392(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        400(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	MOVQ        408(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        416(CX), R9
+	VMOVUPS     Y10, (AX)(R9*4)
+	MOVQ        424(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        432(CX), R9
+	VMOVUPS     Y11, (AX)(R9*4)
+	MOVQ        440(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done6:
+	VMOVUPS     2016(DI), Y3
+	VMOVUPS     2048(DI), Y4
+	VMOVUPS     2080(DI), Y5
+	VMOVUPS     2112(DI), Y6
+	VMOVUPS     2144(DI), Y7
+	VMOVUPS     2176(DI), Y8
+	VMOVUPS     2208(DI), Y9
+	VMOVUPS     2240(DI), Y10
+	VMOVUPS     2272(DI), Y11
+	TESTB       R8, R8
+	JZ          over7
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        448(CX), R9
+	VADDPS      (AX)(R9*4), Y8, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        456(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        464(CX), R9
+	VADDPS      (AX)(R9*4), Y9, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        472(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        480(CX), R9
+	VADDPS      (AX)(R9*4), Y10, Y5
+	VMOVUPS     Y5, (AX)(R9*4)
+	MOVQ        488(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        496(CX), R9
+	VADDPS      (AX)(R9*4), Y11, Y4
+	VMOVUPS     Y4, (AX)(R9*4)
+	MOVQ        504(CX), R9
+	VADDPS      (AX)(R9*4), Y3, Y3
+	VMOVUPS     Y3, (AX)(R9*4)
+	JMP         done7
+
+over7:
+	VADDPS      Y5, Y4, Y12
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y12, Y3, Y3
+	VADDPS      Y6, Y3, Y3
+	MOVQ        448(CX), R9
+	VMOVUPS     Y8, (AX)(R9*4)
+	MOVQ        456(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y0, Y6, Y3
+	MOVQ        464(CX), R9
+	VMOVUPS     Y9, (AX)(R9*4)
+	MOVQ        472(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y12, Y3
+	VFMADD231PS Y1, Y6, Y3
+	MOVQ        480(CX), R9
+	VMOVUPS     Y10, (AX)(R9*4)
+	MOVQ        488(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+	VMOVAPS     Y4, Y3
+	VFMADD231PS Y2, Y6, Y3
+	VADDPS      Y7, Y3, Y3
+	MOVQ        496(CX), R9
+	VMOVUPS     Y11, (AX)(R9*4)
+	MOVQ        504(CX), R9
+	VMOVUPS     Y3, (AX)(R9*4)
+
+done7:
+	ADDQ $0x00000020, AX
+	ADDQ $0x00000020, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET

@@ -3613,3 +3613,5315 @@ done2:
 	JNZ  vector
 	VZEROUPPER
 	RET
+
+// func inputF32_s2_avx512(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX512F
+TEXT ·inputF32_s2_avx512(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Z0
+
+vector:
+	MOVQ         (BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         72(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         144(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         216(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         288(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         360(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         432(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         504(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	MOVQ         576(BX), R9
+	VMOVUPS      (DX)(R9*4), Z9
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	VMOVUPS      Z11, (DI)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	VMOVUPS      Z1, 576(DI)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	VMOVUPS      Z3, 1152(DI)
+	VMOVUPS      Z7, 1728(DI)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	VMOVUPS      Z1, 2304(DI)
+	VMOVUPS      Z2, 2880(DI)
+	VMOVUPS      Z4, 3456(DI)
+	VMOVUPS      Z6, 4032(DI)
+	VMOVUPS      Z8, 4608(DI)
+	MOVQ         8(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         80(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         152(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         224(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         296(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         368(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         440(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         512(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	MOVQ         584(BX), R9
+	VMOVUPS      (DX)(R9*4), Z9
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	VMOVUPS      Z11, 64(DI)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	VMOVUPS      Z1, 640(DI)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	VMOVUPS      Z3, 1216(DI)
+	VMOVUPS      Z7, 1792(DI)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	VMOVUPS      Z1, 2368(DI)
+	VMOVUPS      Z2, 2944(DI)
+	VMOVUPS      Z4, 3520(DI)
+	VMOVUPS      Z6, 4096(DI)
+	VMOVUPS      Z8, 4672(DI)
+	MOVQ         16(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         88(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         160(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         232(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         304(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         376(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         448(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         520(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	MOVQ         592(BX), R9
+	VMOVUPS      (DX)(R9*4), Z9
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	VMOVUPS      Z11, 128(DI)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	VMOVUPS      Z1, 704(DI)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	VMOVUPS      Z3, 1280(DI)
+	VMOVUPS      Z7, 1856(DI)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	VMOVUPS      Z1, 2432(DI)
+	VMOVUPS      Z2, 3008(DI)
+	VMOVUPS      Z4, 3584(DI)
+	VMOVUPS      Z6, 4160(DI)
+	VMOVUPS      Z8, 4736(DI)
+	MOVQ         24(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         96(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         168(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         240(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         312(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         384(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         456(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         528(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	MOVQ         600(BX), R9
+	VMOVUPS      (DX)(R9*4), Z9
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	VMOVUPS      Z11, 192(DI)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	VMOVUPS      Z1, 768(DI)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	VMOVUPS      Z3, 1344(DI)
+	VMOVUPS      Z7, 1920(DI)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	VMOVUPS      Z1, 2496(DI)
+	VMOVUPS      Z2, 3072(DI)
+	VMOVUPS      Z4, 3648(DI)
+	VMOVUPS      Z6, 4224(DI)
+	VMOVUPS      Z8, 4800(DI)
+	MOVQ         32(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         104(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         176(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         248(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         320(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         392(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         464(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         536(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	MOVQ         608(BX), R9
+	VMOVUPS      (DX)(R9*4), Z9
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	VMOVUPS      Z11, 256(DI)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	VMOVUPS      Z1, 832(DI)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	VMOVUPS      Z3, 1408(DI)
+	VMOVUPS      Z7, 1984(DI)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	VMOVUPS      Z1, 2560(DI)
+	VMOVUPS      Z2, 3136(DI)
+	VMOVUPS      Z4, 3712(DI)
+	VMOVUPS      Z6, 4288(DI)
+	VMOVUPS      Z8, 4864(DI)
+	MOVQ         40(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         112(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         184(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         256(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         328(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         400(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         472(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         544(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	MOVQ         616(BX), R9
+	VMOVUPS      (DX)(R9*4), Z9
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	VMOVUPS      Z11, 320(DI)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	VMOVUPS      Z1, 896(DI)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	VMOVUPS      Z3, 1472(DI)
+	VMOVUPS      Z7, 2048(DI)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	VMOVUPS      Z1, 2624(DI)
+	VMOVUPS      Z2, 3200(DI)
+	VMOVUPS      Z4, 3776(DI)
+	VMOVUPS      Z6, 4352(DI)
+	VMOVUPS      Z8, 4928(DI)
+	MOVQ         48(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         120(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         192(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         264(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         336(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         408(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         480(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         552(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	MOVQ         624(BX), R9
+	VMOVUPS      (DX)(R9*4), Z9
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	VMOVUPS      Z11, 384(DI)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	VMOVUPS      Z1, 960(DI)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	VMOVUPS      Z3, 1536(DI)
+	VMOVUPS      Z7, 2112(DI)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	VMOVUPS      Z1, 2688(DI)
+	VMOVUPS      Z2, 3264(DI)
+	VMOVUPS      Z4, 3840(DI)
+	VMOVUPS      Z6, 4416(DI)
+	VMOVUPS      Z8, 4992(DI)
+	MOVQ         56(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         128(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         200(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         272(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         344(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         416(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         488(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         560(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	MOVQ         632(BX), R9
+	VMOVUPS      (DX)(R9*4), Z9
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	VMOVUPS      Z11, 448(DI)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	VMOVUPS      Z1, 1024(DI)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	VMOVUPS      Z3, 1600(DI)
+	VMOVUPS      Z7, 2176(DI)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	VMOVUPS      Z1, 2752(DI)
+	VMOVUPS      Z2, 3328(DI)
+	VMOVUPS      Z4, 3904(DI)
+	VMOVUPS      Z6, 4480(DI)
+	VMOVUPS      Z8, 5056(DI)
+	MOVQ         64(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         136(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         208(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         280(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         352(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         424(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         496(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         568(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	MOVQ         640(BX), R9
+	VMOVUPS      (DX)(R9*4), Z9
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	VMOVUPS      Z11, 512(DI)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	VMOVUPS      Z1, 1088(DI)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	VMOVUPS      Z3, 1664(DI)
+	VMOVUPS      Z7, 2240(DI)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	VMOVUPS      Z1, 2816(DI)
+	VMOVUPS      Z2, 3392(DI)
+	VMOVUPS      Z4, 3968(DI)
+	VMOVUPS      Z6, 4544(DI)
+	VMOVUPS      Z8, 5120(DI)
+	VMOVUPS      (DI), Z1
+	VMOVUPS      64(DI), Z2
+	VMOVUPS      128(DI), Z3
+	VMOVUPS      192(DI), Z4
+	VMOVUPS      256(DI), Z5
+	VMOVUPS      320(DI), Z6
+	VMOVUPS      384(DI), Z7
+	VMOVUPS      448(DI), Z8
+	VMOVUPS      512(DI), Z9
+	TESTB        R8, R8
+	JZ           over0
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         (CX), R9
+	VADDPS       (AX)(R9*4), Z11, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         8(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         16(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         24(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         32(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         40(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         48(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         64(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done0
+
+over0:
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         (CX), R9
+	VMOVUPS      Z11, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         8(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         16(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         24(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         32(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         40(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         48(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         64(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+
+done0:
+	VMOVUPS      576(DI), Z1
+	VMOVUPS      640(DI), Z2
+	VMOVUPS      704(DI), Z3
+	VMOVUPS      768(DI), Z4
+	VMOVUPS      832(DI), Z5
+	VMOVUPS      896(DI), Z6
+	VMOVUPS      960(DI), Z7
+	VMOVUPS      1024(DI), Z8
+	VMOVUPS      1088(DI), Z9
+	TESTB        R8, R8
+	JZ           over1
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         72(CX), R9
+	VADDPS       (AX)(R9*4), Z11, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         80(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         88(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         96(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         104(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         112(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         120(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         128(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         136(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done1
+
+over1:
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         72(CX), R9
+	VMOVUPS      Z11, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         80(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         88(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         96(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         104(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         112(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         120(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+	MOVQ         128(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         136(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+
+done1:
+	VMOVUPS      1152(DI), Z1
+	VMOVUPS      1216(DI), Z2
+	VMOVUPS      1280(DI), Z3
+	VMOVUPS      1344(DI), Z4
+	VMOVUPS      1408(DI), Z5
+	VMOVUPS      1472(DI), Z6
+	VMOVUPS      1536(DI), Z7
+	VMOVUPS      1600(DI), Z8
+	VMOVUPS      1664(DI), Z9
+	TESTB        R8, R8
+	JZ           over2
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         144(CX), R9
+	VADDPS       (AX)(R9*4), Z11, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         152(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         160(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         168(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         176(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         184(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         192(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         200(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         208(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done2
+
+over2:
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         144(CX), R9
+	VMOVUPS      Z11, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         152(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         160(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         168(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         176(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         184(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         192(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+	MOVQ         200(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         208(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+
+done2:
+	VMOVUPS      1728(DI), Z1
+	VMOVUPS      1792(DI), Z2
+	VMOVUPS      1856(DI), Z3
+	VMOVUPS      1920(DI), Z4
+	VMOVUPS      1984(DI), Z5
+	VMOVUPS      2048(DI), Z6
+	VMOVUPS      2112(DI), Z7
+	VMOVUPS      2176(DI), Z8
+	VMOVUPS      2240(DI), Z9
+	TESTB        R8, R8
+	JZ           over3
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         216(CX), R9
+	VADDPS       (AX)(R9*4), Z11, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         224(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         232(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         240(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         248(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         256(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         264(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         272(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         280(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done3
+
+over3:
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         216(CX), R9
+	VMOVUPS      Z11, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         224(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         232(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         240(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         248(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         256(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         264(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+	MOVQ         272(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         280(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+
+done3:
+	VMOVUPS      2304(DI), Z1
+	VMOVUPS      2368(DI), Z2
+	VMOVUPS      2432(DI), Z3
+	VMOVUPS      2496(DI), Z4
+	VMOVUPS      2560(DI), Z5
+	VMOVUPS      2624(DI), Z6
+	VMOVUPS      2688(DI), Z7
+	VMOVUPS      2752(DI), Z8
+	VMOVUPS      2816(DI), Z9
+	TESTB        R8, R8
+	JZ           over4
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         288(CX), R9
+	VADDPS       (AX)(R9*4), Z11, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         296(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         304(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         312(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         320(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         328(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         336(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         344(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         352(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done4
+
+over4:
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         288(CX), R9
+	VMOVUPS      Z11, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         296(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         304(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         312(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         320(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         328(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         336(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+	MOVQ         344(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         352(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+
+done4:
+	VMOVUPS      2880(DI), Z1
+	VMOVUPS      2944(DI), Z2
+	VMOVUPS      3008(DI), Z3
+	VMOVUPS      3072(DI), Z4
+	VMOVUPS      3136(DI), Z5
+	VMOVUPS      3200(DI), Z6
+	VMOVUPS      3264(DI), Z7
+	VMOVUPS      3328(DI), Z8
+	VMOVUPS      3392(DI), Z9
+	TESTB        R8, R8
+	JZ           over5
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         360(CX), R9
+	VADDPS       (AX)(R9*4), Z11, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         368(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         376(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         384(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         392(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         400(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         408(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         416(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         424(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done5
+
+over5:
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         360(CX), R9
+	VMOVUPS      Z11, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         368(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         376(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         384(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         392(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         400(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         408(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+	MOVQ         416(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         424(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+
+done5:
+	VMOVUPS      3456(DI), Z1
+	VMOVUPS      3520(DI), Z2
+	VMOVUPS      3584(DI), Z3
+	VMOVUPS      3648(DI), Z4
+	VMOVUPS      3712(DI), Z5
+	VMOVUPS      3776(DI), Z6
+	VMOVUPS      3840(DI), Z7
+	VMOVUPS      3904(DI), Z8
+	VMOVUPS      3968(DI), Z9
+	TESTB        R8, R8
+	JZ           over6
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         432(CX), R9
+	VADDPS       (AX)(R9*4), Z11, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         440(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         448(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         456(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         464(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         472(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         480(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         488(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         496(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done6
+
+over6:
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         432(CX), R9
+	VMOVUPS      Z11, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         440(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         448(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         456(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         464(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         472(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         480(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+	MOVQ         488(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         496(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+
+done6:
+	VMOVUPS      4032(DI), Z1
+	VMOVUPS      4096(DI), Z2
+	VMOVUPS      4160(DI), Z3
+	VMOVUPS      4224(DI), Z4
+	VMOVUPS      4288(DI), Z5
+	VMOVUPS      4352(DI), Z6
+	VMOVUPS      4416(DI), Z7
+	VMOVUPS      4480(DI), Z8
+	VMOVUPS      4544(DI), Z9
+	TESTB        R8, R8
+	JZ           over7
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         504(CX), R9
+	VADDPS       (AX)(R9*4), Z11, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         512(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         520(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         528(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         536(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         544(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         552(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         560(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         568(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done7
+
+over7:
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         504(CX), R9
+	VMOVUPS      Z11, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         512(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         520(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         528(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         536(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         544(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         552(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+	MOVQ         560(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         568(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+
+done7:
+	VMOVUPS      4608(DI), Z1
+	VMOVUPS      4672(DI), Z2
+	VMOVUPS      4736(DI), Z3
+	VMOVUPS      4800(DI), Z4
+	VMOVUPS      4864(DI), Z5
+	VMOVUPS      4928(DI), Z6
+	VMOVUPS      4992(DI), Z7
+	VMOVUPS      5056(DI), Z8
+	VMOVUPS      5120(DI), Z9
+	TESTB        R8, R8
+	JZ           over8
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         576(CX), R9
+	VADDPS       (AX)(R9*4), Z11, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         584(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         592(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         600(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         608(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         616(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         624(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         632(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         640(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done8
+
+over8:
+	VSUBPS       Z5, Z7, Z10
+	VSUBPS       Z3, Z7, Z7
+	VSUBPS       Z5, Z1, Z1
+	VMOVAPS      Z7, Z11
+	VFMADD231PS  Z0, Z1, Z11
+	MOVQ         576(CX), R9
+	VMOVUPS      Z11, (AX)(R9*4)
+	VMOVAPS      Z10, Z1
+	VFNMADD231PS Z0, Z3, Z1
+	MOVQ         584(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	VSUBPS       Z5, Z3, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z0, Z1, Z3
+	MOVQ         592(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         600(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z5, Z9, Z1
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z0, Z7, Z1
+	MOVQ         608(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         616(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         624(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+	MOVQ         632(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         640(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+
+done8:
+	ADDQ $0x00000040, AX
+	ADDQ $0x00000040, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func outputF32_s2_avx512(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX512F
+TEXT ·outputF32_s2_avx512(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x40800000, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x41000000, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Z2
+
+vector:
+	MOVQ        (BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        72(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        144(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        216(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        288(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        360(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        432(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        504(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        576(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     Z3, (DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	VMOVUPS     Z3, 576(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	VMOVUPS     Z3, 1152(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     Z3, 1728(DI)
+	MOVQ        8(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        80(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        152(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        224(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        296(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        368(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        440(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        512(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        584(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     Z3, 64(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	VMOVUPS     Z3, 640(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	VMOVUPS     Z3, 1216(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     Z3, 1792(DI)
+	MOVQ        16(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        88(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        160(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        232(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        304(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        376(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        448(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        520(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        592(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     Z3, 128(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	VMOVUPS     Z3, 704(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	VMOVUPS     Z3, 1280(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     Z3, 1856(DI)
+	MOVQ        24(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        96(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        168(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        240(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        312(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        384(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        456(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        528(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        600(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     Z3, 192(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	VMOVUPS     Z3, 768(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	VMOVUPS     Z3, 1344(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     Z3, 1920(DI)
+	MOVQ        32(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        104(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        176(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        248(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        320(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        392(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        464(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        536(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        608(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     Z3, 256(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	VMOVUPS     Z3, 832(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	VMOVUPS     Z3, 1408(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     Z3, 1984(DI)
+	MOVQ        40(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        112(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        184(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        256(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        328(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        400(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        472(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        544(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        616(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     Z3, 320(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	VMOVUPS     Z3, 896(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	VMOVUPS     Z3, 1472(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     Z3, 2048(DI)
+	MOVQ        48(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        120(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        192(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        264(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        336(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        408(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        480(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        552(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        624(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     Z3, 384(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	VMOVUPS     Z3, 960(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	VMOVUPS     Z3, 1536(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     Z3, 2112(DI)
+	MOVQ        56(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        128(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        200(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        272(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        344(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        416(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        488(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        560(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        632(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     Z3, 448(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	VMOVUPS     Z3, 1024(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	VMOVUPS     Z3, 1600(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     Z3, 2176(DI)
+	MOVQ        64(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        136(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        208(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        280(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        352(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        424(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        496(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        568(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        640(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     Z3, 512(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	VMOVUPS     Z3, 1088(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	VMOVUPS     Z3, 1664(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     Z3, 2240(DI)
+	VMOVUPS     (DI), Z3
+	VMOVUPS     64(DI), Z4
+	VMOVUPS     128(DI), Z5
+	VMOVUPS     192(DI), Z6
+	VMOVUPS     256(DI), Z7
+	VMOVUPS     320(DI), Z8
+	VMOVUPS     384(DI), Z9
+	VMOVUPS     448(DI), Z10
+	VMOVUPS     512(DI), Z11
+	TESTB       R8, R8
+	JZ          over0
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	MOVQ        (CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	MOVQ        8(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	MOVQ        16(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	MOVQ        24(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done0
+
+over0:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	MOVQ        (CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	MOVQ        8(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	MOVQ        16(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	MOVQ        24(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done0:
+	VMOVUPS     576(DI), Z3
+	VMOVUPS     640(DI), Z4
+	VMOVUPS     704(DI), Z5
+	VMOVUPS     768(DI), Z6
+	VMOVUPS     832(DI), Z7
+	VMOVUPS     896(DI), Z8
+	VMOVUPS     960(DI), Z9
+	VMOVUPS     1024(DI), Z10
+	VMOVUPS     1088(DI), Z11
+	TESTB       R8, R8
+	JZ          over1
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	MOVQ        32(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	MOVQ        40(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	MOVQ        48(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	MOVQ        56(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done1
+
+over1:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	MOVQ        32(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	MOVQ        40(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	MOVQ        48(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	MOVQ        56(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done1:
+	VMOVUPS     1152(DI), Z3
+	VMOVUPS     1216(DI), Z4
+	VMOVUPS     1280(DI), Z5
+	VMOVUPS     1344(DI), Z6
+	VMOVUPS     1408(DI), Z7
+	VMOVUPS     1472(DI), Z8
+	VMOVUPS     1536(DI), Z9
+	VMOVUPS     1600(DI), Z10
+	VMOVUPS     1664(DI), Z11
+	TESTB       R8, R8
+	JZ          over2
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	MOVQ        64(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	MOVQ        72(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	MOVQ        80(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	MOVQ        88(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done2
+
+over2:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	MOVQ        64(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	MOVQ        72(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	MOVQ        80(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	MOVQ        88(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done2:
+	VMOVUPS     1728(DI), Z3
+	VMOVUPS     1792(DI), Z4
+	VMOVUPS     1856(DI), Z5
+	VMOVUPS     1920(DI), Z6
+	VMOVUPS     1984(DI), Z7
+	VMOVUPS     2048(DI), Z8
+	VMOVUPS     2112(DI), Z9
+	VMOVUPS     2176(DI), Z10
+	VMOVUPS     2240(DI), Z11
+	TESTB       R8, R8
+	JZ          over3
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	MOVQ        96(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	MOVQ        104(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	MOVQ        112(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	MOVQ        120(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done3
+
+over3:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	MOVQ        96(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VADDPS      Z9, Z3, Z3
+	MOVQ        104(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VADDPS      Z10, Z3, Z3
+	MOVQ        112(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VADDPS      Z11, Z3, Z3
+	MOVQ        120(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done3:
+	ADDQ $0x00000040, AX
+	ADDQ $0x00000040, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func gradientF32_s2_avx512(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX512F
+TEXT ·gradientF32_s2_avx512(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x40800000, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x41000000, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Z2
+
+vector:
+	MOVQ        (BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        32(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        64(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        96(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	VMOVUPS     Z3, (DI)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, 256(DI)
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, 512(DI)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	VMOVUPS     Z7, 768(DI)
+	VMOVUPS     Z6, 1024(DI)
+	VMOVUPS     Z3, 1280(DI)
+	VMOVUPS     Z4, 1536(DI)
+	VMOVUPS     Z5, 1792(DI)
+	VMOVUPS     Z6, 2048(DI)
+	MOVQ        8(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        40(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        72(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        104(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	VMOVUPS     Z3, 64(DI)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, 320(DI)
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, 576(DI)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	VMOVUPS     Z7, 832(DI)
+	VMOVUPS     Z6, 1088(DI)
+	VMOVUPS     Z3, 1344(DI)
+	VMOVUPS     Z4, 1600(DI)
+	VMOVUPS     Z5, 1856(DI)
+	VMOVUPS     Z6, 2112(DI)
+	MOVQ        16(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        48(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        80(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        112(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	VMOVUPS     Z3, 128(DI)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, 384(DI)
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, 640(DI)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	VMOVUPS     Z7, 896(DI)
+	VMOVUPS     Z6, 1152(DI)
+	VMOVUPS     Z3, 1408(DI)
+	VMOVUPS     Z4, 1664(DI)
+	VMOVUPS     Z5, 1920(DI)
+	VMOVUPS     Z6, 2176(DI)
+	MOVQ        24(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        56(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        88(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        120(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	VMOVUPS     Z3, 192(DI)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	VMOVUPS     Z9, 448(DI)
+	VSUBPS      Z8, Z7, Z7
+	VMOVUPS     Z7, 704(DI)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	VMOVUPS     Z7, 960(DI)
+	VMOVUPS     Z6, 1216(DI)
+	VMOVUPS     Z3, 1472(DI)
+	VMOVUPS     Z4, 1728(DI)
+	VMOVUPS     Z5, 1984(DI)
+	VMOVUPS     Z6, 2240(DI)
+	VMOVUPS     (DI), Z3
+	VMOVUPS     64(DI), Z4
+	VMOVUPS     128(DI), Z5
+	VMOVUPS     192(DI), Z6
+	TESTB       R8, R8
+	JZ          over0
+	MOVQ        (CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        8(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        16(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        24(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        32(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        48(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        56(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        64(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done0
+
+over0:
+	MOVQ        (CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        8(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        16(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        24(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        32(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        48(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        56(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        64(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+
+done0:
+	VMOVUPS     256(DI), Z3
+	VMOVUPS     320(DI), Z4
+	VMOVUPS     384(DI), Z5
+	VMOVUPS     448(DI), Z6
+	TESTB       R8, R8
+	JZ          over1
+	MOVQ        72(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        80(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        88(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        96(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        104(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        112(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        120(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        128(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done1
+
+over1:
+	MOVQ        72(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        80(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        88(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        96(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        104(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	MOVQ        112(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        120(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        128(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+
+done1:
+	VMOVUPS     512(DI), Z3
+	VMOVUPS     576(DI), Z4
+	VMOVUPS     640(DI), Z5
+	VMOVUPS     704(DI), Z6
+	TESTB       R8, R8
+	JZ          over2
+	MOVQ        144(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        152(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        160(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        168(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        176(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        192(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        200(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        208(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done2
+
+over2:
+	MOVQ        144(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        152(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        160(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        168(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        176(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        192(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        200(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        208(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+
+done2:
+	VMOVUPS     768(DI), Z3
+	VMOVUPS     832(DI), Z4
+	VMOVUPS     896(DI), Z5
+	VMOVUPS     960(DI), Z6
+	TESTB       R8, R8
+	JZ          over3
+	MOVQ        216(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        224(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        232(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        240(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        248(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        256(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        264(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        272(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done3
+
+over3:
+	MOVQ        216(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        224(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        232(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        240(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        248(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	MOVQ        256(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        264(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        272(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+
+done3:
+	VMOVUPS     1024(DI), Z3
+	VMOVUPS     1088(DI), Z4
+	VMOVUPS     1152(DI), Z5
+	VMOVUPS     1216(DI), Z6
+	TESTB       R8, R8
+	JZ          over4
+	MOVQ        288(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        296(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        304(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        312(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        320(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        328(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        336(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        344(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        352(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done4
+
+over4:
+	MOVQ        288(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        296(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        304(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        312(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        320(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	MOVQ        328(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        336(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        344(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        352(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+
+done4:
+	VMOVUPS     1280(DI), Z3
+	VMOVUPS     1344(DI), Z4
+	VMOVUPS     1408(DI), Z5
+	VMOVUPS     1472(DI), Z6
+	TESTB       R8, R8
+	JZ          over5
+	MOVQ        360(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        368(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        376(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        384(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        392(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        400(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        408(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        416(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        424(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done5
+
+over5:
+	MOVQ        360(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        368(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        376(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        384(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        392(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	MOVQ        400(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        408(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        416(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        424(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+
+done5:
+	VMOVUPS     1536(DI), Z3
+	VMOVUPS     1600(DI), Z4
+	VMOVUPS     1664(DI), Z5
+	VMOVUPS     1728(DI), Z6
+	TESTB       R8, R8
+	JZ          over6
+	MOVQ        432(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        440(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        448(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        456(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        464(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        472(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        480(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        488(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        496(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done6
+
+over6:
+	MOVQ        432(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        440(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        448(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        456(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        464(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	MOVQ        472(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        480(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        488(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        496(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+
+done6:
+	VMOVUPS     1792(DI), Z3
+	VMOVUPS     1856(DI), Z4
+	VMOVUPS     1920(DI), Z5
+	VMOVUPS     1984(DI), Z6
+	TESTB       R8, R8
+	JZ          over7
+	MOVQ        504(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        512(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        520(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        528(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        536(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        544(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        552(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        560(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        568(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done7
+
+over7:
+	MOVQ        504(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        512(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        520(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        528(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        536(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	MOVQ        544(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        552(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        560(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        568(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+
+done7:
+	VMOVUPS     2048(DI), Z3
+	VMOVUPS     2112(DI), Z4
+	VMOVUPS     2176(DI), Z5
+	VMOVUPS     2240(DI), Z6
+	TESTB       R8, R8
+	JZ          over8
+	MOVQ        576(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        584(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        592(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        600(CX), R9
+	VADDPS      (AX)(R9*4), Z7, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        608(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z7
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        616(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        624(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        632(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        640(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done8
+
+over8:
+	MOVQ        576(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z7
+	VADDPS      Z6, Z4, Z8
+	VADDPS      Z8, Z7, Z9
+	MOVQ        584(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	VSUBPS      Z8, Z7, Z7
+	MOVQ        592(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	VMOVAPS     Z3, Z7
+	VFMADD231PS Z0, Z4, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z2, Z6, Z7
+	MOVQ        600(CX), R9
+	VMOVUPS     Z7, (AX)(R9*4)
+	MOVQ        608(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	MOVQ        616(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        624(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        632(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        640(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+
+done8:
+	ADDQ $0x00000040, AX
+	ADDQ $0x00000040, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func weightF32_s2_avx512(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·weightF32_s2_avx512(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	MOVL         $0x3f000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x3e2aaaab, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x3eaaaaab, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Z2
+
+vector:
+	MOVQ        (BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        24(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        48(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	VMULPS      Z0, Z3, Z6
+	VMOVUPS     Z6, (DI)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	VMOVUPS     Z6, 192(DI)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	VMOVUPS     Z6, 384(DI)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	VMOVUPS     Z3, 576(DI)
+	VMOVUPS     Z5, 768(DI)
+	VMOVUPS     Z4, 960(DI)
+	MOVQ        8(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        32(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        56(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	VMULPS      Z0, Z3, Z6
+	VMOVUPS     Z6, 64(DI)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	VMOVUPS     Z6, 256(DI)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	VMOVUPS     Z6, 448(DI)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	VMOVUPS     Z3, 640(DI)
+	VMOVUPS     Z5, 832(DI)
+	VMOVUPS     Z4, 1024(DI)
+	MOVQ        16(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        40(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        64(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	VMULPS      Z0, Z3, Z6
+	VMOVUPS     Z6, 128(DI)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	VMOVUPS     Z6, 320(DI)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	VMOVUPS     Z6, 512(DI)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	VMOVUPS     Z3, 704(DI)
+	VMOVUPS     Z5, 896(DI)
+	VMOVUPS     Z4, 1088(DI)
+	VMOVUPS     (DI), Z3
+	VMOVUPS     64(DI), Z4
+	VMOVUPS     128(DI), Z5
+	TESTB       R8, R8
+	JZ          over0
+	VMULPS      Z0, Z3, Z6
+	MOVQ        (CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        8(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        16(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        24(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        32(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done0
+
+over0:
+	VMULPS      Z0, Z3, Z6
+	MOVQ        (CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        8(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        16(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        24(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        32(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+
+done0:
+	VMOVUPS     192(DI), Z3
+	VMOVUPS     256(DI), Z4
+	VMOVUPS     320(DI), Z5
+	TESTB       R8, R8
+	JZ          over1
+	VMULPS      Z0, Z3, Z6
+	MOVQ        48(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        56(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        64(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        72(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        80(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        88(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done1
+
+over1:
+	VMULPS      Z0, Z3, Z6
+	MOVQ        48(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        56(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        64(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        72(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        80(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        88(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+
+done1:
+	VMOVUPS     384(DI), Z3
+	VMOVUPS     448(DI), Z4
+	VMOVUPS     512(DI), Z5
+	TESTB       R8, R8
+	JZ          over2
+	VMULPS      Z0, Z3, Z6
+	MOVQ        96(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        104(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        112(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        120(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        128(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done2
+
+over2:
+	VMULPS      Z0, Z3, Z6
+	MOVQ        96(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        104(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        112(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        120(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        128(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+
+done2:
+	VMOVUPS     576(DI), Z3
+	VMOVUPS     640(DI), Z4
+	VMOVUPS     704(DI), Z5
+	TESTB       R8, R8
+	JZ          over3
+	VMULPS      Z0, Z3, Z6
+	MOVQ        144(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        152(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        160(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        168(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        176(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done3
+
+over3:
+	VMULPS      Z0, Z3, Z6
+	MOVQ        144(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        152(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        160(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        168(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        176(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+
+done3:
+	VMOVUPS     768(DI), Z3
+	VMOVUPS     832(DI), Z4
+	VMOVUPS     896(DI), Z5
+	TESTB       R8, R8
+	JZ          over4
+	VMULPS      Z0, Z3, Z6
+	MOVQ        192(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        200(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        208(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        216(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        224(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        232(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done4
+
+over4:
+	VMULPS      Z0, Z3, Z6
+	MOVQ        192(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        200(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        208(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        216(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        224(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        232(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+
+done4:
+	VMOVUPS     960(DI), Z3
+	VMOVUPS     1024(DI), Z4
+	VMOVUPS     1088(DI), Z5
+	TESTB       R8, R8
+	JZ          over5
+	VMULPS      Z0, Z3, Z6
+	MOVQ        240(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        248(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        256(CX), R9
+	VADDPS      (AX)(R9*4), Z6, Z6
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        264(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        272(CX), R9
+	VADDPS      (AX)(R9*4), Z5, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VADDPS      (AX)(R9*4), Z4, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done5
+
+over5:
+	VMULPS      Z0, Z3, Z6
+	MOVQ        240(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VADDPS      Z5, Z3, Z6
+	VMULPS      Z0, Z6, Z6
+	VXORPS      Z7, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	MOVQ        248(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VSUBPS      Z3, Z5, Z6
+	VMULPS      Z1, Z6, Z6
+	MOVQ        256(CX), R9
+	VMOVUPS     Z6, (AX)(R9*4)
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z2, Z5, Z3
+	MOVQ        264(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	MOVQ        272(CX), R9
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VMOVUPS     Z4, (AX)(R9*4)
+
+done5:
+	ADDQ $0x00000040, AX
+	ADDQ $0x00000040, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func weightGradientF32_s2_avx512(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX512F
+TEXT ·weightGradientF32_s2_avx512(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	MOVL         $0x3f000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x3e2aaaab, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x3eaaaaab, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Z2
+
+vector:
+	MOVQ         (BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         48(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         96(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         144(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         192(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         240(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	VMOVUPS      Z3, (DI)
+	VMOVUPS      Z8, 384(DI)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	VMOVUPS      Z3, 768(DI)
+	MOVQ         8(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         56(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         104(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         152(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         200(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         248(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	VMOVUPS      Z3, 64(DI)
+	VMOVUPS      Z8, 448(DI)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	VMOVUPS      Z3, 832(DI)
+	MOVQ         16(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         64(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         112(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         160(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         208(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         256(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	VMOVUPS      Z3, 128(DI)
+	VMOVUPS      Z8, 512(DI)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	VMOVUPS      Z3, 896(DI)
+	MOVQ         24(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         72(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         120(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         168(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         216(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         264(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	VMOVUPS      Z3, 192(DI)
+	VMOVUPS      Z8, 576(DI)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	VMOVUPS      Z3, 960(DI)
+	MOVQ         32(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         80(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         128(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         176(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         224(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         272(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	VMOVUPS      Z3, 256(DI)
+	VMOVUPS      Z8, 640(DI)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	VMOVUPS      Z3, 1024(DI)
+	MOVQ         40(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         88(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         136(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	MOVQ         184(BX), R9
+	VMOVUPS      (DX)(R9*4), Z6
+	MOVQ         232(BX), R9
+	VMOVUPS      (DX)(R9*4), Z7
+	MOVQ         280(BX), R9
+	VMOVUPS      (DX)(R9*4), Z8
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	VMOVUPS      Z3, 320(DI)
+	VMOVUPS      Z8, 704(DI)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	VMOVUPS      Z3, 1088(DI)
+	VMOVUPS      (DI), Z3
+	VMOVUPS      64(DI), Z4
+	VMOVUPS      128(DI), Z5
+	VMOVUPS      192(DI), Z6
+	VMOVUPS      256(DI), Z7
+	VMOVUPS      320(DI), Z8
+	TESTB        R8, R8
+	JZ           over0
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	MOVQ         (CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z3
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         8(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z3
+	VMOVUPS      Z3, (AX)(R9*4)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	MOVQ         16(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z3
+	VMOVUPS      Z3, (AX)(R9*4)
+	JMP          done0
+
+over0:
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	MOVQ         (CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         8(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	MOVQ         16(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+
+done0:
+	VMOVUPS      384(DI), Z3
+	VMOVUPS      448(DI), Z4
+	VMOVUPS      512(DI), Z5
+	VMOVUPS      576(DI), Z6
+	VMOVUPS      640(DI), Z7
+	VMOVUPS      704(DI), Z8
+	TESTB        R8, R8
+	JZ           over1
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	MOVQ         24(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z3
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         32(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z3
+	VMOVUPS      Z3, (AX)(R9*4)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	MOVQ         40(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z3
+	VMOVUPS      Z3, (AX)(R9*4)
+	JMP          done1
+
+over1:
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	MOVQ         24(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         32(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	MOVQ         40(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+
+done1:
+	VMOVUPS      768(DI), Z3
+	VMOVUPS      832(DI), Z4
+	VMOVUPS      896(DI), Z5
+	VMOVUPS      960(DI), Z6
+	VMOVUPS      1024(DI), Z7
+	VMOVUPS      1088(DI), Z8
+	TESTB        R8, R8
+	JZ           over2
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	MOVQ         48(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z3
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z3
+	VMOVUPS      Z3, (AX)(R9*4)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	MOVQ         64(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z3
+	VMOVUPS      Z3, (AX)(R9*4)
+	JMP          done2
+
+over2:
+	VSUBPS       Z5, Z6, Z9
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	MOVQ         48(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z7, Z3
+	VFMADD231PS  Z2, Z6, Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z1, Z5, Z3
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z0, Z4, Z3
+	MOVQ         64(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+
+done2:
+	ADDQ $0x00000040, AX
+	ADDQ $0x00000040, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func inputF32_s2t_avx512(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX512F
+TEXT ·inputF32_s2t_avx512(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Z0
+
+vector:
+	MOVQ         (BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         40(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         80(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         120(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         160(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	VMOVUPS      Z9, (DI)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	VMOVUPS      Z8, 320(DI)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	VMOVUPS      Z6, 640(DI)
+	VMOVUPS      Z7, 960(DI)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	VMOVUPS      Z5, 1280(DI)
+	VMOVUPS      Z1, 1600(DI)
+	VMOVUPS      Z2, 1920(DI)
+	VMOVUPS      Z3, 2240(DI)
+	VMOVUPS      Z4, 2560(DI)
+	MOVQ         8(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         48(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         88(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         128(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         168(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	VMOVUPS      Z9, 64(DI)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	VMOVUPS      Z8, 384(DI)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	VMOVUPS      Z6, 704(DI)
+	VMOVUPS      Z7, 1024(DI)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	VMOVUPS      Z5, 1344(DI)
+	VMOVUPS      Z1, 1664(DI)
+	VMOVUPS      Z2, 1984(DI)
+	VMOVUPS      Z3, 2304(DI)
+	VMOVUPS      Z4, 2624(DI)
+	MOVQ         16(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         56(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         96(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         136(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         176(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	VMOVUPS      Z9, 128(DI)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	VMOVUPS      Z8, 448(DI)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	VMOVUPS      Z6, 768(DI)
+	VMOVUPS      Z7, 1088(DI)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	VMOVUPS      Z5, 1408(DI)
+	VMOVUPS      Z1, 1728(DI)
+	VMOVUPS      Z2, 2048(DI)
+	VMOVUPS      Z3, 2368(DI)
+	VMOVUPS      Z4, 2688(DI)
+	MOVQ         24(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         64(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         104(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         144(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         184(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	VMOVUPS      Z9, 192(DI)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	VMOVUPS      Z8, 512(DI)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	VMOVUPS      Z6, 832(DI)
+	VMOVUPS      Z7, 1152(DI)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	VMOVUPS      Z5, 1472(DI)
+	VMOVUPS      Z1, 1792(DI)
+	VMOVUPS      Z2, 2112(DI)
+	VMOVUPS      Z3, 2432(DI)
+	VMOVUPS      Z4, 2752(DI)
+	MOVQ         32(BX), R9
+	VMOVUPS      (DX)(R9*4), Z1
+	MOVQ         72(BX), R9
+	VMOVUPS      (DX)(R9*4), Z2
+	MOVQ         112(BX), R9
+	VMOVUPS      (DX)(R9*4), Z3
+	MOVQ         152(BX), R9
+	VMOVUPS      (DX)(R9*4), Z4
+	MOVQ         192(BX), R9
+	VMOVUPS      (DX)(R9*4), Z5
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	VMOVUPS      Z9, 256(DI)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	VMOVUPS      Z8, 576(DI)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	VMOVUPS      Z6, 896(DI)
+	VMOVUPS      Z7, 1216(DI)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	VMOVUPS      Z5, 1536(DI)
+	VMOVUPS      Z1, 1856(DI)
+	VMOVUPS      Z2, 2176(DI)
+	VMOVUPS      Z3, 2496(DI)
+	VMOVUPS      Z4, 2816(DI)
+	VMOVUPS      (DI), Z1
+	VMOVUPS      64(DI), Z2
+	VMOVUPS      128(DI), Z3
+	VMOVUPS      192(DI), Z4
+	VMOVUPS      256(DI), Z5
+	TESTB        R8, R8
+	JZ           over0
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         (CX), R9
+	VADDPS       (AX)(R9*4), Z9, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         8(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         16(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         24(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         32(CX), R9
+	VADDPS       (AX)(R9*4), Z5, Z5
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         40(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         48(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         64(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done0
+
+over0:
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         (CX), R9
+	VMOVUPS      Z9, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         8(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         16(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         24(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         32(CX), R9
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         40(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         48(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         56(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         64(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+
+done0:
+	VMOVUPS      320(DI), Z1
+	VMOVUPS      384(DI), Z2
+	VMOVUPS      448(DI), Z3
+	VMOVUPS      512(DI), Z4
+	VMOVUPS      576(DI), Z5
+	TESTB        R8, R8
+	JZ           over1
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         72(CX), R9
+	VADDPS       (AX)(R9*4), Z9, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         80(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         88(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         96(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         104(CX), R9
+	VADDPS       (AX)(R9*4), Z5, Z5
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         112(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         120(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         128(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         136(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done1
+
+over1:
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         72(CX), R9
+	VMOVUPS      Z9, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         80(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         88(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         96(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         104(CX), R9
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         112(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         120(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         128(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         136(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+
+done1:
+	VMOVUPS      640(DI), Z1
+	VMOVUPS      704(DI), Z2
+	VMOVUPS      768(DI), Z3
+	VMOVUPS      832(DI), Z4
+	VMOVUPS      896(DI), Z5
+	TESTB        R8, R8
+	JZ           over2
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         144(CX), R9
+	VADDPS       (AX)(R9*4), Z9, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         152(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         160(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         168(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         176(CX), R9
+	VADDPS       (AX)(R9*4), Z5, Z5
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         184(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         192(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         200(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         208(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done2
+
+over2:
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         144(CX), R9
+	VMOVUPS      Z9, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         152(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         160(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         168(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         176(CX), R9
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         184(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         192(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         200(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         208(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+
+done2:
+	VMOVUPS      960(DI), Z1
+	VMOVUPS      1024(DI), Z2
+	VMOVUPS      1088(DI), Z3
+	VMOVUPS      1152(DI), Z4
+	VMOVUPS      1216(DI), Z5
+	TESTB        R8, R8
+	JZ           over3
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         216(CX), R9
+	VADDPS       (AX)(R9*4), Z9, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         224(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         232(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         240(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         248(CX), R9
+	VADDPS       (AX)(R9*4), Z5, Z5
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         256(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         264(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         272(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         280(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done3
+
+over3:
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         216(CX), R9
+	VMOVUPS      Z9, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         224(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         232(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         240(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         248(CX), R9
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         256(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         264(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         272(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         280(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+
+done3:
+	VMOVUPS      1280(DI), Z1
+	VMOVUPS      1344(DI), Z2
+	VMOVUPS      1408(DI), Z3
+	VMOVUPS      1472(DI), Z4
+	VMOVUPS      1536(DI), Z5
+	TESTB        R8, R8
+	JZ           over4
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         288(CX), R9
+	VADDPS       (AX)(R9*4), Z9, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         296(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         304(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         312(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         320(CX), R9
+	VADDPS       (AX)(R9*4), Z5, Z5
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         328(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         336(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         344(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         352(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done4
+
+over4:
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         288(CX), R9
+	VMOVUPS      Z9, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         296(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         304(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         312(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         320(CX), R9
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         328(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         336(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         344(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         352(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+
+done4:
+	VMOVUPS      1600(DI), Z1
+	VMOVUPS      1664(DI), Z2
+	VMOVUPS      1728(DI), Z3
+	VMOVUPS      1792(DI), Z4
+	VMOVUPS      1856(DI), Z5
+	TESTB        R8, R8
+	JZ           over5
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         360(CX), R9
+	VADDPS       (AX)(R9*4), Z9, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         368(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         376(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         384(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         392(CX), R9
+	VADDPS       (AX)(R9*4), Z5, Z5
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         400(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         408(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         416(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         424(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done5
+
+over5:
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         360(CX), R9
+	VMOVUPS      Z9, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         368(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         376(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         384(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         392(CX), R9
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         400(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         408(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         416(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         424(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+
+done5:
+	VMOVUPS      1920(DI), Z1
+	VMOVUPS      1984(DI), Z2
+	VMOVUPS      2048(DI), Z3
+	VMOVUPS      2112(DI), Z4
+	VMOVUPS      2176(DI), Z5
+	TESTB        R8, R8
+	JZ           over6
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         432(CX), R9
+	VADDPS       (AX)(R9*4), Z9, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         440(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         448(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         456(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         464(CX), R9
+	VADDPS       (AX)(R9*4), Z5, Z5
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         472(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         480(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         488(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         496(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done6
+
+over6:
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         432(CX), R9
+	VMOVUPS      Z9, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         440(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         448(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         456(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         464(CX), R9
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         472(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         480(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         488(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         496(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+
+done6:
+	VMOVUPS      2240(DI), Z1
+	VMOVUPS      2304(DI), Z2
+	VMOVUPS      2368(DI), Z3
+	VMOVUPS      2432(DI), Z4
+	VMOVUPS      2496(DI), Z5
+	TESTB        R8, R8
+	JZ           over7
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         504(CX), R9
+	VADDPS       (AX)(R9*4), Z9, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         512(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         520(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         528(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         536(CX), R9
+	VADDPS       (AX)(R9*4), Z5, Z5
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         544(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         552(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         560(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         568(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done7
+
+over7:
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         504(CX), R9
+	VMOVUPS      Z9, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         512(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         520(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         528(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         536(CX), R9
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         544(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         552(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         560(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         568(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+
+done7:
+	VMOVUPS      2560(DI), Z1
+	VMOVUPS      2624(DI), Z2
+	VMOVUPS      2688(DI), Z3
+	VMOVUPS      2752(DI), Z4
+	VMOVUPS      2816(DI), Z5
+	TESTB        R8, R8
+	JZ           over8
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         576(CX), R9
+	VADDPS       (AX)(R9*4), Z9, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         584(CX), R9
+	VADDPS       (AX)(R9*4), Z8, Z8
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         592(CX), R9
+	VADDPS       (AX)(R9*4), Z6, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         600(CX), R9
+	VADDPS       (AX)(R9*4), Z7, Z6
+	VMOVUPS      Z6, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         608(CX), R9
+	VADDPS       (AX)(R9*4), Z5, Z5
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         616(CX), R9
+	VADDPS       (AX)(R9*4), Z1, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         624(CX), R9
+	VADDPS       (AX)(R9*4), Z2, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         632(CX), R9
+	VADDPS       (AX)(R9*4), Z3, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         640(CX), R9
+	VADDPS       (AX)(R9*4), Z4, Z1
+	VMOVUPS      Z1, (AX)(R9*4)
+	JMP          done8
+
+over8:
+	VSUBPS       Z3, Z4, Z6
+	VSUBPS       Z2, Z4, Z7
+	VSUBPS       Z3, Z1, Z8
+	VMOVAPS      Z7, Z9
+	VFMADD231PS  Z0, Z8, Z9
+	MOVQ         576(CX), R9
+	VMOVUPS      Z9, (AX)(R9*4)
+	VMOVAPS      Z6, Z8
+	VFNMADD231PS Z0, Z2, Z8
+	MOVQ         584(CX), R9
+	VMOVUPS      Z8, (AX)(R9*4)
+	VSUBPS       Z3, Z2, Z8
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z0, Z8, Z6
+	MOVQ         592(CX), R9
+	VMOVUPS      Z6, (AX)(R9*4)
+	MOVQ         600(CX), R9
+	VMOVUPS      Z7, (AX)(R9*4)
+	VSUBPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z5
+	VFNMADD231PS Z0, Z7, Z5
+	MOVQ         608(CX), R9
+	VMOVUPS      Z5, (AX)(R9*4)
+	MOVQ         616(CX), R9
+	VMOVUPS      Z1, (AX)(R9*4)
+	MOVQ         624(CX), R9
+	VMOVUPS      Z2, (AX)(R9*4)
+	MOVQ         632(CX), R9
+	VMOVUPS      Z3, (AX)(R9*4)
+	MOVQ         640(CX), R9
+	VMOVUPS      Z4, (AX)(R9*4)
+
+done8:
+	ADDQ $0x00000040, AX
+	ADDQ $0x00000040, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET
+
+// func outputF32_s2t_avx512(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+// Requires: AVX, AVX512F
+TEXT ·outputF32_s2t_avx512(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dstOff_base+24(FP), CX
+	MOVQ         src_base+48(FP), DX
+	MOVQ         srcOff_base+72(FP), BX
+	MOVQ         n+96(FP), SI
+	MOVQ         tmp_base+112(FP), DI
+	MOVB         accumulate+104(FP), R8
+	MOVL         $0x40000000, R9
+	VMOVD        R9, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x40800000, R9
+	VMOVD        R9, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x41000000, R9
+	VMOVD        R9, X2
+	VBROADCASTSS X2, Z2
+
+vector:
+	MOVQ        (BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        72(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        144(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        216(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        288(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        360(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        432(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        504(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        576(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     Z8, (DI)
+	VMOVUPS     Z3, 576(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VMOVUPS     Z9, 1152(DI)
+	VMOVUPS     Z3, 1728(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VMOVUPS     Z10, 2304(DI)
+	VMOVUPS     Z3, 2880(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     Z11, 3456(DI)
+	VMOVUPS     Z3, 4032(DI)
+	MOVQ        8(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        80(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        152(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        224(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        296(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        368(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        440(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        512(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        584(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     Z8, 64(DI)
+	VMOVUPS     Z3, 640(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VMOVUPS     Z9, 1216(DI)
+	VMOVUPS     Z3, 1792(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VMOVUPS     Z10, 2368(DI)
+	VMOVUPS     Z3, 2944(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     Z11, 3520(DI)
+	VMOVUPS     Z3, 4096(DI)
+	MOVQ        16(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        88(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        160(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        232(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        304(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        376(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        448(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        520(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        592(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     Z8, 128(DI)
+	VMOVUPS     Z3, 704(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VMOVUPS     Z9, 1280(DI)
+	VMOVUPS     Z3, 1856(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VMOVUPS     Z10, 2432(DI)
+	VMOVUPS     Z3, 3008(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     Z11, 3584(DI)
+	VMOVUPS     Z3, 4160(DI)
+	MOVQ        24(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        96(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        168(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        240(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        312(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        384(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        456(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        528(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        600(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     Z8, 192(DI)
+	VMOVUPS     Z3, 768(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VMOVUPS     Z9, 1344(DI)
+	VMOVUPS     Z3, 1920(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VMOVUPS     Z10, 2496(DI)
+	VMOVUPS     Z3, 3072(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     Z11, 3648(DI)
+	VMOVUPS     Z3, 4224(DI)
+	MOVQ        32(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        104(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        176(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        248(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        320(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        392(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        464(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        536(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        608(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     Z8, 256(DI)
+	VMOVUPS     Z3, 832(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VMOVUPS     Z9, 1408(DI)
+	VMOVUPS     Z3, 1984(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VMOVUPS     Z10, 2560(DI)
+	VMOVUPS     Z3, 3136(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     Z11, 3712(DI)
+	VMOVUPS     Z3, 4288(DI)
+	MOVQ        40(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        112(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        184(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        256(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        328(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        400(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        472(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        544(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        616(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     Z8, 320(DI)
+	VMOVUPS     Z3, 896(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VMOVUPS     Z9, 1472(DI)
+	VMOVUPS     Z3, 2048(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VMOVUPS     Z10, 2624(DI)
+	VMOVUPS     Z3, 3200(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     Z11, 3776(DI)
+	VMOVUPS     Z3, 4352(DI)
+	MOVQ        48(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        120(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        192(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        264(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        336(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        408(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        480(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        552(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        624(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     Z8, 384(DI)
+	VMOVUPS     Z3, 960(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VMOVUPS     Z9, 1536(DI)
+	VMOVUPS     Z3, 2112(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VMOVUPS     Z10, 2688(DI)
+	VMOVUPS     Z3, 3264(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     Z11, 3840(DI)
+	VMOVUPS     Z3, 4416(DI)
+	MOVQ        56(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        128(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        200(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        272(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        344(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        416(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        488(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        560(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        632(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     Z8, 448(DI)
+	VMOVUPS     Z3, 1024(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VMOVUPS     Z9, 1600(DI)
+	VMOVUPS     Z3, 2176(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VMOVUPS     Z10, 2752(DI)
+	VMOVUPS     Z3, 3328(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     Z11, 3904(DI)
+	VMOVUPS     Z3, 4480(DI)
+	MOVQ        64(BX), R9
+	VMOVUPS     (DX)(R9*4), Z3
+	MOVQ        136(BX), R9
+	VMOVUPS     (DX)(R9*4), Z4
+	MOVQ        208(BX), R9
+	VMOVUPS     (DX)(R9*4), Z5
+	MOVQ        280(BX), R9
+	VMOVUPS     (DX)(R9*4), Z6
+	MOVQ        352(BX), R9
+	VMOVUPS     (DX)(R9*4), Z7
+	MOVQ        424(BX), R9
+	VMOVUPS     (DX)(R9*4), Z8
+	MOVQ        496(BX), R9
+	VMOVUPS     (DX)(R9*4), Z9
+	MOVQ        568(BX), R9
+	VMOVUPS     (DX)(R9*4), Z10
+	MOVQ        640(BX), R9
+	VMOVUPS     (DX)(R9*4), Z11
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     Z8, 512(DI)
+	VMOVUPS     Z3, 1088(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	VMOVUPS     Z9, 1664(DI)
+	VMOVUPS     Z3, 2240(DI)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	VMOVUPS     Z10, 2816(DI)
+	VMOVUPS     Z3, 3392(DI)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     Z11, 3968(DI)
+	VMOVUPS     Z3, 4544(DI)
+	VMOVUPS     (DI), Z3
+	VMOVUPS     64(DI), Z4
+	VMOVUPS     128(DI), Z5
+	VMOVUPS     192(DI), Z6
+	VMOVUPS     256(DI), Z7
+	VMOVUPS     320(DI), Z8
+	VMOVUPS     384(DI), Z9
+	VMOVUPS     448(DI), Z10
+	VMOVUPS     512(DI), Z11
+	TESTB       R8, R8
+	JZ          over0
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        (CX), R9
+	VADDPS      (AX)(R9*4), Z8, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        8(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        16(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        24(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        32(CX), R9
+	VADDPS      (AX)(R9*4), Z10, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        48(CX), R9
+	VADDPS      (AX)(R9*4), Z11, Z4
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        56(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done0
+
+over0:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        (CX), R9
+	VMOVUPS     Z8, (AX)(R9*4)
+	MOVQ        8(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        16(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	MOVQ        24(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        32(CX), R9
+	VMOVUPS     Z10, (AX)(R9*4)
+	MOVQ        40(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        48(CX), R9
+	VMOVUPS     Z11, (AX)(R9*4)
+	MOVQ        56(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done0:
+	VMOVUPS     576(DI), Z3
+	VMOVUPS     640(DI), Z4
+	VMOVUPS     704(DI), Z5
+	VMOVUPS     768(DI), Z6
+	VMOVUPS     832(DI), Z7
+	VMOVUPS     896(DI), Z8
+	VMOVUPS     960(DI), Z9
+	VMOVUPS     1024(DI), Z10
+	VMOVUPS     1088(DI), Z11
+	TESTB       R8, R8
+	JZ          over1
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        64(CX), R9
+	VADDPS      (AX)(R9*4), Z8, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        72(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        80(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        88(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        96(CX), R9
+	VADDPS      (AX)(R9*4), Z10, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        104(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        112(CX), R9
+	VADDPS      (AX)(R9*4), Z11, Z4
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        120(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done1
+
+over1:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        64(CX), R9
+	VMOVUPS     Z8, (AX)(R9*4)
+	MOVQ        72(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        80(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	MOVQ        88(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        96(CX), R9
+	VMOVUPS     Z10, (AX)(R9*4)
+	MOVQ        104(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        112(CX), R9
+	VMOVUPS     Z11, (AX)(R9*4)
+	MOVQ        120(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done1:
+	VMOVUPS     1152(DI), Z3
+	VMOVUPS     1216(DI), Z4
+	VMOVUPS     1280(DI), Z5
+	VMOVUPS     1344(DI), Z6
+	VMOVUPS     1408(DI), Z7
+	VMOVUPS     1472(DI), Z8
+	VMOVUPS     1536(DI), Z9
+	VMOVUPS     1600(DI), Z10
+	VMOVUPS     1664(DI), Z11
+	TESTB       R8, R8
+	JZ          over2
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        128(CX), R9
+	VADDPS      (AX)(R9*4), Z8, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        144(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        152(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        160(CX), R9
+	VADDPS      (AX)(R9*4), Z10, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        168(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        176(CX), R9
+	VADDPS      (AX)(R9*4), Z11, Z4
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done2
+
+over2:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        128(CX), R9
+	VMOVUPS     Z8, (AX)(R9*4)
+	MOVQ        136(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        144(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	MOVQ        152(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        160(CX), R9
+	VMOVUPS     Z10, (AX)(R9*4)
+	MOVQ        168(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        176(CX), R9
+	VMOVUPS     Z11, (AX)(R9*4)
+	MOVQ        184(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done2:
+	VMOVUPS     1728(DI), Z3
+	VMOVUPS     1792(DI), Z4
+	VMOVUPS     1856(DI), Z5
+	VMOVUPS     1920(DI), Z6
+	VMOVUPS     1984(DI), Z7
+	VMOVUPS     2048(DI), Z8
+	VMOVUPS     2112(DI), Z9
+	VMOVUPS     2176(DI), Z10
+	VMOVUPS     2240(DI), Z11
+	TESTB       R8, R8
+	JZ          over3
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        192(CX), R9
+	VADDPS      (AX)(R9*4), Z8, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        200(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        208(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        216(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        224(CX), R9
+	VADDPS      (AX)(R9*4), Z10, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        232(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        240(CX), R9
+	VADDPS      (AX)(R9*4), Z11, Z4
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        248(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done3
+
+over3:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        192(CX), R9
+	VMOVUPS     Z8, (AX)(R9*4)
+	MOVQ        200(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        208(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	MOVQ        216(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        224(CX), R9
+	VMOVUPS     Z10, (AX)(R9*4)
+	MOVQ        232(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        240(CX), R9
+	VMOVUPS     Z11, (AX)(R9*4)
+	MOVQ        248(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done3:
+	VMOVUPS     2304(DI), Z3
+	VMOVUPS     2368(DI), Z4
+	VMOVUPS     2432(DI), Z5
+	VMOVUPS     2496(DI), Z6
+	VMOVUPS     2560(DI), Z7
+	VMOVUPS     2624(DI), Z8
+	VMOVUPS     2688(DI), Z9
+	VMOVUPS     2752(DI), Z10
+	VMOVUPS     2816(DI), Z11
+	TESTB       R8, R8
+	JZ          over4
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        256(CX), R9
+	VADDPS      (AX)(R9*4), Z8, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        264(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        272(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        288(CX), R9
+	VADDPS      (AX)(R9*4), Z10, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        296(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        304(CX), R9
+	VADDPS      (AX)(R9*4), Z11, Z4
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        312(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done4
+
+over4:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        256(CX), R9
+	VMOVUPS     Z8, (AX)(R9*4)
+	MOVQ        264(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        272(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	MOVQ        280(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        288(CX), R9
+	VMOVUPS     Z10, (AX)(R9*4)
+	MOVQ        296(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        304(CX), R9
+	VMOVUPS     Z11, (AX)(R9*4)
+	MOVQ        312(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done4:
+	VMOVUPS     2880(DI), Z3
+	VMOVUPS     2944(DI), Z4
+	VMOVUPS     3008(DI), Z5
+	VMOVUPS     3072(DI), Z6
+	VMOVUPS     3136(DI), Z7
+	VMOVUPS     3200(DI), Z8
+	VMOVUPS     3264(DI), Z9
+	VMOVUPS     3328(DI), Z10
+	VMOVUPS     3392(DI), Z11
+	TESTB       R8, R8
+	JZ          over5
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        320(CX), R9
+	VADDPS      (AX)(R9*4), Z8, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        328(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        336(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        344(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        352(CX), R9
+	VADDPS      (AX)(R9*4), Z10, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        360(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        368(CX), R9
+	VADDPS      (AX)(R9*4), Z11, Z4
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        376(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done5
+
+over5:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        320(CX), R9
+	VMOVUPS     Z8, (AX)(R9*4)
+	MOVQ        328(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        336(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	MOVQ        344(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        352(CX), R9
+	VMOVUPS     Z10, (AX)(R9*4)
+	MOVQ        360(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        368(CX), R9
+	VMOVUPS     Z11, (AX)(R9*4)
+	MOVQ        376(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done5:
+	VMOVUPS     3456(DI), Z3
+	VMOVUPS     3520(DI), Z4
+	VMOVUPS     3584(DI), Z5
+	VMOVUPS     3648(DI), Z6
+	VMOVUPS     3712(DI), Z7
+	VMOVUPS     3776(DI), Z8
+	VMOVUPS     3840(DI), Z9
+	VMOVUPS     3904(DI), Z10
+	VMOVUPS     3968(DI), Z11
+	TESTB       R8, R8
+	JZ          over6
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        384(CX), R9
+	VADDPS      (AX)(R9*4), Z8, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        392(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        400(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        408(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        416(CX), R9
+	VADDPS      (AX)(R9*4), Z10, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        424(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        432(CX), R9
+	VADDPS      (AX)(R9*4), Z11, Z4
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        440(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done6
+
+over6:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        384(CX), R9
+	VMOVUPS     Z8, (AX)(R9*4)
+	MOVQ        392(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        400(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	MOVQ        408(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        416(CX), R9
+	VMOVUPS     Z10, (AX)(R9*4)
+	MOVQ        424(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        432(CX), R9
+	VMOVUPS     Z11, (AX)(R9*4)
+	MOVQ        440(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done6:
+	VMOVUPS     4032(DI), Z3
+	VMOVUPS     4096(DI), Z4
+	VMOVUPS     4160(DI), Z5
+	VMOVUPS     4224(DI), Z6
+	VMOVUPS     4288(DI), Z7
+	VMOVUPS     4352(DI), Z8
+	VMOVUPS     4416(DI), Z9
+	VMOVUPS     4480(DI), Z10
+	VMOVUPS     4544(DI), Z11
+	TESTB       R8, R8
+	JZ          over7
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        448(CX), R9
+	VADDPS      (AX)(R9*4), Z8, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        456(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        464(CX), R9
+	VADDPS      (AX)(R9*4), Z9, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        472(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        480(CX), R9
+	VADDPS      (AX)(R9*4), Z10, Z5
+	VMOVUPS     Z5, (AX)(R9*4)
+	MOVQ        488(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        496(CX), R9
+	VADDPS      (AX)(R9*4), Z11, Z4
+	VMOVUPS     Z4, (AX)(R9*4)
+	MOVQ        504(CX), R9
+	VADDPS      (AX)(R9*4), Z3, Z3
+	VMOVUPS     Z3, (AX)(R9*4)
+	JMP         done7
+
+over7:
+	VADDPS      Z5, Z4, Z12
+	VSUBPS      Z5, Z4, Z4
+	VADDPS      Z12, Z3, Z3
+	VADDPS      Z6, Z3, Z3
+	MOVQ        448(CX), R9
+	VMOVUPS     Z8, (AX)(R9*4)
+	MOVQ        456(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z0, Z6, Z3
+	MOVQ        464(CX), R9
+	VMOVUPS     Z9, (AX)(R9*4)
+	MOVQ        472(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z12, Z3
+	VFMADD231PS Z1, Z6, Z3
+	MOVQ        480(CX), R9
+	VMOVUPS     Z10, (AX)(R9*4)
+	MOVQ        488(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+	VMOVAPS     Z4, Z3
+	VFMADD231PS Z2, Z6, Z3
+	VADDPS      Z7, Z3, Z3
+	MOVQ        496(CX), R9
+	VMOVUPS     Z11, (AX)(R9*4)
+	MOVQ        504(CX), R9
+	VMOVUPS     Z3, (AX)(R9*4)
+
+done7:
+	ADDQ $0x00000040, AX
+	ADDQ $0x00000040, DX
+	DECQ SI
+	JNZ  vector
+	VZEROUPPER
+	RET

@@ -44,19 +44,75 @@ var (
 	}
 )
 
+// The matrices of stride 2: the first five rows of points are F(4,2) for the
+// interpolation points 0, 1, -1, 2, infinity, the others the middle tap.
 var (
-	winogradF4Generic = newWinogradGeneric(4, inputF4, outputF4, weightF4)
-	winogradF2Generic = newWinogradGeneric(2, inputF2, outputF2, weightF2)
+	inputS2 = [][]float64{
+		{2, 0, -1, 0, -2, 0, 1, 0, 0},
+		{0, 0, -2, 0, -1, 0, 1, 0, 0},
+		{0, 0, 2, 0, -3, 0, 1, 0, 0},
+		{0, 0, -1, 0, 0, 0, 1, 0, 0},
+		{0, 0, 2, 0, -1, 0, -2, 0, 1},
+		{0, 1, 0, 0, 0, 0, 0, 0, 0},
+		{0, 0, 0, 1, 0, 0, 0, 0, 0},
+		{0, 0, 0, 0, 0, 1, 0, 0, 0},
+		{0, 0, 0, 0, 0, 0, 0, 1, 0},
+	}
+	outputS2 = [][]float64{
+		{1, 1, 1, 1, 0, 1, 0, 0, 0},
+		{0, 1, -1, 2, 0, 0, 1, 0, 0},
+		{0, 1, 1, 4, 0, 0, 0, 1, 0},
+		{0, 1, -1, 8, 1, 0, 0, 0, 1},
+	}
+	weightS2 = [][]float64{
+		{1. / 2, 0, 0},
+		{-1. / 2, 0, -1. / 2},
+		{-1. / 6, 0, 1. / 6},
+		{1. / 6, 0, 1. / 3},
+		{0, 0, 1},
+		{0, 1, 0},
+	}
+	inputS2T = [][]float64{
+		{2, -1, -2, 1, 0},
+		{0, -2, -1, 1, 0},
+		{0, 2, -3, 1, 0},
+		{0, -1, 0, 1, 0},
+		{0, 2, -1, -2, 1},
+		{1, 0, 0, 0, 0},
+		{0, 1, 0, 0, 0},
+		{0, 0, 1, 0, 0},
+		{0, 0, 0, 1, 0},
+	}
+	outputS2T = [][]float64{
+		{0, 0, 0, 0, 0, 1, 0, 0, 0},
+		{1, 1, 1, 1, 0, 0, 0, 0, 0},
+		{0, 0, 0, 0, 0, 0, 1, 0, 0},
+		{0, 1, -1, 2, 0, 0, 0, 0, 0},
+		{0, 0, 0, 0, 0, 0, 0, 1, 0},
+		{0, 1, 1, 4, 0, 0, 0, 0, 0},
+		{0, 0, 0, 0, 0, 0, 0, 0, 1},
+		{0, 1, -1, 8, 1, 0, 0, 0, 0},
+	}
 )
 
-func newWinogradGeneric(size int, input, output, weight [][]float64) winogradKernels {
+var winogradGeneric = winogradSet{
+	f4:  newWinogradGeneric(inputF4, outputF4, weightF4),
+	f2:  newWinogradGeneric(inputF2, outputF2, weightF2),
+	s2:  newWinogradGeneric(inputS2, outputS2, weightS2),
+	s2t: newWinogradGeneric(inputS2T, outputS2T, weightS2),
+}
+
+func newWinogradGeneric(input, output, weight [][]float64) winogradKernels {
 	return winogradKernels{
-		size:           size,
-		input:          winogradGeneric(input),
-		output:         winogradGeneric(output),
-		gradient:       winogradGeneric(transpose(output)),
-		weight:         winogradGeneric(weight),
-		weightGradient: winogradGeneric(transpose(weight)),
+		size:           len(output),
+		window:         len(input[0]),
+		points:         len(input),
+		factors:        len(weight),
+		input:          transformGeneric(input),
+		output:         transformGeneric(output),
+		gradient:       transformGeneric(transpose(output)),
+		weight:         transformGeneric(weight),
+		weightGradient: transformGeneric(transpose(weight)),
 	}
 }
 
@@ -76,8 +132,8 @@ type term struct {
 	factor float32
 }
 
-// winogradGeneric returns the kernel of the transform m.
-func winogradGeneric(m [][]float64) winogradKernel {
+// transformGeneric returns the kernel of the transform m.
+func transformGeneric(m [][]float64) winogradKernel {
 	rows, columns := len(m), len(m[0])
 	terms := make([][]term, rows)
 	for i, row := range m {

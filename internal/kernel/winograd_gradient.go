@@ -13,8 +13,7 @@ const (
 	gradientFloats = 1536 << 10
 )
 
-// A winogradGradient computes the weight gradient of a 3x3 convolution of
-// stride 1: both x and dy are transformed tile by tile, their products are
+// A winogradGradient computes the weight gradient of a 3x3 convolution: both x and dy are transformed tile by tile, their products are
 // summed over tiles at each point, and the sums are transformed to 3x3.
 //
 // Where the sums are small, the tiles are cut into lanes, fixed by the shape,
@@ -26,8 +25,10 @@ type winogradGradient struct {
 	kern    gemmKernels
 	tr      winogradKernels
 	workers int
+	members [][]int // the points of each factor
 
 	tiles   tiling // of y
+	step    int    // pixels of x from one tile to the next
 	x, dy   window
 	in, out spectrum // blocks of transformed x and dy
 	rows    int      // of a point's sums: channels of x padded to the tile height
@@ -42,16 +43,22 @@ func newWinogradGradient(s ConvShape, tr winogradKernels, kern gemmKernels, work
 		tr:      tr,
 		workers: workers,
 		tiles:   newTiling(sw.dst, tr.size),
-		x:       newWindow(sw.src, tr.side()),
+		step:    tr.size * s.Stride,
+		x:       newWindow(sw.src, tr.window),
 		dy:      newWindow(sw.dst, tr.size),
 		rows:    roundUp(sw.src.stride(), kern.rows),
 	}
-	points, depth, width := tr.side()*tr.side(), g.x.stride(), g.dy.stride()
-	// A block moves the sums, points*depth*width floats, and its tiles,
+	g.members = make([][]int, tr.factors*tr.factors)
+	for point := range tr.points * tr.points {
+		factor := tr.factor(point)
+		g.members[factor] = append(g.members[factor], point)
+	}
+	points, depth, width := tr.points*tr.points, g.x.stride(), g.dy.stride()
+	// A block moves the sums, about points*depth*width floats, and its tiles,
 	// points*block*(depth+width); the sums should not be more than twice those.
 	block := max(gradientFloats/(points*(depth+width)), depth*width/(depth+width)/2, 4*tileUnit)
 	g.lanes = 1
-	if lane := ceilDiv(g.tiles.count(), numLanes); points*g.rows*width <= laneSums && lane >= tileUnit {
+	if lane := ceilDiv(g.tiles.count(), numLanes); len(g.members)*g.rows*width <= laneSums && lane >= tileUnit {
 		g.lanes = numLanes
 		block = min(lane, max(privateFloats/(points*(depth+width))/tileUnit, 1)*tileUnit)
 	}
@@ -60,15 +67,15 @@ func newWinogradGradient(s ConvShape, tr winogradKernels, kern gemmKernels, work
 	return g
 }
 
-// pointLen is the floats of the sums of a point, [rows][channels of dy].
-func (g *winogradGradient) pointLen() int { return g.rows * g.out.channels }
+// factorLen is the floats of the sums of a factor, [rows][channels of dy].
+func (g *winogradGradient) factorLen() int { return g.rows * g.out.channels }
 
 // workerLen is the scratch of a worker: of a transform and, for the last
 // channels, of a [9][16] piece of the gradient.
 func (g *winogradGradient) workerLen() int { return winogradTmp + 9*lanes }
 
 // laneLen is the floats of the sums of a lane.
-func (g *winogradGradient) laneLen() int { return g.in.points * g.pointLen() }
+func (g *winogradGradient) laneLen() int { return len(g.members) * g.factorLen() }
 
 func (g *winogradGradient) scratchLen() int {
 	blocks := 1
@@ -87,7 +94,7 @@ func (g *winogradGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 	sums := take(g.lanes * g.laneLen())
 	workers := make([]winogradWorker, g.workers)
 	for i := range workers {
-		workers[i] = winogradWorker{edge: make([]int, g.in.points), stage: take(9 * lanes), tmp: take(winogradTmp)}
+		workers[i] = winogradWorker{edge: make([]int, g.tr.window*g.tr.window), stage: take(9 * lanes), tmp: take(winogradTmp)}
 		for tap := range 9 {
 			workers[i].staged = append(workers[i].staged, tap*lanes)
 		}
@@ -105,8 +112,8 @@ func (g *winogradGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 		for begin := from; begin < to; begin += g.in.tiles {
 			count := min(g.in.tiles, to-begin)
 			g.transform(in, out, x, dy, &workers[worker], begin, 0, count)
-			for point := range g.in.points {
-				g.multiply(sums, in, out, point, count, begin == from)
+			for factor := range g.members {
+				g.multiply(sums, in, out, factor, count, begin == from)
 			}
 		}
 	}}, g.finish(dw, sums, workers)}
@@ -121,8 +128,9 @@ func (g *winogradGradient) runShared(x, dy, sums, in, out []float32, workers []w
 		phases = append(phases, par.Phase{Tasks: ceilDiv(count, transformTiles), Run: func(worker, task int) {
 			first := task * transformTiles
 			g.transform(in, out, x, dy, &workers[worker], begin, first, min(first+transformTiles, count))
-		}}, par.Phase{Tasks: g.in.points, Run: func(_, point int) {
-			g.multiply(sums, in, out, point, count, begin == 0)
+		}}, par.Phase{Tasks: len(g.members), Run: func(_, task int) {
+			// The last factor may have most points: begin with it.
+			g.multiply(sums, in, out, len(g.members)-1-task, count, begin == 0)
 		}})
 	}
 	return phases
@@ -133,23 +141,27 @@ func (g *winogradGradient) runShared(x, dy, sums, in, out []float32, workers []w
 func (g *winogradGradient) transform(in, out, x, dy []float32, w *winogradWorker, begin, from, to int) {
 	for t := from; t < to; t++ {
 		n, row, col := g.tiles.at(begin + t)
-		first, offsets := g.x.locate(w.edge, n, row-g.pad, col-g.pad)
+		first, offsets := g.x.locate(w.edge, n, row*g.step-g.pad, col*g.step-g.pad)
 		g.tr.input(in[g.in.rows[t]:], g.in.offsets, x[first:], offsets, g.in.channels/lanes, false, w.tmp)
-		first, offsets = g.dy.locate(w.edge, n, row, col)
+		first, offsets = g.dy.locate(w.edge, n, row*g.tr.size, col*g.tr.size)
 		g.tr.gradient(out[g.out.rows[t]:], g.out.offsets, dy[first:], offsets, g.out.channels/lanes, false, w.tmp)
 	}
 }
 
-// multiply adds the products of the first count tiles of a block to the sums
-// of a point, or sets them if the block is the first. Rows of the sums behind the channels of x take what stands
-// between the rows of in; they are not read.
-func (g *winogradGradient) multiply(sums, in, out []float32, point, count int, first bool) {
-	sums = sums[point*g.pointLen():][:g.pointLen()]
-	in, out = in[g.in.offsets[point]:], out[g.out.offsets[point]:]
+// multiply adds the products of the first count tiles of a block, at the
+// points of a factor, to its sums, or sets them if the block is the first. Rows
+// of the sums behind the channels of x take what stands between the rows of
+// in; they are not read.
+func (g *winogradGradient) multiply(sums, in, out []float32, factor, count int, first bool) {
+	sums = sums[factor*g.factorLen():][:g.factorLen()]
 	panels := g.out.channels / lanes
-	for q := 0; q < panels; q += g.kern.panels {
-		g.kern.outer(sums[q*lanes:], g.out.channels, in, g.in.stride(), out[q*lanes:], g.out.stride(),
-			min(g.kern.panels, panels-q), g.rows/g.kern.rows, count, !first)
+	for _, point := range g.members[factor] {
+		a, b := in[g.in.offsets[point]:], out[g.out.offsets[point]:]
+		for q := 0; q < panels; q += g.kern.panels {
+			g.kern.outer(sums[q*lanes:], g.out.channels, a, g.in.stride(), b[q*lanes:], g.out.stride(),
+				min(g.kern.panels, panels-q), g.rows/g.kern.rows, count, !first)
+		}
+		first = false
 	}
 }
 
@@ -158,9 +170,9 @@ func (g *winogradGradient) multiply(sums, in, out []float32, point, count int, f
 func (g *winogradGradient) finish(dw, sums []float32, workers []winogradWorker) par.Phase {
 	channels, width := g.x.c, g.dy.c
 	whole := width / lanes
-	points, taps := make([]int, g.in.points), make([]int, 9)
-	for i := range points {
-		points[i] = i * g.pointLen()
+	factors, taps := make([]int, len(g.members)), make([]int, 9)
+	for i := range factors {
+		factors[i] = i * g.factorLen()
 	}
 	for i := range taps {
 		taps[i] = i * channels * width
@@ -169,18 +181,18 @@ func (g *winogradGradient) finish(dw, sums []float32, workers []winogradWorker) 
 		w := &workers[worker]
 		out, from := dw[c*width:], sums[c*g.out.channels:]
 		for lane := 1; lane < g.lanes; lane++ {
-			for _, point := range points {
-				sum := from[point:][:g.out.channels]
-				for o, v := range from[lane*g.laneLen()+point:][:g.out.channels] {
+			for _, factor := range factors {
+				sum := from[factor:][:g.out.channels]
+				for o, v := range from[lane*g.laneLen()+factor:][:g.out.channels] {
 					sum[o] += v
 				}
 			}
 		}
 		if whole > 0 {
-			g.tr.weightGradient(out, taps, from, points, whole, true, w.tmp)
+			g.tr.weightGradient(out, taps, from, factors, whole, true, w.tmp)
 		}
 		if rest := width - whole*lanes; rest > 0 {
-			g.tr.weightGradient(w.stage, w.staged, from[whole*lanes:], points, 1, false, w.tmp)
+			g.tr.weightGradient(w.stage, w.staged, from[whole*lanes:], factors, 1, false, w.tmp)
 			for tap, off := range taps {
 				row := out[off+whole*lanes:][:rest]
 				for j, v := range w.stage[tap*lanes:][:rest] {

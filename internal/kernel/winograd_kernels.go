@@ -10,21 +10,39 @@ package kernel
 // overwritten. tmp holds winogradTmp floats of scratch.
 type winogradKernel func(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
 
-// winogradTmp is what a transform keeps between its two sides at most, for
-// side 6 on both.
-const winogradTmp = 6 * 6 * lanes
+// winogradTmp is what a transform keeps between its two sides at most, for 9
+// rows and columns.
+const winogradTmp = 9 * 9 * lanes
 
-// winogradKernels are the transforms of F(size x size, 3x3). In the notation
-// of Lavin and Gray (2016), Y = A^T[(G w G^T) . (B^T d B)]A.
+// winogradKernels are the transforms of an algorithm for 3x3 filters: in the
+// notation of Lavin and Gray (2016), Y = A^T[(G w G^T) . (B^T d B)]A.
 type winogradKernels struct {
-	size           int            // of an output tile
-	input          winogradKernel // B^T, of size+2 rows and columns
-	output         winogradKernel // A^T, size rows and size+2 columns
+	size    int // side of a tile of results
+	window  int // side of the pixels it is made of
+	points  int // of a dimension, at which products are taken
+	factors int // of a dimension: the points from the last factor on share it
+
+	input          winogradKernel // B^T [points][window]
+	output         winogradKernel // A^T [size][points]
 	gradient       winogradKernel // A, for the gradient of the output
-	weight         winogradKernel // G, size+2 rows and 3 columns
+	weight         winogradKernel // G [factors][3]
 	weightGradient winogradKernel // G^T
 }
 
-// side returns the side of an input tile; its square is the number of points
-// at which products are taken.
-func (k winogradKernels) side() int { return k.size + 2 }
+// factor returns the number of the transformed weights that a point, of both
+// dimensions, is multiplied with.
+func (k *winogradKernels) factor(point int) int {
+	last := k.factors - 1
+	return min(point/k.points, last)*k.factors + min(point%k.points, last)
+}
+
+// A winogradSet are the algorithms of a row of the dispatch table.
+type winogradSet struct {
+	f4, f2 winogradKernels // F(4x4,3x3) and F(2x2,3x3), of stride 1
+	// s2 is for stride 2. Of a dimension, the outer taps meet every other
+	// pixel and are a filter of two taps, F(4,2), and the middle tap meets the
+	// pixels between and is multiplied as it is: 5+4 products for 4 results,
+	// not 12. s2t is its data gradient, 8 results from 5 pixels: those between
+	// have the middle tap, the others two.
+	s2, s2t winogradKernels
+}

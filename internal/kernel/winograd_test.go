@@ -33,16 +33,24 @@ func TestWinogradTransformsAgainstMatrices(t *testing.T) {
 			kernel winogradKernel
 			matrix [][]float64
 		}{
-			{"f4/input", active.f4.input, inputF4},
-			{"f4/output", active.f4.output, outputF4},
-			{"f4/gradient", active.f4.gradient, transpose(outputF4)},
-			{"f4/weight", active.f4.weight, weightF4},
-			{"f4/weightGradient", active.f4.weightGradient, transpose(weightF4)},
-			{"f2/input", active.f2.input, inputF2},
-			{"f2/output", active.f2.output, outputF2},
-			{"f2/gradient", active.f2.gradient, transpose(outputF2)},
-			{"f2/weight", active.f2.weight, weightF2},
-			{"f2/weightGradient", active.f2.weightGradient, transpose(weightF2)},
+			{"f4/input", active.winograd.f4.input, inputF4},
+			{"f4/output", active.winograd.f4.output, outputF4},
+			{"f4/gradient", active.winograd.f4.gradient, transpose(outputF4)},
+			{"f4/weight", active.winograd.f4.weight, weightF4},
+			{"f4/weightGradient", active.winograd.f4.weightGradient, transpose(weightF4)},
+			{"f2/input", active.winograd.f2.input, inputF2},
+			{"f2/output", active.winograd.f2.output, outputF2},
+			{"f2/gradient", active.winograd.f2.gradient, transpose(outputF2)},
+			{"f2/weight", active.winograd.f2.weight, weightF2},
+			{"f2/weightGradient", active.winograd.f2.weightGradient, transpose(weightF2)},
+			{"s2/input", active.winograd.s2.input, inputS2},
+			{"s2/output", active.winograd.s2.output, outputS2},
+			{"s2/gradient", active.winograd.s2.gradient, transpose(outputS2)},
+			{"s2/weight", active.winograd.s2.weight, weightS2},
+			{"s2/weightGradient", active.winograd.s2.weightGradient, transpose(weightS2)},
+			{"s2t/input", active.winograd.s2t.input, inputS2T},
+			{"s2t/output", active.winograd.s2t.output, outputS2T},
+			{"s2t/weight", active.winograd.s2t.weight, weightS2},
 		} {
 			for _, n := range []int{1, 2, 5} {
 				for _, accumulate := range []bool{false, true} {
@@ -127,6 +135,8 @@ func TestAutoChoosesByShape(t *testing.T) {
 	}
 	stride2 := layer(32, 64, 128)
 	stride2.Stride = 2
+	stride3 := stride2
+	stride3.Stride = 3
 	for _, test := range []struct {
 		name  string
 		shape ConvShape
@@ -138,9 +148,10 @@ func TestAutoChoosesByShape(t *testing.T) {
 		{"2x2", layer(2, 512, 512), 2},
 		{"1x1", layer(1, 512, 512), 0},
 		{"stem", layer(32, 3, 64), 0},
-		{"stride 2", stride2, 0},
+		{"stride 2", stride2, 4},
+		{"stride 3", stride3, 0},
 	} {
-		tr := Auto.winograd(test.shape, test.shape.forward().dst, active)
+		tr := Auto.winograd(test.shape, test.shape.forward().dst, &active.winograd, &active.winograd.s2)
 		size := 0
 		if tr != nil {
 			size = tr.size

@@ -3,20 +3,19 @@ package kernel
 // A tiling covers the images of an activation with square tiles, row by row;
 // tiles at the lower and right edge may reach beyond the image.
 type tiling struct {
-	size       int // side of a tile in pixels
 	n          int // images
 	rows, cols int // tiles of an image
 }
 
 func newTiling(m image, size int) tiling {
-	return tiling{size: size, n: m.n, rows: ceilDiv(m.h, size), cols: ceilDiv(m.w, size)}
+	return tiling{n: m.n, rows: ceilDiv(m.h, size), cols: ceilDiv(m.w, size)}
 }
 
 func (t tiling) count() int { return t.n * t.rows * t.cols }
 
-// at returns the image and the first pixel of tile i.
-func (t tiling) at(i int) (n, h, w int) {
-	return i / (t.rows * t.cols), i / t.cols % t.rows * t.size, i % t.cols * t.size
+// at returns the image of tile i and its place among the tiles of the image.
+func (t tiling) at(i int) (n, row, col int) {
+	return i / (t.rows * t.cols), i / t.cols % t.rows, i % t.cols
 }
 
 // A window is the square of side x side pixels at some place of an image.

@@ -41,7 +41,8 @@ type transform struct {
 }
 
 // Interpolation points 0, 1, -1, 2, -2 and infinity for f4, 0, 1, -1 and
-// infinity for f2 (Lavin and Gray 2016, 4.1 and 4.3).
+// infinity for f2 (Lavin and Gray 2016, 4.1 and 4.3), 0, 1, -1, 2 and infinity
+// for the two taps of s2 and s2t.
 var transforms = []transform{
 	{"input", "f4", 6, 6, []float32{2, 4, 5}, inputF4},
 	{"output", "f4", 6, 4, []float32{2, 4, 8}, outputF4},
@@ -53,6 +54,13 @@ var transforms = []transform{
 	{"gradient", "f2", 2, 4, nil, gradientF2},
 	{"weight", "f2", 3, 4, []float32{1. / 2}, weightF2},
 	{"weightGradient", "f2", 4, 3, []float32{1. / 2}, weightGradientF2},
+	{"input", "s2", 9, 9, []float32{2}, inputS2},
+	{"output", "s2", 9, 4, []float32{2, 4, 8}, outputS2},
+	{"gradient", "s2", 4, 9, []float32{2, 4, 8}, gradientS2},
+	{"weight", "s2", 3, 6, []float32{1. / 2, 1. / 6, 1. / 3}, weightS2},
+	{"weightGradient", "s2", 6, 3, []float32{1. / 2, 1. / 6, 1. / 3}, weightGradientS2},
+	{"input", "s2t", 5, 9, []float32{2}, inputS2T},
+	{"output", "s2t", 9, 8, []float32{2, 4, 8}, outputS2T},
 }
 
 func inputF4(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtual)) {
@@ -136,6 +144,77 @@ func weightGradientF2(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtu
 	put(0, e.add(d[0], s))
 	put(1, e.mul(1./2, e.sub(d[1], d[2])))
 	put(2, e.add(s, d[3]))
+}
+
+// inputF42 is the input transform of four results of two taps.
+func inputF42(e *emitter, u []reg.VecVirtual, put func(int, reg.VecVirtual)) {
+	a, b := e.sub(u[3], u[2]), e.sub(u[3], u[1])
+	put(0, e.fma(2, e.sub(u[0], u[2]), b))
+	put(1, e.fnma(2, u[1], a))
+	put(2, e.fma(2, e.sub(u[1], u[2]), a))
+	put(3, b)
+	put(4, e.fnma(2, b, e.sub(u[4], u[2])))
+}
+
+func inputS2(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtual)) {
+	inputF42(e, []reg.VecVirtual{d[0], d[2], d[4], d[6], d[8]}, put)
+	for i := range 4 {
+		put(5+i, d[2*i+1])
+	}
+}
+
+func inputS2T(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtual)) {
+	inputF42(e, d, put)
+	for i := range 4 {
+		put(5+i, d[i])
+	}
+}
+
+// outputF42 is the output transform of four results of two taps.
+func outputF42(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtual)) {
+	s, t := e.add(d[1], d[2]), e.sub(d[1], d[2])
+	put(0, e.add(e.add(d[0], s), d[3]))
+	put(1, e.fma(2, d[3], t))
+	put(2, e.fma(4, d[3], s))
+	put(3, e.add(e.fma(8, d[3], t), d[4]))
+}
+
+func outputS2(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtual)) {
+	outputF42(e, d, func(i int, v reg.VecVirtual) { put(i, e.add(v, d[5+i])) })
+}
+
+func outputS2T(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtual)) {
+	outputF42(e, d, func(i int, v reg.VecVirtual) {
+		put(2*i, d[5+i])
+		put(2*i+1, v)
+	})
+}
+
+func gradientS2(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtual)) {
+	put(0, d[0])
+	a, b := e.add(d[0], d[2]), e.add(d[1], d[3])
+	put(1, e.add(a, b))
+	put(2, e.sub(a, b))
+	put(3, e.fma(8, d[3], e.fma(4, d[2], e.fma(2, d[1], d[0]))))
+	put(4, d[3])
+	for i := range 4 {
+		put(5+i, d[i])
+	}
+}
+
+func weightS2(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtual)) {
+	put(0, e.mul(1./2, d[0]))
+	put(1, e.neg(e.mul(1./2, e.add(d[0], d[2]))))
+	put(2, e.mul(1./6, e.sub(d[2], d[0])))
+	put(3, e.fma(1./3, d[2], e.mul(1./6, d[0])))
+	put(4, d[2])
+	put(5, d[1])
+}
+
+func weightGradientS2(e *emitter, d []reg.VecVirtual, put func(int, reg.VecVirtual)) {
+	put(0, e.fma(1./6, e.sub(d[3], d[2]), e.mul(1./2, e.sub(d[0], d[1]))))
+	put(1, d[5])
+	put(2, e.fnma(1./2, d[1], e.fma(1./6, d[2], e.fma(1./3, d[3], d[4]))))
 }
 
 // An emitter writes arithmetic on whole vector registers.
