@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -32,6 +33,9 @@ const (
 )
 
 func main() {
+	// A reader that leaves ends a stage quietly: writes to it then fail with
+	// EPIPE, where Go would otherwise let the signal end the process.
+	signal.Ignore(syscall.SIGPIPE)
 	os.Exit(run(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
@@ -70,10 +74,10 @@ func exitCode(err error, signals *signals, stderr io.Writer) int {
 		stalled   *stallError
 	)
 	switch {
-	case err == nil, errors.Is(err, batch.ErrClosed):
+	case err == nil, errors.Is(err, batch.ErrClosed), isOutputClosed(err):
 		return exitDone
 	case signals.received() != 0 && (errors.Is(err, contrast.ErrStopped) || errors.Is(err, context.Canceled)):
-		fmt.Fprintf(stderr, "clpipe: stopped by %v\n", signals.received())
+		signals.tell(stderr)
 		if signals.received() == syscall.SIGTERM {
 			return exitTerminated
 		}
@@ -90,9 +94,15 @@ func exitCode(err error, signals *signals, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "clpipe: %v\n", err)
 	if strings.Contains(err.Error(), "no space left on device") {
-		fmt.Fprintln(stderr, "free some space and go on with --resume: what was written is intact")
+		fmt.Fprintln(stderr, "free some space and start again; a training run goes on with --resume: what it has written is intact")
 	}
 	return exitFailed
+}
+
+// isOutputClosed reports whether nobody reads standard output any more.
+func isOutputClosed(err error) bool {
+	var write *fs.PathError
+	return errors.As(err, &write) && write.Path == os.Stdout.Name() && errors.Is(err, syscall.EPIPE)
 }
 
 // signals turns the first interrupt into a soft stop and the second into
@@ -103,6 +113,7 @@ type signals struct {
 	quit  chan struct{}
 	done  chan struct{}
 	got   syscall.Signal
+	told  bool // tell has spoken
 }
 
 func watchSignals(ctx context.Context) (context.Context, *signals) {
@@ -117,7 +128,8 @@ func watchSignals(ctx context.Context) (context.Context, *signals) {
 			case sig := <-s.first:
 				select {
 				case <-s.stop:
-					return // the second: cancel
+					signal.Stop(s.first) // a third ends the process at once
+					return               // the second: cancel
 				default:
 					s.got, _ = sig.(syscall.Signal)
 					close(s.stop)
@@ -137,6 +149,14 @@ func (s *signals) received() syscall.Signal {
 		return s.got
 	default:
 		return 0
+	}
+}
+
+// tell says, once, which signal ended the command.
+func (s *signals) tell(stderr io.Writer) {
+	if !s.told {
+		s.told = true
+		fmt.Fprintf(stderr, "clpipe: stopped by %v\n", s.received())
 	}
 }
 

@@ -114,11 +114,6 @@ func outputWriter(std stdio, path string) (w *batch.IPCWriter, finish func() err
 	return w, finish, func() { f.Close() }, nil
 }
 
-func isTerminal(f *os.File) bool {
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
-}
-
 // openSource lists the shards of --src.
 func openSource(ctx context.Context, cfg ingest.Config) (*ingest.Source, error) {
 	if len(cfg.Sources) == 0 {
