@@ -10,13 +10,14 @@ import (
 type Algorithm int
 
 const (
-	// Auto is Winograd's F(4x4,3x3) or F(2x2,3x3) where the shape makes it the
-	// cheaper, else Direct.
+	// Auto is Winograd's minimal filtering for 3x3 filters of stride 1 and 2
+	// where the shape makes it the cheaper, else Direct. Its results are off by
+	// some 1e-6 of their size, at most 1e-4, against some 3e-7 of Direct.
 	Auto Algorithm = iota
 	// Direct sums products as the definition does.
 	Direct
-	// F2 is Winograd's F(2x2,3x3) wherever it applies, else Direct. It is
-	// slower than Auto and as accurate as Direct.
+	// F2 is Winograd's F(2x2,3x3) for 3x3 filters of stride 1, else Direct. It
+	// is slower than Auto and as accurate as Direct.
 	F2
 )
 
@@ -108,9 +109,6 @@ func (alg Algorithm) winograd(s ConvShape, dst image, set *winogradSet, stride2 
 		return tr.points * tr.points * ceilDiv(dst.h, tr.size) * ceilDiv(dst.w, tr.size)
 	}
 	direct := 9 * s.outH() * s.outW()
-	if s.Stride == 1 {
-		direct = 9 * dst.h * dst.w
-	}
 	switch {
 	case s.Stride == 1 && s.Pad <= 2 && alg == F2:
 		return &set.f2
@@ -122,7 +120,7 @@ func (alg Algorithm) winograd(s ConvShape, dst image, set *winogradSet, stride2 
 		if f2 < direct {
 			return &set.f2
 		}
-	case s.Stride == 2 && s.Pad == 1 && alg == Auto && cost(stride2)*5/4 < direct:
+	case s.Stride == 2 && s.Pad == 1 && alg == Auto && cost(stride2)*3/2 < direct:
 		return stride2
 	}
 	return nil

@@ -293,7 +293,7 @@ var convShapes = []ConvShape{
 	{N: 2, H: 3, W: 2, C: 16, O: 16, KH: 3, KW: 3, Stride: 1, Pad: 1},
 	{N: 2, H: 7, W: 5, C: 16, O: 16, KH: 3, KW: 2, Stride: 3, Pad: 1},
 	{N: 3, H: 31, W: 15, C: 16, O: 33, KH: 3, KW: 3, Stride: 2, Pad: 1},
-	{N: 2, H: 16, W: 18, C: 48, O: 16, KH: 3, KW: 3, Stride: 2, Pad: 1},
+	{N: 2, H: 16, W: 16, C: 48, O: 16, KH: 3, KW: 3, Stride: 2, Pad: 1},
 	{N: 2, H: 111, W: 105, C: 16, O: 16, KH: 3, KW: 3, Stride: 2, Pad: 1},
 	{N: 2, H: 56, W: 53, C: 16, O: 16, KH: 3, KW: 3, Stride: 1, Pad: 1},
 	{N: 5, H: 8, W: 8, C: 256, O: 32, KH: 3, KW: 3, Stride: 2, Pad: 1},
