@@ -96,6 +96,8 @@ type trainJob struct {
 	source  *ingest.Source // nil: pairs come from standard input
 	policy  *augment.Policy
 	cfg     contrast.Config
+
+	perEpoch int // steps of an epoch, 0 if the source cannot tell
 }
 
 // do trains and returns the summary.
@@ -183,12 +185,12 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*batch
 	if j.cfg, err = j.method.config(j.fs, &j.common, j.policy.Size(), inferred); err != nil {
 		return nil, err
 	}
-	perEpoch, known, err := countSteps(ctx, j.source, j.trainFlags.source.limit, j.cfg.Batch)
-	if err != nil {
+	var known bool
+	if j.perEpoch, known, err = countSteps(ctx, j.source, j.trainFlags.source.limit, j.cfg.Batch); err != nil {
 		return nil, err
 	}
 	if s := &j.cfg.Schedule; known && s.Epochs > 0 {
-		if total := s.Epochs * perEpoch; s.Steps == 0 || total < s.Steps {
+		if total := s.Epochs * j.perEpoch; s.Steps == 0 || total < s.Steps {
 			s.Steps = total
 		}
 	}
@@ -413,9 +415,13 @@ func (j *trainJob) addSource(ctx context.Context, p *pipeline, from batch.Positi
 }
 
 func (j *trainJob) summarise(o contrast.Summary, dir *sink.Run) *sink.Summary {
+	epochs := float64(o.Epochs)
+	if j.perEpoch > 0 {
+		epochs = float64(o.Steps) / float64(j.perEpoch)
+	}
 	finished := o.Finished || j.source != nil && j.cfg.Schedule.Steps == 0
 	return &sink.Summary{
-		Digests: sink.Digests{Order: o.Order, Weights: o.Weights}, Steps: o.Steps, Epochs: float64(o.Epochs), Samples: o.Samples,
+		Digests: sink.Digests{Order: o.Order, Weights: o.Weights}, Steps: o.Steps, Epochs: epochs, Samples: o.Samples,
 		Rejected: dir.Rejected(), Comparable: j.source == nil || !j.source.Incomplete(), Finished: finished, WallSeconds: o.Seconds,
 		Versions: map[string]string{"clpipe": version(), "go": runtime.Version(), "kernel": kernel.Selected()},
 	}
