@@ -99,6 +99,10 @@ func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
 
 func (s *sourceFlags) addLimits(fs *pflag.FlagSet) {
 	fs.StringVar(&s.maxRejects, "max-rejects", "1%", "tolerated share of damaged samples")
+	s.addMaxPixels(fs)
+}
+
+func (s *sourceFlags) addMaxPixels(fs *pflag.FlagSet) {
 	fs.StringVar(&s.maxPixels, "max-pixels", "128Mi", "largest image decoded, width times height")
 }
 

@@ -30,7 +30,8 @@ func viewCommand(std stdio, sig *signals) *cobra.Command {
 		Short: "Draw a contact sheet: original, anchor, positive",
 		Long: `Draws samples beside their two views into a PNG, made by the stages that
 training runs, with the draws of its first epoch: what the sheet shows is what
-an encoder trained with this seed and policy gets to see.`,
+an encoder trained with this seed and policy gets to see. Damaged samples are
+named and have no row.`,
 		Example: `  clpipe view --src s3shards/ -o sheet.png
   clpipe view --src s3shards/ --policy simclr --shuffle -n 12 --seed 7 -o simclr.png`,
 		Args: noArgs,
@@ -66,7 +67,9 @@ an encoder trained with this seed and policy gets to see.`,
 	}
 	fs := cmd.Flags()
 	sheet.common.add(fs)
-	sheet.source.add(fs, false)
+	sheet.source.addSrc(fs)
+	sheet.source.addMaxPixels(fs)
+	fs.BoolVar(&sheet.source.shuffle, "shuffle", false, "permute shards and samples, as training does")
 	sheet.views.add(fs)
 	fs.IntVarP(&sheet.rows, "rows", "n", 8, "samples on the sheet")
 	fs.StringVarP(&output, "output", "o", "sheet.png", "PNG file to write, - for standard output")
@@ -87,11 +90,8 @@ func (s *sheetJob) draw(ctx context.Context) (sink.Sheet, error) {
 	if s.rows < 1 || s.rows > maxSheetRows {
 		return sink.Sheet{}, usagef("-n is %d, want 1 to %d", s.rows, maxSheetRows)
 	}
-	rejects, err := s.source.rejects()
-	if err != nil {
-		return sink.Sheet{}, err
-	}
-	rejects.Log = func(r batch.Reject) error { s.log.Warn("rejected " + r.Error()); return nil }
+	// A look at some samples is no judgement of the whole: all damage is tolerated.
+	rejects := &batch.Rejects{Max: 1, Log: func(r batch.Reject) error { s.log.Warn("rejected " + r.Error()); return nil }}
 	cfg, err := s.source.ingestConfig(&s.common, rejects, s.log)
 	if err != nil {
 		return sink.Sheet{}, err
