@@ -26,6 +26,7 @@ const (
 	KeySource  = "clpipe.source" // without credentials and query
 	KeyPolicy  = "clpipe.policy"
 	KeyClasses = "clpipe.classes"
+	KeyFrom    = "clpipe.from" // first sample, as EPOCH:INDEX; where it is not the first of all
 )
 
 // maker names the command whose output is a stream of the kind.
@@ -157,6 +158,13 @@ func ViewShape(s *arrow.Schema) []int {
 		}
 	}
 	return nil
+}
+
+// FromOf returns the position of the first sample, readable or not, that the
+// producer of a stream began with, if it said so.
+func FromOf(s *arrow.Schema) (from Position, ok bool) {
+	from, err := ParsePosition(MetadataOf(s)[KeyFrom])
+	return from, err == nil
 }
 
 // SeedOf returns the seed that the producer of a stream recorded.

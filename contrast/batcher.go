@@ -29,7 +29,7 @@ type batcher struct {
 	n      int
 	side   int
 	from   batch.Position // rows before it are dropped
-	maxGap uint64
+	stated bool           // the stream says itself where it begins
 	order  orderHash
 
 	rec    arrow.Record // being read, with its view
@@ -38,13 +38,14 @@ type batcher struct {
 	count  uint64 // rows of the epoch seen, for streams that do not number them
 	epoch  uint32 // of the row last seen
 	begun  bool   // a row has been seen
+	last   int64  // epoch of the batch last given, -1 before the first
 	out    Batch
 	copies [2][]byte // the batch being copied together
 	ids    []string
 }
 
 func newBatcher(in batch.Reader, cfg Config, from batch.Position, order orderHash) *batcher {
-	b := &batcher{in: in, n: cfg.Batch, side: cfg.Encoder.Size, from: from, maxGap: cfg.MaxGap, order: order}
+	b := &batcher{in: in, n: cfg.Batch, side: cfg.Encoder.Size, from: from, order: order, last: -1}
 	b.out.IDs, b.ids = make([]uint64, b.n), make([]string, b.n)
 	return b
 }
@@ -63,7 +64,11 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 	filled := 0
 	for {
 		if b.rec == nil || b.row == b.pairs.Len() {
-			if err := b.read(ctx); err != nil {
+			err := b.read(ctx)
+			if errors.Is(err, io.EOF) && b.last < 0 && b.from == (batch.Position{}) {
+				return nil, &EpochError{Samples: filled, Batch: b.n}
+			}
+			if err != nil {
 				return nil, err
 			}
 			continue
@@ -77,6 +82,9 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 			continue
 		}
 		if filled > 0 && at.Epoch != b.out.Epoch {
+			if b.isFirst(b.out.Epoch) {
+				return nil, &EpochError{Samples: filled, Batch: b.n}
+			}
 			filled = 0 // the tail of the epoch before
 		}
 		if filled == 0 && b.wholeRecord(at) {
@@ -112,6 +120,20 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 	}
 }
 
+// isFirst reports whether a batch of the epoch would be its first one.
+func (b *batcher) isFirst(epoch uint32) bool {
+	return int64(epoch) != b.last && (epoch > b.from.Epoch || b.from.Index == 0)
+}
+
+// An EpochError says that an epoch has fewer readable samples than a batch: no
+// step can be made of it.
+type EpochError struct{ Samples, Batch int }
+
+// Error names both numbers.
+func (e *EpochError) Error() string {
+	return fmt.Sprintf("contrast: train: an epoch has %d readable samples, a batch %d: lower --batch", e.Samples, e.Batch)
+}
+
 func (b *batcher) setID(i int, id string) {
 	b.ids[i], b.out.IDs[i] = id, 0
 	if id != "" {
@@ -120,7 +142,7 @@ func (b *batcher) setID(i int, id string) {
 }
 
 func (b *batcher) finish(last batch.Position) *Batch {
-	b.out.Epoch = last.Epoch
+	b.out.Epoch, b.last = last.Epoch, int64(last.Epoch)
 	b.out.Next = batch.Position{Epoch: last.Epoch, Index: last.Index + 1}
 	return &b.out
 }
@@ -149,8 +171,12 @@ func (b *batcher) position(row int) (batch.Position, error) {
 	if at.Index = index; !numbered {
 		at.Index = b.count
 	}
-	if !b.begun && b.from.Before(at) && (at.Epoch > b.from.Epoch || at.Index-b.from.Index > b.maxGap) {
-		return at, fmt.Errorf("contrast: the stream begins at %v, the run goes on at %v: start the producer with `clpipe ingest --from %v`", at, b.from, b.from)
+	if !b.begun && !b.stated {
+		// The first samples may have been rejected, but not whole epochs, and
+		// none of those that a run has trained on before.
+		if late := b.from.Before(at); late && (at.Epoch > b.from.Epoch || b.from.Index > 0) {
+			return at, b.beginsLate(at)
+		}
 	}
 	b.begun, b.epoch = true, at.Epoch
 	b.count = at.Index + 1
@@ -186,8 +212,18 @@ func (b *batcher) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = batch.Expect(schema, batch.PairsKind)
-	return err
+	if _, err = batch.Expect(schema, batch.PairsKind); err != nil {
+		return err
+	}
+	start, stated := batch.FromOf(schema)
+	if b.stated = stated; stated && b.from.Before(start) {
+		return b.beginsLate(start)
+	}
+	return nil
+}
+
+func (b *batcher) beginsLate(at batch.Position) error {
+	return fmt.Errorf("contrast: the stream begins at %v, the run goes on at %v: start the producer with `clpipe ingest --from %v`", at, b.from, b.from)
 }
 
 // orderHash is a chained SHA-256 of the trained ids: h ← SHA-256(h, id, 0).

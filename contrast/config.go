@@ -40,9 +40,6 @@ type Config struct {
 	LogEvery        int           // steps between entries of the metrics
 	CheckpointEvery time.Duration // 0: only CheckpointSteps and the end
 	CheckpointSteps int           // steps between checkpoints; 0: only CheckpointEvery and the end
-	// MaxGap is the largest hole, in samples, that rejected samples may have
-	// torn at the place where a resumed run goes on.
-	MaxGap uint64
 }
 
 // QueueInit says what the queue holds before the first step.
@@ -136,6 +133,14 @@ func (c Config) Graph() *encoder.Graph {
 	return g
 }
 
+// Bounds against slips of the pen, far above anything published: what lies
+// beyond would not fit any memory.
+const (
+	maxBatch = 1 << 17
+	maxDim   = 1 << 16
+	maxQueue = 1 << 24
+)
+
 // Validate reports all that is wrong, each with field, value and what is allowed.
 func (c Config) Validate() error {
 	var wrong []error
@@ -145,15 +150,15 @@ func (c Config) Validate() error {
 		}
 	}
 	check(slices.Contains(Methods[1:], c.Method), "method", c.Method, fmt.Sprintf("one of %v", Methods[1:]))
-	check(c.Batch >= 1, "batch", c.Batch, "at least 1")
+	check(c.Batch >= 1 && c.Batch <= maxBatch, "batch", c.Batch, fmt.Sprintf("1 to %d", maxBatch))
 	check(c.Encoder.Size >= 8, "size", c.Encoder.Size, "at least 8")
 	check(c.Encoder.Width > 0 && c.Encoder.Width <= 16, "width", c.Encoder.Width, "in (0,16]")
-	check(c.Dim >= 1, "dim", c.Dim, "at least 1")
+	check(c.Dim >= 1 && c.Dim <= maxDim, "dim", c.Dim, fmt.Sprintf("1 to %d", maxDim))
 	rows := c.Batch
 	if c.Symmetric {
 		rows *= 2
 	}
-	check(c.Queue >= rows, "queue", c.Queue, fmt.Sprintf("at least the %d keys of a step", rows))
+	check(c.Queue >= rows && c.Queue <= maxQueue, "queue", c.Queue, fmt.Sprintf("at least the %d keys of a step and at most %d", rows, maxQueue))
 	check(c.QueueInit == QueueRandom || c.QueueInit == QueueEmpty, "queue-init", c.QueueInit, "random or empty")
 	check(c.Temperature > 0, "temperature", c.Temperature, "above 0")
 	check(c.Momentum >= 0 && c.Momentum <= 1, "momentum", c.Momentum, "in [0,1]")
@@ -161,6 +166,7 @@ func (c Config) Validate() error {
 	check(c.Schedule.Base >= 0, "lr", c.Schedule.Base, "at least 0")
 	check(c.Schedule.Warmup >= 0, "warmup", c.Schedule.Warmup, "at least 0")
 	check(c.WeightDecay >= 0, "weight-decay", c.WeightDecay, "at least 0")
+	check(c.Schedule.Epochs >= 0, "epochs", c.Schedule.Epochs, "at least 0")
 	check(c.Schedule.Steps > 0 || c.Schedule.Epochs > 0, "steps", c.Schedule.Steps, "a length of the run, in --steps or --epochs")
 	if len(wrong) == 0 {
 		if c.Head == encoder.NoHead && c.Graph().Features() != c.Dim {

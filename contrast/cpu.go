@@ -190,6 +190,18 @@ func (c *cpu) Backward(p Pass) { c.passes[p].arena.Backward() }
 
 func (c *cpu) Optimise(n Net) { c.nets[n].optimizer.Step(c.lr) }
 
+// finite reports whether all weights are numbers: not infinite, not NaN.
+func (c *cpu) finite() bool {
+	for _, n := range c.nets {
+		for _, v := range n.params.Data {
+			if v-v != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // State returns the tensors of everything that goes on from step to step.
 func (c *cpu) State() batch.State {
 	var s batch.State

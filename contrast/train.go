@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"clpipe/batch"
@@ -137,25 +138,51 @@ func (t *Trainer) Load(s batch.State) error {
 }
 
 // Train reads pairs until the run has its length or the stream ends, and
-// reports to rec. It returns the summary also with an error.
+// reports to rec. It returns the summary also with an error. What was trained
+// is saved too when the run is stopped and when the stream fails; not when ctx
+// is cancelled without a cause.
+//
+// Errors: ErrStopped, an *EpochError, a *DivergedError, and those of the stream
+// and of rec.
 func (t *Trainer) Train(ctx context.Context, in batch.Reader, rec Recorder) (Summary, error) {
 	run := &trainRun{Trainer: t, rec: rec, started: time.Now(), saved: time.Now(), before: t.cursor.Seconds}
 	err := run.loop(ctx, in)
-	if err == nil || errors.Is(err, ErrStopped) {
+	var ofStream streamError
+	failed := errors.As(err, &ofStream) && t.cursor.Step > 0 && context.Cause(ctx) != context.Canceled
+	if err == nil || failed || errors.Is(err, ErrStopped) {
 		if saveErr := run.checkpoint(); saveErr != nil {
-			err = saveErr
+			err = errors.Join(saveErr, err)
 		}
 	}
-	return t.summary(), err
+	s := t.summary()
+	s.Finished = err == nil && (run.finished() || run.pastEnd)
+	return s, err
 }
 
 func (t *Trainer) summary() Summary {
 	return Summary{
 		Steps: t.cursor.Step, Epochs: int(t.cursor.Position.Epoch) + 1, Samples: t.cursor.Samples,
 		Order: t.cursor.Order, Weights: t.x.State().Digest(), Seconds: t.cursor.Seconds,
-		Finished: t.cfg.Schedule.Steps > 0 && t.cursor.Step >= t.cfg.Schedule.Steps,
 		LastLoss: t.x.meanLoss(),
 	}
+}
+
+// streamError is a failure to read the next batch: the steps before it count.
+type streamError struct{ error }
+
+func (e streamError) Unwrap() error { return e.error }
+
+// A DivergedError says that training left the numbers a float can hold. Neither
+// metrics nor a checkpoint have seen the step.
+type DivergedError struct {
+	Step int
+	What string // as "the loss is NaN"
+	LR   float64
+}
+
+// Error says what to do about it.
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("contrast: train: step %d: %s: the run has diverged: lower --lr (it is %.4g); the last checkpoint is intact", e.Step, e.What, e.LR)
 }
 
 // trainRun is one call of Train.
@@ -169,6 +196,7 @@ type trainRun struct {
 	savedAt int // step of the last checkpoint
 	waited  time.Duration
 	guard   collapseGuard
+	pastEnd bool // the stream goes on after the run's last epoch
 
 	logged        time.Time // time, samples and wait at the last entry of the metrics
 	loggedSamples int64
@@ -188,23 +216,31 @@ func (r *trainRun) loop(ctx context.Context, in batch.Reader) error {
 		return nil
 	}
 	if err := r.batches.open(ctx); err != nil {
-		return r.cause(err)
+		return streamError{r.cause(err)}
 	}
 	for !r.finished() {
 		wait := time.Now()
 		b, err := r.batches.next(ctx)
 		r.waited += time.Since(wait)
 		if errors.Is(err, io.EOF) {
-			if r.cursor.EpochSteps == 0 && r.cursor.Step == 0 {
-				return fmt.Errorf("contrast: the stream ended before it gave a batch: %d samples, a batch is %d", r.batches.count, r.cfg.Batch)
-			}
 			break
 		}
 		if err != nil {
-			return r.cause(err)
+			return streamError{r.cause(err)}
+		}
+		if last := r.cfg.Schedule.Epochs; last > 0 && int(b.Epoch) >= last {
+			r.pastEnd = true
+			break
 		}
 		if r.cursor.EpochSteps > 0 && b.Epoch != r.cursor.Position.Epoch {
 			if err := r.endEpoch(ctx, int(r.cursor.Position.Epoch)); err != nil {
+				return err
+			}
+		}
+		// Only now: a checkpoint of an epoch's last step holds that its end is
+		// in the metrics, which a resumed run therefore does not write again.
+		if r.due() {
+			if err := r.checkpoint(); err != nil {
 				return err
 			}
 		}
@@ -263,6 +299,10 @@ func (r *trainRun) step(b *Batch) error {
 	lr := r.cfg.Schedule.LR(r.cursor.Step, int(b.Epoch))
 	r.x.begin(b, r.cursor.Step, lr)
 	r.method.Step(r.executor())
+	loss := r.x.meanLoss()
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return &DivergedError{r.cursor.Step + 1, fmt.Sprintf("the loss is %v", loss), lr}
+	}
 	r.batches.trained()
 
 	c := &r.cursor
@@ -270,7 +310,6 @@ func (r *trainRun) step(b *Batch) error {
 	c.Samples += int64(r.cfg.Batch)
 	c.Position = b.Next
 	c.Order = hex.EncodeToString(r.batches.order[:])
-	loss := r.x.meanLoss()
 	c.EpochLoss += loss
 	c.EpochSteps++
 	c.Seconds = r.before + time.Since(r.started).Seconds()
@@ -283,16 +322,15 @@ func (r *trainRun) step(b *Batch) error {
 		})
 	}
 	if c.Step%max(r.cfg.LogEvery, 1) == 0 || r.finished() {
-		if err := r.log(b, lr, loss); err != nil {
-			return err
-		}
-	}
-	due := r.cfg.CheckpointSteps > 0 && c.Step%r.cfg.CheckpointSteps == 0 ||
-		r.cfg.CheckpointEvery > 0 && time.Since(r.saved) >= r.cfg.CheckpointEvery
-	if due {
-		return r.checkpoint()
+		return r.log(b, lr, loss)
 	}
 	return nil
+}
+
+// due reports whether it is time for a checkpoint of the steps done.
+func (r *trainRun) due() bool {
+	return r.cfg.CheckpointSteps > 0 && r.cursor.Step > 0 && r.cursor.Step%r.cfg.CheckpointSteps == 0 ||
+		r.cfg.CheckpointEvery > 0 && time.Since(r.saved) >= r.cfg.CheckpointEvery
 }
 
 // rate returns pairs per second since the last entry of the metrics.
@@ -327,7 +365,7 @@ func (r *trainRun) endEpoch(ctx context.Context, epoch int) error {
 	if r.hooks.Epoch != nil {
 		more, err := r.hooks.Epoch(ctx, epoch)
 		if err != nil {
-			return err
+			return r.cause(err)
 		}
 		for k, v := range more {
 			entry[k] = v
@@ -341,6 +379,9 @@ func (r *trainRun) endEpoch(ctx context.Context, epoch int) error {
 func (r *trainRun) checkpoint() error {
 	if r.cursor.Step == r.savedAt && r.cursor.Step > 0 {
 		return nil
+	}
+	if !r.x.finite() {
+		return &DivergedError{r.cursor.Step, "a weight is no finite number", r.cfg.Schedule.Base}
 	}
 	s, err := r.State()
 	if err != nil {

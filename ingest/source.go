@@ -67,11 +67,15 @@ func (s *Source) Classes() []string { return s.classes }
 func (s *Source) Incomplete() bool { return s.incomplete.Load() }
 
 // Metadata is what the schema of the records says of them: the seed, the
-// sources and, as a JSON array by label, the classes of image folders.
+// sources, the first sample if it is not that of the first epoch and, as a JSON
+// array by label, the classes of image folders.
 func (s *Source) Metadata() batch.Metadata {
 	m := batch.Metadata{
 		batch.KeySeed:   strconv.FormatUint(s.cfg.Seed, 10),
 		batch.KeySource: strings.ToValidUTF8(strings.Join(s.cfg.Sources, " "), "�"),
+	}
+	if s.cfg.From != (batch.Position{}) {
+		m[batch.KeyFrom] = s.cfg.From.String()
 	}
 	if len(s.classes) > 0 {
 		names := make([]string, len(s.classes))
