@@ -13,8 +13,9 @@ const (
 	gradientFloats = 1536 << 10
 )
 
-// A winogradGradient computes the weight gradient of a 3x3 convolution: both x and dy are transformed tile by tile, their products are
-// summed over tiles at each point, and the sums are transformed to 3x3.
+// A winogradGradient computes the weight gradient of a 3x3 convolution: both x
+// and dy are transformed tile by tile, their products are summed over tiles at
+// each point, and the sums are transformed to 3x3.
 //
 // Where the sums are small, the tiles are cut into lanes, fixed by the shape,
 // each with sums of its own that are added in order at the end. Else there is
@@ -31,7 +32,7 @@ type winogradGradient struct {
 	step    int    // pixels of x from one tile to the next
 	x, dy   window
 	in, out spectrum // blocks of transformed x and dy
-	rows    int      // of a point's sums: channels of x padded to the tile height
+	rows    int      // of a factor's sums: channels of x padded to the tile height
 	lanes   int
 }
 
