@@ -115,14 +115,19 @@ type Params struct {
 // NewParams returns initial parameters: a function of the graph and the seed.
 func NewParams(g *Graph, seed uint64) *Params {
 	p := layOut(g)
+	pool := par.NewPool(0) // every element has a draw of its own: any split gives the same
+	defer pool.Close()
+	const block = 1 << 14
 	for _, e := range p.list {
 		if e.spec.init == nil {
 			continue
 		}
-		name := rng.HashID(e.name)
-		for i, dst := 0, p.slice(e); i < e.len; i++ {
-			dst[i] = e.spec.init(uint64(i), seed, name)
-		}
+		name, dst := rng.HashID(e.name), p.slice(e)
+		pool.Run(par.Phase{Tasks: (e.len + block - 1) / block, Run: func(_, task int) {
+			for i := task * block; i < min((task+1)*block, e.len); i++ {
+				dst[i] = e.spec.init(uint64(i), seed, name)
+			}
+		}})
 	}
 	return p
 }
