@@ -34,11 +34,10 @@ type batcher struct {
 
 	rec    arrow.Record // being read, with its view
 	pairs  *batch.Pairs
-	row    int    // next row of rec
-	count  uint64 // rows of the epoch seen, for streams that do not number them
-	epoch  uint32 // of the row last seen
-	begun  bool   // a row has been seen
-	last   int64  // epoch of the batch last given, -1 before the first
+	row    int            // next row of rec
+	seen   batch.Position // of the row last seen
+	begun  bool           // a row has been seen
+	last   int64          // epoch of the batch last given, -1 before the first
 	out    Batch
 	copies [2][]byte // the batch being copied together
 	ids    []string
@@ -87,17 +86,16 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 			}
 			filled = 0 // the tail of the epoch before
 		}
-		if filled == 0 && b.wholeRecord(at) {
+		if filled == 0 && b.isBatch() {
 			b.out.Anchor, b.out.Positive = b.pairs.Anchor, b.pairs.Positive
-			for i := range b.n {
-				b.setID(i, b.pairs.ID(i))
+			b.setID(0, b.pairs.ID(0))
+			for b.row = 1; b.row < b.n; b.row++ {
+				if at, err = b.position(b.row); err != nil {
+					return nil, err
+				}
+				b.setID(b.row, b.pairs.ID(b.row))
 			}
-			last, err := b.position(b.n - 1)
-			if err != nil {
-				return nil, err
-			}
-			b.row = b.n
-			return b.finish(last), nil
+			return b.finish(at), nil
 		}
 		if filled == 0 {
 			for v := range b.copies {
@@ -154,22 +152,24 @@ func (b *batcher) trained() {
 	}
 }
 
-// wholeRecord reports whether the record is one batch of the epoch of its first
-// row, which stands at at.
-func (b *batcher) wholeRecord(at batch.Position) bool {
-	return b.row == 0 && b.pairs.Len() == b.n && b.pairs.Epoch(b.n-1) == at.Epoch
+// isBatch reports whether the record is one batch, of which row 0 comes next.
+// Epochs only rise: if the first and the last row are of one, all are.
+func (b *batcher) isBatch() bool {
+	return b.row == 0 && b.pairs.Len() == b.n && b.pairs.Epoch(0) == b.pairs.Epoch(b.n-1)
 }
 
-// position returns the place of a row and checks that it goes forward and, at
-// the first row, that nothing is missing before it.
+// position returns the place of a row, asked once for each in turn. It checks
+// that the stream goes forward and, at the first row, that nothing is missing
+// before it.
 func (b *batcher) position(row int) (batch.Position, error) {
 	at := batch.Position{Epoch: b.pairs.Epoch(row)}
-	if b.begun && at.Epoch != b.epoch {
-		b.count = 0
+	if index, numbered := b.pairs.Index(row); numbered {
+		at.Index = index
+	} else if b.begun && at.Epoch == b.seen.Epoch {
+		at.Index = b.seen.Index + 1
 	}
-	index, numbered := b.pairs.Index(row)
-	if at.Index = index; !numbered {
-		at.Index = b.count
+	if b.begun && !b.seen.Before(at) {
+		return at, fmt.Errorf("contrast: row %v of the stream comes after %v: rows must rise by epoch and, in it, by index", at, b.seen)
 	}
 	if !b.begun && !b.stated {
 		// The first samples may have been rejected, but not whole epochs, and
@@ -178,8 +178,7 @@ func (b *batcher) position(row int) (batch.Position, error) {
 			return at, b.beginsLate(at)
 		}
 	}
-	b.begun, b.epoch = true, at.Epoch
-	b.count = at.Index + 1
+	b.begun, b.seen = true, at
 	return at, nil
 }
 
@@ -197,7 +196,7 @@ func (b *batcher) read(ctx context.Context) error {
 	if s := b.pairs.Shape; len(s) != 3 || s[0] != b.side || s[1] != b.side {
 		return fmt.Errorf("contrast: the stream holds views of %v, the encoder takes [%d,%d,3]: give both the same --size", s, b.side, b.side)
 	}
-	if b.pairs.Positive == nil {
+	if b.pairs.Positive == nil && b.pairs.Len() > 0 {
 		return errors.New("contrast: the stream has no column \"positive\", which this method needs: augment with a policy of two views")
 	}
 	return nil
