@@ -17,9 +17,9 @@ import (
 var notRecorded = []string{"config", "help", "version", "run", "resume", "json", "quiet", "log-level", "budget"}
 
 // notResult are recorded settings that change no weight: a resumed run may have
-// others.
+// others. Of a preset the settings it stands for are compared.
 var notResult = []string{
-	"workers", "mem", "log-every", "checkpoint-every", "keep", "stall-timeout", "val", "val-train", "eval-every", "from",
+	"preset", "workers", "mem", "log-every", "checkpoint-every", "keep", "stall-timeout", "val", "val-train", "eval-every", "from",
 	"max-rejects", "compress",
 }
 

@@ -113,7 +113,7 @@ func (s *sourceFlags) rejects() (*batch.Rejects, error) {
 	if percent {
 		share /= 100
 	}
-	if err != nil || share < 0 || share > 1 {
+	if err != nil || !(share >= 0 && share <= 1) {
 		return nil, usagef("--max-rejects is %q, want a share as 1%% or 0.01", s.maxRejects)
 	}
 	return &batch.Rejects{Max: share}, nil
@@ -274,6 +274,9 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 	}
 	if initial != nil {
 		m.apply(&cfg, initial)
+	}
+	if cfg.Head == encoder.NoHead && !given("dim") {
+		cfg.Dim = cfg.Graph().Features()
 	}
 	if !given("split-bn") {
 		cfg.SplitBN = groupsFor(cfg.Batch, cfg.SplitBN)

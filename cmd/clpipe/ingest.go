@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"clpipe/batch"
 	"clpipe/contrast"
 
@@ -130,8 +132,14 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 				defer in.Close()
 				peek := &peekReader{Reader: in}
 				defer peek.release()
-				firstSide = func() (int, error) { return peek.shortSide(ctx) }
 				p.in = peek
+				firstSide = func() (side int, err error) {
+					err = p.await(ctx, "augment", func(ctx context.Context, in batch.Reader) (err error) {
+						side, err = peek.shortSide(ctx, in)
+						return err
+					})
+					return side, err
+				}
 			}
 			policy, err := views.load(contrast.PolicyFor, firstSide)
 			if err != nil {

@@ -71,6 +71,7 @@ func exitCode(err error, signals *signals, stderr io.Writer) int {
 		usage     usageError
 		badSource *ingest.UsageError
 		badRun    *sink.UsageError
+		tooShort  *contrast.EpochError
 		stalled   *stallError
 	)
 	switch {
@@ -85,7 +86,7 @@ func exitCode(err error, signals *signals, stderr io.Writer) int {
 	case errors.As(err, &stalled):
 		fmt.Fprintf(stderr, "clpipe: %v\n", err)
 		return exitStalled
-	case errors.As(err, &usage), errors.As(err, &badSource), errors.As(err, &badRun):
+	case errors.As(err, &usage), errors.As(err, &badSource), errors.As(err, &badRun), errors.As(err, &tooShort):
 		fmt.Fprintf(stderr, "clpipe: %v\n", err)
 		return exitUsage
 	case errors.Is(err, batch.ErrTooManyRejects):

@@ -65,6 +65,14 @@ func (p *pipeline) run(ctx context.Context) error {
 	})
 }
 
+// await lets f wait for the other process as a stage of this name would, under
+// the watchdog.
+func (p *pipeline) await(ctx context.Context, name string, f func(context.Context, batch.Reader) error) error {
+	w := &pipeline{in: p.in, stall: p.stall, reportOnly: p.reportOnly, log: p.log}
+	w.add(name, func(ctx context.Context, in batch.Reader, _ batch.Writer) error { return f(ctx, in) })
+	return w.run(ctx)
+}
+
 // shares returns each stage's parts of time, for the metrics.
 func (p *pipeline) shares() any {
 	out := map[string]batch.Shares{}

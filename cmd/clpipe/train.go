@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"clpipe/internal/kernel"
 	"clpipe/sink"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -123,11 +125,14 @@ func (j *trainJob) do(ctx context.Context) (*sink.Summary, error) {
 	if err := j.cfg.Validate(); err != nil {
 		return nil, usageError{err}
 	}
-	if j.budget > 0 {
-		if j.cfg.Schedule.Steps, err = j.stepsFor(ctx, j.budget); err != nil {
-			return nil, err
-		}
-		j.cfg.Schedule.Epochs = 0
+	if err := j.checkpointEvery(); err != nil {
+		return nil, err
+	}
+	if err := j.checkValidation(ctx); err != nil {
+		return nil, err
+	}
+	if err := j.spend(ctx); err != nil {
+		return nil, err
 	}
 	j.sayDefaults()
 	return j.train(ctx, in, initial)
@@ -201,7 +206,12 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*batch
 func (j *trainJob) openStream(ctx context.Context, in *batch.IPCReader, inferred *encoder.Inferred) error {
 	ctx, cancel := j.sig.stoppable(ctx)
 	defer cancel()
-	schema, err := in.Schema(ctx)
+	var schema *arrow.Schema
+	p := &pipeline{in: in, stall: j.common.stallTimeout, reportOnly: !changed(j.fs, "stall-timeout"), log: j.log}
+	err := p.await(ctx, "train", func(ctx context.Context, in batch.Reader) (err error) {
+		schema, err = in.Schema(ctx)
+		return err
+	})
 	if errors.Is(err, io.EOF) {
 		return errors.New("the stream on standard input ended before it said what it holds")
 	}
@@ -285,11 +295,8 @@ func (j *trainJob) checkpointEvery() error {
 
 // train opens the run directory and runs the stages.
 func (j *trainJob) train(ctx context.Context, in *batch.IPCReader, initial *batch.State) (*sink.Summary, error) {
-	if err := j.checkpointEvery(); err != nil {
-		return nil, err
-	}
 	if j.run == "" {
-		j.run = filepath.Join("runs", j.cfg.Method+time.Now().Format("-20060102-150405"))
+		j.run = unusedRun(j.cfg.Method + time.Now().Format("-20060102-150405"))
 	}
 	config, err := resolvedConfig(j.fs, j.resolved())
 	if err != nil {
@@ -312,6 +319,17 @@ func (j *trainJob) train(ctx context.Context, in *batch.IPCReader, initial *batc
 		return dir.Reject(r)
 	}
 	return j.runStages(ctx, in, initial, dir)
+}
+
+// unusedRun returns the run directory of a name, numbered if there is one.
+func unusedRun(name string) string {
+	run := filepath.Join("runs", name)
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(run); err != nil {
+			return run
+		}
+		run = filepath.Join("runs", fmt.Sprintf("%s-%d", name, n))
+	}
 }
 
 // runStages is the way of the data, from the source to the run directory.
@@ -364,18 +382,17 @@ func (j *trainJob) runStages(ctx context.Context, in *batch.IPCReader, initial *
 	})
 	err = p.run(ctx)
 	live.finish()
-	if outcome.Steps == 0 && err != nil {
+	stopped := errors.Is(err, contrast.ErrStopped)
+	if err != nil && !stopped {
 		return nil, err
 	}
-	summary := j.summarise(outcome, dir)
+	summary := j.summarise(outcome, stopped, dir)
 	if finishErr := dir.Finish(*summary); finishErr != nil {
-		return summary, errors.Join(err, finishErr)
+		return summary, errors.Join(finishErr, err)
 	}
-	if err != nil {
-		if errors.Is(err, contrast.ErrStopped) {
-			return summary, errors.Join(j.report(summary), err)
-		}
-		return summary, err
+	if stopped {
+		j.sig.tell(j.std.err) // before the digests, which are the last line
+		return summary, errors.Join(j.report(summary), err)
 	}
 	if steps := j.cfg.Schedule.Steps; !outcome.Finished && steps > 0 {
 		j.log.Info("the stream ended before the run's length", "steps", outcome.Steps, "of", steps)
@@ -399,7 +416,7 @@ func (j *trainJob) keepMemory(trainer *contrast.Trainer) error {
 // addSource adds the stages before training, from a position on.
 func (j *trainJob) addSource(ctx context.Context, p *pipeline, from batch.Position) error {
 	cfg := j.source.Config()
-	cfg.From, cfg.Epochs = from, j.cfg.Schedule.Epochs
+	cfg.From, cfg.Epochs, cfg.Rejects = from, j.cfg.Schedule.Epochs, j.rejects
 	source, err := openSource(ctx, cfg)
 	if err != nil {
 		return err
@@ -414,12 +431,12 @@ func (j *trainJob) addSource(ctx context.Context, p *pipeline, from batch.Positi
 	return nil
 }
 
-func (j *trainJob) summarise(o contrast.Summary, dir *sink.Run) *sink.Summary {
+func (j *trainJob) summarise(o contrast.Summary, stopped bool, dir *sink.Run) *sink.Summary {
 	epochs := float64(o.Epochs)
 	if j.perEpoch > 0 {
 		epochs = float64(o.Steps) / float64(j.perEpoch)
 	}
-	finished := o.Finished || j.source != nil && j.cfg.Schedule.Steps == 0
+	finished := o.Finished || j.source != nil && !stopped // a source ends with the last epoch
 	return &sink.Summary{
 		Digests: sink.Digests{Order: o.Order, Weights: o.Weights}, Steps: o.Steps, Epochs: epochs, Samples: o.Samples,
 		Rejected: dir.Rejected(), Comparable: j.source == nil || !j.source.Incomplete(), Finished: finished, WallSeconds: o.Seconds,
@@ -445,47 +462,3 @@ func (j *trainJob) report(s *sink.Summary) error {
 	fmt.Fprintf(j.std.err, "%s\n", line)
 	return nil
 }
-
-// stepsFor returns the steps that fit into a time, measured with the whole
-// pipeline on a scratch encoder before the first step.
-func (j *trainJob) stepsFor(ctx context.Context, budget time.Duration) (int, error) {
-	if j.source == nil {
-		return 0, usagef("--budget needs --src: how fast pairs come from another process cannot be measured beforehand")
-	}
-	const warm, measured = 2, 6
-	cfg := j.cfg
-	cfg.Schedule.Steps = warm + measured
-	var start time.Time
-	trainer, err := contrast.New(cfg, contrast.Hooks{Progress: func(p contrast.Progress) {
-		if p.Step == warm {
-			start = time.Now()
-		}
-	}, Stop: j.sig.stop})
-	if err != nil {
-		return 0, err
-	}
-	defer trainer.Close()
-	p := &pipeline{stall: j.common.stallTimeout, log: j.log}
-	quiet := *j
-	quiet.rejects = &batch.Rejects{Max: 1}
-	if err := quiet.addSource(ctx, p, batch.Position{}); err != nil {
-		return 0, err
-	}
-	p.add("train", func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
-		_, err := trainer.Train(ctx, in, discard{})
-		return err
-	})
-	if err := p.run(ctx); err != nil {
-		return 0, err
-	}
-	perStep := time.Since(start) / measured
-	steps := max(1, int(budget/perStep))
-	j.log.Info("measured", "per step", perStep.Round(time.Millisecond), "budget", budget, "steps", steps)
-	return steps, nil
-}
-
-// discard is a Recorder that keeps nothing.
-type discard struct{}
-
-func (discard) Log(any) error                     { return nil }
-func (discard) Checkpoint(int, batch.State) error { return nil }

@@ -5,6 +5,7 @@ import (
 
 	"clpipe/encoder"
 	"clpipe/encoder/probe"
+	"clpipe/ingest"
 )
 
 // validation classifies labelled images by kNN on the embeddings during
@@ -18,23 +19,16 @@ type validation struct {
 // epoch returns the entries for the metrics at the end of an epoch.
 func (v *validation) epoch(ctx context.Context, epoch int) (map[string]any, error) {
 	j := v.job
-	if j.val == "" || (epoch+1)%max(j.evalEvery, 1) != 0 {
+	if j.val == "" || (epoch+1)%j.evalEvery != 0 {
 		return nil, nil
 	}
 	source := j.trainFlags.source
-	source.shuffle, source.from, source.limit = false, "", 0
+	source.shuffle, source.from, source.limit, source.rank, source.world = false, "", 0, 0, 1
 	e := &embedding{
 		common: &j.common, source: &source, log: j.log, graph: j.cfg.Graph(), params: v.params, size: j.cfg.Encoder.Size,
 		conv: j.cfg.Conv, output: featureOutputs["projection"],
 	}
-	bankOf := j.valTrain
-	if bankOf == "" {
-		if len(source.src) != 1 {
-			return nil, usagef("--val-train is missing: name the labelled images that --val is compared with")
-		}
-		bankOf = source.src[0]
-	}
-	bank, err := e.features(ctx, bankOf)
+	bank, err := e.features(ctx, j.neighbours())
 	if err != nil {
 		return nil, err
 	}
@@ -45,4 +39,33 @@ func (v *validation) epoch(ctx context.Context, epoch int) (map[string]any, erro
 	s := probe.KNN(bank, test, probe.KNNConfig{Workers: j.common.workers})
 	j.log.Info("kNN", "epoch", epoch, "top1", s.Top1)
 	return map[string]any{"knn_top1": s.Top1, "knn_ci": s.CI}, nil
+}
+
+// neighbours is the source of the labelled images that --val is compared with,
+// "" if there is no telling.
+func (j *trainJob) neighbours() string {
+	if j.valTrain == "" && len(j.trainFlags.source.src) == 1 {
+		return j.trainFlags.source.src[0]
+	}
+	return j.valTrain
+}
+
+// checkValidation finds out before the first step what an epoch's end would
+// stumble over.
+func (j *trainJob) checkValidation(ctx context.Context) error {
+	if j.evalEvery < 1 {
+		return usagef("--eval-every is %d, want at least 1", j.evalEvery)
+	}
+	if j.val == "" {
+		return nil
+	}
+	if j.neighbours() == "" {
+		return usagef("--val-train is missing: name the labelled images that --val is compared with")
+	}
+	for _, src := range []string{j.neighbours(), j.val} {
+		if _, err := ingest.Open(ctx, ingest.Config{Sources: []string{src}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -80,9 +80,10 @@ func (p *peekReader) release() {
 	}
 }
 
-// shortSide returns the short side of the stream's first readable image.
-func (p *peekReader) shortSide(ctx context.Context) (int, error) {
-	schema, err := p.Schema(ctx)
+// shortSide returns the short side of the stream's first readable image. in is
+// the reader itself, or one around it.
+func (p *peekReader) shortSide(ctx context.Context, in batch.Reader) (int, error) {
+	schema, err := in.Schema(ctx)
 	if errors.Is(err, io.EOF) {
 		return 0, errors.New("the stream on standard input ended before it said what it holds")
 	}
@@ -93,7 +94,7 @@ func (p *peekReader) shortSide(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if p.first, err = p.Read(ctx); err != nil {
+	if p.first, err = in.Read(ctx); err != nil {
 		p.first = nil
 		if errors.Is(err, io.EOF) {
 			return 0, errors.New("the stream on standard input holds no image")
