@@ -3,6 +3,7 @@ package contrast
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"clpipe/batch"
 	"clpipe/internal/rng"
@@ -18,7 +19,7 @@ type Queue struct {
 	ids    []uint64  // [K]
 	dim    int
 	next   int // row the next key goes to
-	filled int // rows that hold keys: the first ones
+	filled int // rows that hold keys: the first ones; next, until all do
 }
 
 // NewQueue returns an empty queue of rows keys of dim floats.
@@ -64,17 +65,18 @@ func (q *Queue) Enqueue(rows []float32, ids []uint64) {
 	q.next = (q.next + len(ids)) % q.Cap()
 }
 
-// State returns keys [K,D], ids [K], next and filled.
+// State returns a copy of keys [K,D], ids [K], next and filled.
 func (q *Queue) State() batch.State {
 	return batch.State{Tensors: map[string]*tensor.Dense{
-		"keys":   batch.NewTensor(q.keys, q.Cap(), q.dim),
-		"ids":    batch.NewTensor(q.ids, q.Cap()),
+		"keys":   batch.NewTensor(slices.Clone(q.keys), q.Cap(), q.dim),
+		"ids":    batch.NewTensor(slices.Clone(q.ids), q.Cap()),
 		"next":   batch.NewTensor([]int64{int64(q.next)}),
 		"filled": batch.NewTensor([]int64{int64(q.filled)}),
 	}}
 }
 
-// Load takes over what State returned of a queue of the same size.
+// Load takes over what State returned of a queue of the same size. After an
+// error nothing is changed.
 func (q *Queue) Load(s batch.State) error {
 	keys, err1 := tensorOf[float32](s, "keys", q.Cap(), q.dim)
 	ids, err2 := tensorOf[uint64](s, "ids", q.Cap())
@@ -85,8 +87,9 @@ func (q *Queue) Load(s batch.State) error {
 			return fmt.Errorf("contrast: queue: %w", err)
 		}
 	}
-	if next[0] < 0 || next[0] >= int64(q.Cap()) || filled[0] < 0 || filled[0] > int64(q.Cap()) {
-		return fmt.Errorf("contrast: queue: next is %d and filled %d of %d rows", next[0], filled[0], q.Cap())
+	rows := int64(q.Cap())
+	if next[0] < 0 || next[0] >= rows || filled[0] != rows && filled[0] != next[0] {
+		return fmt.Errorf("contrast: queue: next is %d and filled %d of %d rows, want next below %[3]d and filled equal to one of the two", next[0], filled[0], rows)
 	}
 	copy(q.keys, keys)
 	copy(q.ids, ids)
