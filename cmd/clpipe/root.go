@@ -31,6 +31,8 @@ to a run directory with checkpoints and metrics.`
 		augmentCommand(std, sig),
 		embedCommand(std, sig),
 		probeCommand(std, sig),
+		benchCommand(std, sig),
+		doctorCommand(std, sig),
 		shardsCommand(std, sig),
 		viewCommand(std, sig),
 	)
