@@ -176,7 +176,7 @@ func (b *bench) filesAndPolicy(ctx context.Context, size int, builtin func(size 
 	policy, err := views.load(builtin, func() (int, error) {
 		peek := &peekReader{Reader: files.reader(nil)}
 		defer peek.release()
-		return peek.shortSide(ctx)
+		return peek.shortSide(ctx, peek)
 	})
 	if err != nil {
 		files.release()
