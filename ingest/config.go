@@ -74,6 +74,9 @@ type Config struct {
 	Mem memory.Allocator
 	// Log receives warnings; nil drops them.
 	Log *slog.Logger
+	// Progress is told of every sample that Verify has checked, by its workers;
+	// nil drops it.
+	Progress func()
 }
 
 func (c Config) withDefaults() Config {
@@ -97,6 +100,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Progress == nil {
+		c.Progress = func() {}
 	}
 	return c
 }

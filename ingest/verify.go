@@ -113,6 +113,7 @@ func (s *Source) check(ctx context.Context, place int, dec *imagecodec.Decoder, 
 		if err != nil {
 			return out, err
 		}
+		s.cfg.Progress()
 		file, what, err := fetch.image(ctx, &e)
 		if err == nil {
 			what, err = "decode", dec.Decode(file, img)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"clpipe/ingest"
@@ -19,13 +20,18 @@ func TestVerifyReport(t *testing.T) {
 	body := archive(t, files...)
 	write(t, dir, "z/extra.tar", body[:len(body)-1024]) // without end marker: the last sample is lost
 	for _, workers := range []int{1, 3} {
-		src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{dir}, Workers: workers})
+		var checked atomic.Int64
+		cfg := ingest.Config{Sources: []string{dir}, Workers: workers, Progress: func() { checked.Add(1) }}
+		src, err := ingest.Open(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r, err := src.Verify(t.Context())
 		if err != nil {
 			t.Fatal(err)
+		}
+		if checked.Load() != 9 {
+			t.Errorf("%d workers: told of %d samples, want 9", workers, checked.Load())
 		}
 		if r.Samples != 9 || r.Readable != 7 || r.Unlabelled != 0 {
 			t.Errorf("got %d samples, %d readable, %d without label, want 9, 7, 0", r.Samples, r.Readable, r.Unlabelled)

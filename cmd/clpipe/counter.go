@@ -27,9 +27,13 @@ type counter struct {
 
 func newCounter(w io.Writer, quiet bool, what string, total int64) *counter {
 	c := &counter{w: w, what: what, total: total, quiet: quiet, bars: liveBars(w, quiet), last: time.Now()}
-	if c.bars != nil {
+	switch {
+	case c.bars == nil:
+	case total > 0:
 		c.bar = c.bars.AddBar(total, mpb.AppendDecorators(
 			decor.CountersNoUnit(" %d of %d "+what), decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 10}), "")))
+	default:
+		c.bar = c.bars.AddSpinner(0, mpb.AppendDecorators(decor.CurrentNoUnit(" %d "+what)))
 	}
 	return c
 }

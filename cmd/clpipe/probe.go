@@ -11,6 +11,7 @@ import (
 	"clpipe/encoder/probe"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // probeFlags are the options of a probe.
@@ -53,17 +54,20 @@ encoder at random initialisation: the difference is what was learned.`,
 			return flags.print(std, results)
 		},
 	}
-	fs := cmd.Flags()
-	flags.common.add(fs)
-	flags.source.addLimits(fs)
-	fs.StringVar(&flags.run, "run", "", "run directory")
-	fs.StringVar(&flags.train, "train", "", "labelled images to learn from")
-	fs.StringVar(&flags.test, "test", "", "labelled images to classify")
-	fs.IntVar(&flags.source.limit, "limit", 0, "samples read of each (0: all)")
-	fs.StringVar(&flags.features, "features", "backbone", "backbone (pooled features) or projection (unit vectors behind the head)")
-	fs.IntVar(&flags.k, "k", 200, "neighbours of kNN")
-	fs.Float64Var(&flags.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
+	flags.add(cmd.Flags())
 	return cmd
+}
+
+func (f *probeFlags) add(fs *pflag.FlagSet) {
+	f.common.add(fs)
+	f.source.addLimits(fs)
+	fs.StringVar(&f.run, "run", "", "run directory")
+	fs.StringVar(&f.train, "train", "", "labelled images to learn from")
+	fs.StringVar(&f.test, "test", "", "labelled images to classify")
+	fs.IntVar(&f.source.limit, "limit", 0, "samples read of each (0: all)")
+	fs.StringVar(&f.features, "features", "backbone", "backbone (pooled features) or projection (unit vectors behind the head)")
+	fs.IntVar(&f.k, "k", 200, "neighbours of kNN")
+	fs.Float64Var(&f.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
 }
 
 // probeResult is a line of the outcome.

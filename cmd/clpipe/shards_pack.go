@@ -62,7 +62,9 @@ Images that cannot be read are named and left out. Nothing is overwritten.`,
 			if err != nil {
 				return err
 			}
-			report, err := pack.Write(ctx, pack.Config{Ingest: cfg, Out: output, MaxSamples: samples, MaxBytes: int64(most)})
+			count := newCounter(std.err, common.quiet, "samples packed", int64(source.limit))
+			report, err := pack.Write(ctx, pack.Config{Ingest: cfg, Out: output, MaxSamples: samples, MaxBytes: int64(most), Progress: count.one})
+			count.finish()
 			return errors.Join(printPacked(std, common.json, report), err)
 		},
 	}

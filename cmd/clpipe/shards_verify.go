@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -47,11 +48,10 @@ are of each size and class. Exit code 3 if more are damaged than --max-rejects.`
 			if err != nil {
 				return err
 			}
-			src, err := openSource(ctx, cfg)
-			if err != nil {
-				return err
-			}
-			report, err := src.Verify(ctx)
+			count := newCounter(std.err, common.quiet, "samples checked", 0)
+			cfg.Progress = count.one
+			report, err := verifySource(ctx, cfg)
+			count.finish()
 			if err != nil {
 				return err
 			}
@@ -69,6 +69,14 @@ are of each size and class. Exit code 3 if more are damaged than --max-rejects.`
 	source.addSrc(fs)
 	source.addLimits(fs)
 	return cmd
+}
+
+func verifySource(ctx context.Context, cfg ingest.Config) (*ingest.Report, error) {
+	src, err := openSource(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return src.Verify(ctx)
 }
 
 // tolerate compares the damage with what --max-rejects allows.

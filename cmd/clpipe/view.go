@@ -14,6 +14,7 @@ import (
 	"clpipe/sink"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // maxSheetRows bounds a contact sheet to what a viewer still opens.
@@ -66,12 +67,7 @@ named and have no row.`,
 		},
 	}
 	fs := cmd.Flags()
-	sheet.common.add(fs)
-	sheet.source.addSrc(fs)
-	sheet.source.addMaxPixels(fs)
-	fs.BoolVar(&sheet.source.shuffle, "shuffle", false, "permute shards and samples, as training does")
-	sheet.views.add(fs)
-	fs.IntVarP(&sheet.rows, "rows", "n", 8, "samples on the sheet")
+	sheet.add(fs)
 	fs.StringVarP(&output, "output", "o", "sheet.png", "PNG file to write, - for standard output")
 	return cmd
 }
@@ -83,6 +79,15 @@ type sheetJob struct {
 	views  viewFlags // as resolved, after draw
 	rows   int
 	log    *slog.Logger
+}
+
+func (s *sheetJob) add(fs *pflag.FlagSet) {
+	s.common.add(fs)
+	s.source.addSrc(fs)
+	s.source.addMaxPixels(fs)
+	fs.BoolVar(&s.source.shuffle, "shuffle", false, "permute shards and samples, as training does")
+	s.views.add(fs)
+	fs.IntVarP(&s.rows, "rows", "n", 8, "samples on the sheet")
 }
 
 // draw runs the first samples of epoch 0 through the stages.

@@ -32,6 +32,8 @@ type Config struct {
 	// MaxBytes is the largest shard, unless a single sample is larger; default
 	// 128 MiB, the upper end of what is usual for reading over networks.
 	MaxBytes int64
+	// Progress is told of every sample that was packed; nil drops it.
+	Progress func()
 }
 
 func (c Config) withDefaults() Config {
@@ -43,6 +45,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Ingest.Rejects == nil {
 		c.Ingest.Rejects = &batch.Rejects{Max: 0.01}
+	}
+	if c.Progress == nil {
+		c.Progress = func() {}
 	}
 	c.Ingest.Encoded, c.Ingest.Offsets = true, true
 	c.Ingest.Epochs, c.Ingest.From = 1, batch.Position{}
@@ -193,6 +198,7 @@ func (p *packer) sample(format string, file []byte, label int64, labelled bool) 
 		return fmt.Errorf("pack: write shard %s: sample %d: %w", a.path, p.report.Samples, err)
 	}
 	p.report.Samples++
+	p.cfg.Progress()
 	return nil
 }
 

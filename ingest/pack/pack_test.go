@@ -97,9 +97,14 @@ func config(source, out string) pack.Config {
 
 func TestWrittenShardsHoldTheSamples(t *testing.T) {
 	source, out := folders(t), t.TempDir()
-	report, err := pack.Write(t.Context(), config(source, out))
+	cfg, told := config(source, out), 0
+	cfg.Progress = func() { told++ }
+	report, err := pack.Write(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if told != 5 {
+		t.Errorf("told of %d samples, want 5", told)
 	}
 	if report.Samples != 5 || report.Rejected != 1 || len(report.Shards) != 3 || !slices.Equal(report.Classes, []string{"cat", "dog"}) {
 		t.Errorf("got %+v, want 5 samples in 3 shards, 1 rejected", report)
