@@ -93,15 +93,18 @@ func (p *hashedPairs) Read(context.Context) (arrow.Record, error) {
 	return b.NewRecord(nil), nil
 }
 
-// recorder keeps losses and checkpoints in memory.
+// recorder keeps metrics and checkpoints in memory.
 type recorder struct {
-	losses []float64
-	states map[int]batch.State
+	metrics []contrast.Metrics
+	epochs  []map[string]any // entries at the end of epochs
+	states  map[int]batch.State
 }
 
 func (r *recorder) Log(entry any) error {
 	if m, ok := entry.(contrast.Metrics); ok {
-		r.losses = append(r.losses, m.Loss)
+		r.metrics = append(r.metrics, m)
+	} else {
+		r.epochs = append(r.epochs, entry.(map[string]any))
 	}
 	return nil
 }
@@ -179,7 +182,7 @@ func TestStepsMatchPyTorch(t *testing.T) {
 				if i < 2 {
 					tolerance = 1e-5
 				}
-				if got := rec.losses[i]; math.Abs(got-want) > tolerance*math.Max(want, 1e-9) {
+				if got := rec.metrics[i].Loss; math.Abs(got-want) > tolerance*math.Max(want, 1e-9) {
 					t.Errorf("step %d: loss %.7f, want %.7f within %g", i+1, got, want, tolerance)
 				}
 			}
