@@ -7,8 +7,11 @@ const (
 	// registers before they are added to memory.
 	gradientPixels = 128
 	// gradientRows bounds the width of the panels that windows are copied to;
-	// with gradientPixels it makes 24 KB, which the first-level cache holds.
-	gradientRows = 48
+	// with gradientPixels it makes 32 KB.
+	gradientRows = 64
+	// laneBlocks is the least number of blocks of pixels in a lane: with fewer,
+	// adding up the lanes shows.
+	laneBlocks = 4
 	// gradientTile bounds the floats of the sums of a task, so that they stay
 	// in the second-level cache while it runs over the pixels.
 	gradientTile = 64 << 10
@@ -45,7 +48,7 @@ func newDirectGradient(s ConvShape, kern gemmKernels, workers int) *directGradie
 	g.panelRows = roundUp(ceilDiv(g.rows, panels), kern.rows)
 	panels = ceilDiv(g.rows, g.panelRows)
 	g.taskRows = min(panels, max(gradientTile/g.width/g.panelRows, 1)) * g.panelRows
-	g.lanes = max(1, min(minTasks/g.rowTasks(), g.pixelBlocks()))
+	g.lanes = max(1, min(minTasks/g.rowTasks(), g.pixelBlocks()/laneBlocks))
 	for panel := range panels {
 		// The last panel may have rows behind those of dw; what they hold only
 		// reaches sums that are not read.
