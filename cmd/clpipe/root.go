@@ -33,6 +33,7 @@ to a run directory with checkpoints and metrics.`
 		probeCommand(std, sig),
 		benchCommand(std, sig),
 		doctorCommand(std, sig),
+		demoCommand(std, sig),
 		shardsCommand(std, sig),
 		viewCommand(std, sig),
 	)
