@@ -13,7 +13,7 @@ type Metrics struct {
 	Step    int     `json:"step"`
 	Epoch   int     `json:"epoch"`
 	Samples int64   `json:"samples"`
-	Loss    float64 `json:"loss"`          // nats, mean over queries and directions
+	Loss    float64 `json:"loss"`          // nats, mean over queries, sum of the directions
 	MIBound float64 `json:"mi_bound_nats"` // log of the candidates per query - loss: InfoNCE's bound on I(anchor; positive)
 	Acc1    float64 `json:"acc1"`          // share of queries whose positive scores above all negatives
 	Acc5    float64 `json:"acc5"`          // above all but at most four
@@ -84,9 +84,23 @@ func (c *cpu) measure() Metrics {
 }
 
 // collapseGuard watches the metrics for signs that training goes wrong.
-type collapseGuard struct {
-	flat, easy int // entries in a row with the sign
-	masked     bool
+type collapseGuard struct{ flat, easy, masked sign }
+
+// A sign is told once, when it has shown in enough entries in a row.
+type sign struct {
+	row  int // entries in a row that showed it
+	told bool
+}
+
+func (s *sign) due(shows bool, patience int) bool {
+	if !shows {
+		s.row = 0
+		return false
+	}
+	s.row++
+	due := s.row >= patience && !s.told
+	s.told = s.told || due
+	return due
 }
 
 // look returns what there is to say about an entry, each thing once.
@@ -97,22 +111,13 @@ func (g *collapseGuard) look(m Metrics, cfg Config) []string {
 	)
 	var out []string
 	healthy := 1 / math.Sqrt(float64(cfg.Dim))
-	if m.Step > settled && m.EmbeddingStd < healthy/10 {
-		if g.flat++; g.flat == patience {
-			out = append(out, fmt.Sprintf("the embeddings collapse: all images get nearly the same one (spread %.4f, healthy is about %.4f). Lower --lr, raise --momentum towards 0.99, or check that the images differ", m.EmbeddingStd, healthy))
-		}
-	} else {
-		g.flat = 0
+	if g.flat.due(m.Step > settled && m.EmbeddingStd < healthy/10, patience) {
+		out = append(out, fmt.Sprintf("the embeddings collapse: all images get nearly the same one (spread %.4f, healthy is about %.4f). Lower --lr, raise --momentum towards 0.99, or check that the images differ", m.EmbeddingStd, healthy))
 	}
-	if m.Step > settled && m.Acc1 > 0.995 && m.QueueFilled > 1000 {
-		if g.easy++; g.easy == patience {
-			out = append(out, fmt.Sprintf("the contrast is too easy: %.1f %% of the positives win against %d negatives. The views may be too alike (a stronger --policy) or batch statistics may leak (--split-bn)", 100*m.Acc1, m.QueueFilled))
-		}
-	} else {
-		g.easy = 0
+	if g.easy.due(m.Step > settled && m.Acc1 > 0.995 && m.QueueFilled > 1000, patience) {
+		out = append(out, fmt.Sprintf("the contrast is too easy: %.1f %% of the positives win against %d negatives. The views may be too alike (a stronger --policy) or batch statistics may leak (--split-bn)", 100*m.Acc1, m.QueueFilled))
 	}
-	if m.Masked > 0.2 && !g.masked {
-		g.masked = true
+	if g.masked.due(m.Masked > 0.2, 1) {
 		out = append(out, fmt.Sprintf("%.0f %% of the queue is the query's own sample and masked: the data set is small for --queue %d", 100*m.Masked, cfg.Queue))
 	}
 	return out
