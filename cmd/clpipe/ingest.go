@@ -16,7 +16,8 @@ func ingestCommand(std stdio, sig *signals) *cobra.Command {
 		source  sourceFlags
 		encoded bool
 		epochs  int
-		output  string
+
+		output, compress string
 	)
 	cmd := &cobra.Command{
 		Use:   "ingest --src URL",
@@ -51,17 +52,13 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 			if err != nil {
 				return err
 			}
-			w, finish, abort, err := outputWriter(std, output)
+			out, err := openOutput(ctx, std, output, compress)
 			if err != nil {
 				return err
 			}
-			p := &pipeline{out: w, stall: common.stallTimeout, log: log}
+			p := &pipeline{out: out, stall: common.stallTimeout, log: log}
 			p.add("ingest", src.Stage())
-			if err := p.run(ctx); err != nil {
-				abort()
-				return err
-			}
-			return finish()
+			return out.close(p.run(ctx))
 		},
 	}
 	fs := cmd.Flags()
@@ -70,7 +67,7 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX")
 	fs.BoolVar(&encoded, "encoded", false, "write the images' files instead of their pixels")
 	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves)")
-	fs.StringVarP(&output, "output", "o", "-", "file to write, - for standard output")
+	addStreamOutput(fs, &output, &compress)
 	return cmd
 }
 
@@ -82,7 +79,8 @@ func augmentCommand(std stdio, sig *signals) *cobra.Command {
 		views  viewFlags
 		epochs int
 		rows   int
-		output string
+
+		input, output, compress string
 	)
 	cmd := &cobra.Command{
 		Use:   "augment [--src URL]",
@@ -90,7 +88,8 @@ func augmentCommand(std stdio, sig *signals) *cobra.Command {
 		Long: `Reads a stream of images (from standard input, or with --src from shards) and
 writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 		Example: `  clpipe ingest --src s3shards/ | clpipe augment --policy moco-v2 > pairs.arrows
-  clpipe augment --src s3shards/ --policy simclr --epochs 2 -o pairs.arrows`,
+  clpipe augment --src s3shards/ --policy simclr --epochs 2 -o pairs.arrows
+  clpipe augment --in images.arrows --compress zstd -o unix-listen:pairs.sock`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fs := cmd.Flags()
@@ -125,7 +124,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 				p.add("ingest", src.Stage())
 				seed = &common.seed
 			} else {
-				in, err := stdinReader(std)
+				in, err := openInput(ctx, std, input)
 				if err != nil {
 					return err
 				}
@@ -149,17 +148,13 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 			if err != nil {
 				return err
 			}
-			w, finish, abort, err := outputWriter(std, output)
+			out, err := openOutput(ctx, std, output, compress)
 			if err != nil {
 				return err
 			}
-			p.out = w
+			p.out = out
 			p.add("augment", stage)
-			if err := p.run(ctx); err != nil {
-				abort()
-				return err
-			}
-			return finish()
+			return out.close(p.run(ctx))
 		},
 	}
 	fs := cmd.Flags()
@@ -167,8 +162,9 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 	source.add(fs, true)
 	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX (with --src)")
 	views.add(fs)
+	fs.StringVar(&input, "in", "-", "stream of images to read: "+endpointHelp)
 	fs.IntVar(&rows, "batch", 256, "pairs in a record")
 	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves; with --src)")
-	fs.StringVarP(&output, "output", "o", "-", "file to write, - for standard output")
+	addStreamOutput(fs, &output, &compress)
 	return cmd
 }

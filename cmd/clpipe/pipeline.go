@@ -96,30 +96,13 @@ func augmentStage(c *commonFlags, s *sourceFlags, policy *augment.Policy, rows i
 
 // stdinReader returns the stream on standard input.
 func stdinReader(std stdio) (*batch.IPCReader, error) {
-	if f, ok := std.in.(*os.File); ok && isTerminal(f) {
-		return nil, usagef("standard input is a terminal: give --src, or pipe a stream in as in `clpipe ingest --src DIR | clpipe augment`")
+	if f, ok := std.in.(*os.File); ok {
+		if isTerminal(f) {
+			return nil, usagef("standard input is a terminal: name a source, see --help, or pipe a stream in as in `clpipe ingest --src DIR | clpipe augment`")
+		}
+		enlargePipe(f)
 	}
 	return batch.NewIPCReader("standard input", std.in, memory.DefaultAllocator), nil
-}
-
-// outputWriter opens -o: a file, or "-" for standard output, which must not be
-// a terminal. finish ends the stream after a run without error; abort leaves it
-// as a reader takes for a producer that died.
-func outputWriter(std stdio, path string) (w *batch.IPCWriter, finish func() error, abort func(), err error) {
-	if path == "-" || path == "" {
-		if f, ok := std.out.(*os.File); ok && isTerminal(f) {
-			return nil, nil, nil, usagef("standard output is a terminal and the stream is binary: pipe it on or name a file with -o")
-		}
-		w = batch.NewIPCWriter("standard output", std.out, memory.DefaultAllocator)
-		return w, w.Finish, func() {}, nil
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	w = batch.NewIPCWriter(path, f, memory.DefaultAllocator)
-	finish = func() error { return errors.Join(w.Finish(), f.Close()) }
-	return w, finish, func() { f.Close() }, nil
 }
 
 // openSource lists the shards of --src.

@@ -85,7 +85,7 @@ func (p *peekReader) release() {
 func (p *peekReader) shortSide(ctx context.Context, in batch.Reader) (int, error) {
 	schema, err := in.Schema(ctx)
 	if errors.Is(err, io.EOF) {
-		return 0, errors.New("the stream on standard input ended before it said what it holds")
+		return 0, errors.New("the stream of images ended before it said what it holds")
 	}
 	if err != nil {
 		return 0, err
@@ -97,7 +97,7 @@ func (p *peekReader) shortSide(ctx context.Context, in batch.Reader) (int, error
 	if p.first, err = in.Read(ctx); err != nil {
 		p.first = nil
 		if errors.Is(err, io.EOF) {
-			return 0, errors.New("the stream on standard input holds no image")
+			return 0, errors.New("the stream of images holds no image")
 		}
 		return 0, err
 	}
@@ -110,7 +110,7 @@ func (p *peekReader) shortSide(ctx context.Context, in batch.Reader) (int, error
 			_, h, w := images.Image(i)
 			return min(h, w), nil
 		}
-		return 0, errors.New("the first record of the stream on standard input is empty: give --size")
+		return 0, errors.New("the first record of the stream of images is empty: give --size")
 	}
 	encoded, err := batch.NewEncoded(p.first)
 	if err != nil {
@@ -121,5 +121,5 @@ func (p *peekReader) shortSide(ctx context.Context, in batch.Reader) (int, error
 			return min(info.W, info.H), nil
 		}
 	}
-	return 0, errors.New("the first record of the stream on standard input has no readable image: give --size")
+	return 0, errors.New("the first record of the stream of images has no readable image: give --size")
 }

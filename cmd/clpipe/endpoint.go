@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"clpipe/batch"
+
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/spf13/pflag"
+)
+
+// The forms of a stream's other end, beside a path and "-". A socket carries
+// one stream: its listener goes when somebody has connected.
+const (
+	connectPrefix = "unix:"
+	listenPrefix  = "unix-listen:"
+	endpointHelp  = "file, named pipe, unix:PATH or unix-listen:PATH (connects or listens), or -"
+)
+
+// connectPatience is how long a socket is waited for that nobody listens on yet.
+const connectPatience = 10 * time.Second
+
+// inputStream is a stream that another process writes, or wrote.
+type inputStream struct {
+	*batch.IPCReader
+	src io.Closer // nil: standard input
+}
+
+// openInput opens a stream for reading. It waits for whoever is to write it;
+// cancelling ends that.
+func openInput(ctx context.Context, std stdio, path string) (*inputStream, error) {
+	if path == "-" {
+		in, err := stdinReader(std)
+		return &inputStream{IPCReader: in}, err
+	}
+	src, err := openEnd(ctx, path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	return &inputStream{IPCReader: batch.NewIPCReader(path, src, memory.DefaultAllocator), src: src}, nil
+}
+
+// Close ends reading, also where a read is under way.
+func (s *inputStream) Close() {
+	s.IPCReader.Close()
+	if s.src != nil {
+		s.src.Close()
+	}
+}
+
+// outputStream is a stream for another process.
+type outputStream struct {
+	*batch.IPCWriter
+	dst io.Closer // nil: standard output
+}
+
+// openOutput opens a stream for writing, with its records compressed as
+// compress says. Like openInput it waits for the other process.
+func openOutput(ctx context.Context, std stdio, path, compress string) (*outputStream, error) {
+	opts, err := compression(compress)
+	if err != nil {
+		return nil, err
+	}
+	if path == "-" {
+		if f, ok := std.out.(*os.File); ok {
+			if isTerminal(f) {
+				return nil, usagef("standard output is a terminal and the stream is binary: pipe it on or name a file with -o")
+			}
+			enlargePipe(f)
+		}
+		return &outputStream{IPCWriter: batch.NewIPCWriter("standard output", std.out, memory.DefaultAllocator, opts...)}, nil
+	}
+	dst, err := openEnd(ctx, path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return nil, err
+	}
+	return &outputStream{IPCWriter: batch.NewIPCWriter(path, dst, memory.DefaultAllocator, opts...), dst: dst}, nil
+}
+
+// close ends the stream: with its end marker if what was written is all, and
+// otherwise as a reader takes for a producer that died. It returns err, or why
+// the end could not be written.
+func (s *outputStream) close(err error) error {
+	if err == nil {
+		err = s.Finish()
+	}
+	if s.dst != nil {
+		err = errors.Join(err, s.dst.Close())
+	}
+	return err
+}
+
+// addStreamOutput adds the flags of a command that writes a stream.
+func addStreamOutput(fs *pflag.FlagSet, output, compress *string) {
+	fs.StringVarP(output, "output", "o", "-", "where to write: "+endpointHelp)
+	fs.StringVar(compress, "compress", "none", "compression of the records: none, lz4 or zstd")
+}
+
+// compression returns the writer's options for --compress.
+func compression(name string) ([]ipc.Option, error) {
+	switch name {
+	case "none":
+		return nil, nil
+	case "lz4":
+		return []ipc.Option{ipc.WithLZ4()}, nil
+	case "zstd":
+		return []ipc.Option{ipc.WithZstd()}, nil
+	}
+	return nil, usagef("--compress is %q, want none, lz4 or zstd", name)
+}
+
+// openEnd opens one end of a stream: a socket, or a file with flag.
+func openEnd(ctx context.Context, path string, flag int) (io.ReadWriteCloser, error) {
+	if socket, ok := strings.CutPrefix(path, listenPrefix); ok {
+		return acceptOne(ctx, socket)
+	}
+	if socket, ok := strings.CutPrefix(path, connectPrefix); ok {
+		return connect(ctx, socket)
+	}
+	f, err := openFile(ctx, path, flag)
+	if err != nil {
+		return nil, err
+	}
+	enlargePipe(f)
+	return f, nil
+}
+
+// openFile is os.OpenFile, except that the wait for the other end of a named
+// pipe can be cancelled: whoever opens such a pipe both ways is that other end.
+func openFile(ctx context.Context, path string, flag int) (*os.File, error) {
+	opened := make(chan struct{})
+	defer close(opened)
+	stop := context.AfterFunc(ctx, func() {
+		if f, err := os.OpenFile(path, os.O_RDWR, 0); err == nil {
+			<-opened
+			f.Close()
+		}
+	})
+	f, err := os.OpenFile(path, flag, 0o666)
+	if !stop() && err == nil {
+		f.Close()
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// connect connects to a socket, and waits a while for one to be listened on: who
+// starts two processes need not start the listener first.
+func connect(ctx context.Context, path string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectPatience, errors.New("nobody listens there"))
+	defer cancel()
+	again := time.NewTicker(connectPatience / 500)
+	defer again.Stop()
+	for {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", path)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+			return conn, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("connect to %s%s: %w", connectPrefix, path, context.Cause(ctx))
+		}
+	}
+}
+
+// acceptOne listens on a socket until somebody connects.
+func acceptOne(ctx context.Context, path string) (net.Conn, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen on %s%s: the file exists: remove it, unless a process listens there", listenPrefix, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close() // removes the socket's file too
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	conn, err := l.Accept()
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return conn, err
+}
