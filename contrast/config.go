@@ -3,6 +3,7 @@ package contrast
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -139,6 +140,7 @@ const (
 	maxBatch = 1 << 17
 	maxDim   = 1 << 16
 	maxQueue = 1 << 24
+	maxSize  = 1 << 13
 )
 
 // Validate reports all that is wrong, each with field, value and what is allowed.
@@ -151,8 +153,12 @@ func (c Config) Validate() error {
 	}
 	check(slices.Contains(Methods[1:], c.Method), "method", c.Method, fmt.Sprintf("one of %v", Methods[1:]))
 	check(c.Batch >= 1 && c.Batch <= maxBatch, "batch", c.Batch, fmt.Sprintf("1 to %d", maxBatch))
-	check(c.Encoder.Size >= 8, "size", c.Encoder.Size, "at least 8")
+	check(c.Encoder.Depth == 18 || c.Encoder.Depth == 50, "encoder", fmt.Sprint("resnet", c.Encoder.Depth), "resnet18 or resnet50")
+	check(c.Encoder.Size >= 8 && c.Encoder.Size <= maxSize, "size", c.Encoder.Size, fmt.Sprintf("8 to %d", maxSize))
 	check(c.Encoder.Width > 0 && c.Encoder.Width <= 16, "width", c.Encoder.Width, "in (0,16]")
+	_, err := encoder.ParseHead(string(c.Head))
+	check(err == nil, "head", fmt.Sprintf("%q", c.Head), "linear, mlp or none")
+	check(c.Hidden >= 0 && c.Hidden <= maxDim, "hidden", c.Hidden, fmt.Sprintf("0 to %d", maxDim))
 	check(c.Dim >= 1 && c.Dim <= maxDim, "dim", c.Dim, fmt.Sprintf("1 to %d", maxDim))
 	rows := c.Batch
 	if c.Symmetric {
@@ -160,14 +166,17 @@ func (c Config) Validate() error {
 	}
 	check(c.Queue >= rows && c.Queue <= maxQueue, "queue", c.Queue, fmt.Sprintf("at least the %d keys of a step and at most %d", rows, maxQueue))
 	check(c.QueueInit == QueueRandom || c.QueueInit == QueueEmpty, "queue-init", c.QueueInit, "random or empty")
-	check(c.Temperature > 0, "temperature", c.Temperature, "above 0")
+	check(c.Temperature > 0 && !math.IsInf(c.Temperature, 0), "temperature", c.Temperature, "above 0")
 	check(c.Momentum >= 0 && c.Momentum <= 1, "momentum", c.Momentum, "in [0,1]")
 	check(c.SplitBN >= 1 && c.Batch >= 1 && c.Batch%c.SplitBN == 0, "split-bn", c.SplitBN, fmt.Sprintf("a divisor of the batch of %d", c.Batch))
-	check(c.Schedule.Base >= 0, "lr", c.Schedule.Base, "at least 0")
+	check(c.SGDMomentum >= 0 && c.SGDMomentum < 1, "sgd-momentum", c.SGDMomentum, "in [0,1)")
+	_, err = encoder.ParseSchedule(string(c.Schedule.Kind))
+	check(err == nil, "schedule", fmt.Sprintf("%q", c.Schedule.Kind), "cosine, step or constant")
+	check(c.Schedule.Base >= 0 && !math.IsInf(c.Schedule.Base, 0), "lr", c.Schedule.Base, "at least 0")
 	check(c.Schedule.Warmup >= 0, "warmup", c.Schedule.Warmup, "at least 0")
-	check(c.WeightDecay >= 0, "weight-decay", c.WeightDecay, "at least 0")
+	check(c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0), "weight-decay", c.WeightDecay, "at least 0")
 	check(c.Schedule.Epochs >= 0, "epochs", c.Schedule.Epochs, "at least 0")
-	check(c.Schedule.Steps > 0 || c.Schedule.Epochs > 0, "steps", c.Schedule.Steps, "a length of the run, in --steps or --epochs")
+	check(c.Schedule.Steps > 0 || c.Schedule.Steps == 0 && c.Schedule.Epochs > 0, "steps", c.Schedule.Steps, "a length of the run, in --steps or --epochs")
 	if len(wrong) == 0 {
 		if c.Head == encoder.NoHead && c.Graph().Features() != c.Dim {
 			wrong = append(wrong, fmt.Errorf("contrast: dim is %d, want %d: without a head the embedding has the size of the features", c.Dim, c.Graph().Features()))

@@ -1,0 +1,137 @@
+package contrast_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"clpipe/contrast"
+	"clpipe/encoder"
+)
+
+// The recipes are those of methods.md 2.4, from the papers and their code; the
+// small preset scales the learning rate with the batch.
+func TestRecipesAreThePublishedOnes(t *testing.T) {
+	for _, c := range []struct {
+		method             string
+		size               int
+		preset             contrast.Preset
+		name               string
+		depth              int
+		head               encoder.HeadKind
+		queue, batch       int
+		m, tau, lr, decay  float64
+		kind               encoder.ScheduleKind
+		normalize          encoder.Normalize
+		cifarStem, unknown bool
+	}{
+		{"moco-v1", 224, "", "moco-v1", 50, encoder.LinearHead, 65536, 256, 0.999, 0.07, 0.03, 1e-4, encoder.StepDecay, contrast.NormalizeImageNet, false, false},
+		{"moco-v2", 224, contrast.Paper, "moco-v2", 50, encoder.MLPHead, 65536, 256, 0.999, 0.2, 0.03, 1e-4, encoder.Cosine, contrast.NormalizeImageNet, false, false},
+		{"moco", 224, contrast.Small, "moco-v2", 18, encoder.MLPHead, 4096, 256, 0.999, 0.2, 0.03, 1e-4, encoder.Cosine, contrast.NormalizeImageNet, false, false},
+		{"moco", 32, contrast.Paper, "moco-cifar", 18, encoder.LinearHead, 4096, 512, 0.99, 0.1, 0.06, 5e-4, encoder.Cosine, contrast.NormalizeCIFAR10, true, false},
+		{"moco", 96, "", "moco-cifar", 18, encoder.LinearHead, 4096, 256, 0.99, 0.1, 0.03, 5e-4, encoder.Cosine, contrast.NormalizeCIFAR10, true, false},
+		{"moco", 97, "", "moco-v2", 50, encoder.MLPHead, 65536, 256, 0.999, 0.2, 0.03, 1e-4, encoder.Cosine, contrast.NormalizeImageNet, false, false},
+		{method: "byol", size: 224, unknown: true},
+		{method: "moco", size: 224, preset: "huge", unknown: true},
+	} {
+		got, err := contrast.Recipe(c.method, c.size, c.preset)
+		if c.unknown {
+			if err == nil {
+				t.Errorf("%s, preset %q: no error", c.method, c.preset)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.method, err)
+			continue
+		}
+		want := contrast.Config{
+			Method:  c.name,
+			Encoder: encoder.ResNetConfig{Depth: c.depth, CIFAR: c.cifarStem, Size: c.size, Width: 1, Normalize: c.normalize},
+			Head:    c.head, Dim: 128, Batch: c.batch, Queue: c.queue, QueueInit: contrast.QueueRandom, MaskSameID: true,
+			Temperature: c.tau, Momentum: c.m, SplitBN: 8, SGDMomentum: 0.9, WeightDecay: c.decay,
+			Schedule: encoder.Schedule{Kind: c.kind, Base: c.lr, Epochs: 200}, LogEvery: 10,
+		}
+		if got != want {
+			t.Errorf("%s, size %d, preset %q:\ngot  %+v\nwant %+v", c.method, c.size, c.preset, got, want)
+		}
+		if err := got.Validate(); err != nil {
+			t.Errorf("%s, size %d: %v", c.method, c.size, err)
+		}
+	}
+	for size, want := range map[int]string{32: "moco-cifar", 96: "moco-cifar", 97: "moco-v2", 224: "moco-v2"} {
+		if got := contrast.PolicyFor(size); got != want {
+			t.Errorf("policy for size %d is %s, want %s", size, got, want)
+		}
+	}
+}
+
+func TestBatchScalesTheLearningRate(t *testing.T) {
+	cfg := small(t, 1)
+	cfg.Batch, cfg.Schedule.Base = 256, 0.03
+	if cfg.SetBatch(64); cfg.Batch != 64 || math.Abs(cfg.Schedule.Base-0.0075) > 1e-12 {
+		t.Errorf("batch %d with learning rate %v, want 64 with 0.0075", cfg.Batch, cfg.Schedule.Base)
+	}
+}
+
+func TestValidateNamesWhatIsWrong(t *testing.T) {
+	for _, c := range []struct {
+		change func(*contrast.Config)
+		want   string
+	}{
+		{func(c *contrast.Config) { c.Method = "byol" }, "method is byol, want one of [moco-v1 moco-v2 moco-cifar]"},
+		{func(c *contrast.Config) { c.Method = "moco" }, "method is moco, want one of"}, // Recipe makes it one of the others
+		{func(c *contrast.Config) { c.Batch = 0 }, "batch is 0, want 1 to 131072"},
+		{func(c *contrast.Config) { c.Batch = 1 << 40 }, "batch is 1099511627776, want 1 to 131072"},
+		{func(c *contrast.Config) { c.Encoder.Depth = 34 }, "encoder is resnet34, want resnet18 or resnet50"},
+		{func(c *contrast.Config) { c.Encoder.Size = 7 }, "size is 7, want 8 to 8192"},
+		{func(c *contrast.Config) { c.Encoder.Size = 1 << 30 }, "size is 1073741824, want 8 to 8192"},
+		{func(c *contrast.Config) { c.Encoder.Width = 0 }, "width is 0, want in (0,16]"},
+		{func(c *contrast.Config) { c.Encoder.Width = math.NaN() }, "width is NaN, want in (0,16]"},
+		{func(c *contrast.Config) { c.Head = "" }, `head is "", want linear, mlp or none`},
+		{func(c *contrast.Config) { c.Hidden = -1 }, "hidden is -1, want 0 to 65536"},
+		{func(c *contrast.Config) { c.Dim = 0 }, "dim is 0, want 1 to 65536"},
+		{func(c *contrast.Config) { c.Head = encoder.NoHead }, "dim is 6, want 32: without a head the embedding has the size of the features"},
+		{func(c *contrast.Config) { c.Queue = 3 }, "queue is 3, want at least the 4 keys of a step"},
+		{func(c *contrast.Config) { c.Symmetric, c.Queue = true, 7 }, "queue is 7, want at least the 8 keys of a step"},
+		{func(c *contrast.Config) { c.QueueInit = "zero" }, "queue-init is zero, want random or empty"},
+		{func(c *contrast.Config) { c.Temperature = 0 }, "temperature is 0, want above 0"},
+		{func(c *contrast.Config) { c.Temperature = math.Inf(1) }, "temperature is +Inf, want above 0"},
+		{func(c *contrast.Config) { c.Momentum = 1.01 }, "momentum is 1.01, want in [0,1]"},
+		{func(c *contrast.Config) { c.Momentum = math.NaN() }, "momentum is NaN, want in [0,1]"},
+		{func(c *contrast.Config) { c.SplitBN = 3 }, "split-bn is 3, want a divisor of the batch of 4"},
+		{func(c *contrast.Config) { c.SplitBN = 0 }, "split-bn is 0, want a divisor of the batch of 4"},
+		{func(c *contrast.Config) { c.SplitBN = 4 }, "batch statistics need more than one value per channel"},
+		{func(c *contrast.Config) { c.SGDMomentum = 1 }, "sgd-momentum is 1, want in [0,1)"},
+		{func(c *contrast.Config) { c.Schedule.Kind = "linear" }, `schedule is "linear", want cosine, step or constant`},
+		{func(c *contrast.Config) { c.Schedule.Base = -1 }, "lr is -1, want at least 0"},
+		{func(c *contrast.Config) { c.Schedule.Base = math.Inf(1) }, "lr is +Inf, want at least 0"},
+		{func(c *contrast.Config) { c.Schedule.Warmup = -1 }, "warmup is -1, want at least 0"},
+		{func(c *contrast.Config) { c.WeightDecay = math.NaN() }, "weight-decay is NaN, want at least 0"},
+		{func(c *contrast.Config) { c.Schedule.Epochs = -1 }, "epochs is -1, want at least 0"},
+		{func(c *contrast.Config) { c.Schedule.Steps = 0 }, "steps is 0, want a length of the run"},
+		{func(c *contrast.Config) { c.Schedule.Steps, c.Schedule.Epochs = -1, 1 }, "steps is -1, want a length of the run"},
+	} {
+		cfg := small(t, 1)
+		cfg.Schedule.Epochs = 0
+		c.change(&cfg)
+		err := cfg.Validate()
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v, want %q", err, c.want)
+			continue
+		}
+		if _, newErr := contrast.New(cfg, contrast.Hooks{}); newErr == nil || newErr.Error() != err.Error() {
+			t.Errorf("New returns %v, want %v", newErr, err)
+		}
+	}
+}
+
+func TestValidateReportsAllAtOnce(t *testing.T) {
+	cfg := small(t, 1)
+	cfg.Temperature, cfg.Momentum, cfg.Dim = -1, 2, -3
+	var all interface{ Unwrap() []error }
+	if err := cfg.Validate(); !errors.As(err, &all) || len(all.Unwrap()) != 3 {
+		t.Errorf("%v, want three errors", err)
+	}
+}
