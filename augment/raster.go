@@ -57,7 +57,7 @@ type Scratch struct {
 
 	columns, rows taps      // weights of a resize, by axis
 	sums          []int32   // one row of sums over the rows of a resize
-	line          []byte    // one row with its margins, of a blur
+	line          []byte    // rows with their margins
 	boxSums       []uint32  // one row of sums over columns, of a box filter
 	kernel        []float32 // weights of a convolution
 	floats        []float32 // its rows under way

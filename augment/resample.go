@@ -58,7 +58,15 @@ type taps struct {
 	first, count    []int32
 	weights         []int32
 	exact           []float64
+
+	// The same weights for kernels that multiply words: 4*quads of them for each
+	// output, the last ones 0. Of each two inputs the lower splitBits bits of the
+	// two weights, then the bits above.
+	quads int
+	pairs []int16
 }
+
+const splitBits = 12
 
 // prepare computes the weights of output positions [lo,hi) when an axis of
 // length in becomes out. It does nothing when they are there already.
@@ -95,6 +103,21 @@ func (t *taps) prepare(f *filter, in, out, lo, hi int) {
 			weights[k] = int32(w + math.Copysign(0.5, w))
 		}
 		t.first[i], t.count[i] = int32(first), int32(count)
+	}
+	t.split()
+}
+
+// split fills pairs.
+func (t *taps) split() {
+	t.quads = (t.size + 3) / 4
+	pairs := grow(&t.pairs, 8*t.quads*len(t.count))
+	clear(pairs)
+	for i, count := range t.count {
+		to := pairs[8*t.quads*i:]
+		for k, w := range t.weights[i*t.size:][:count] {
+			at := k&^1*2 + k&1
+			to[at], to[at+2] = int16(w&(1<<splitBits-1)), int16(w>>splitBits)
+		}
 	}
 }
 
@@ -149,9 +172,7 @@ func (s *Scratch) resample(im raster, f *filter, w, h int, window image.Rectangl
 // column is column left of the picture.
 func (s *Scratch) resampleHorizontal(im raster, left int) raster {
 	out := s.fresh(im, len(s.columns.first), im.h)
-	for y := range out.h {
-		resampleRow(out.row(y), im.row(y), left, &s.columns)
-	}
+	active.resampleRows(out, im, left, &s.columns, &s.line)
 	return out
 }
 
@@ -159,12 +180,21 @@ func (s *Scratch) resampleHorizontal(im raster, left int) raster {
 // row top of the picture.
 func (s *Scratch) resampleVertical(im raster, top int) raster {
 	out := s.fresh(im, im.w, len(s.rows.first))
-	sums := grow(&s.sums, 3*out.w)
-	for y := range out.h {
-		weights := s.rows.weights[y*s.rows.size:][:s.rows.count[y]]
-		mixRows(out.row(y), sums, im, int(s.rows.first[y])-top, weights)
-	}
+	active.resampleColumns(out, im, top, &s.rows, &s.sums)
 	return out
+}
+
+func resampleRowsGeneric(dst, src raster, left int, t *taps, _ *[]byte) {
+	for y := range dst.h {
+		resampleRow(dst.row(y), src.row(y), left, t)
+	}
+}
+
+func resampleColumnsGeneric(dst, src raster, top int, t *taps, sums *[]int32) {
+	for y := range dst.h {
+		weights := t.weights[y*t.size:][:t.count[y]]
+		mixRows(dst.row(y), grow(sums, 3*dst.w), src, int(t.first[y])-top, weights)
+	}
 }
 
 // resampleRow makes the pixels of dst from the row src, whose first pixel is in

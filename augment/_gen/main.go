@@ -1,0 +1,84 @@
+// Command gen writes the AVX2 kernels of package augment. They compute the same
+// bytes as the Go kernels there for every input: in integers, or in float32 with
+// the same operations in the same order, none of them fused.
+//
+//	go run . -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg augment
+package main
+
+import (
+	"strings"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+func main() {
+	ConstraintExpr("amd64,!noasm")
+	resampleRows()
+	mixRows()
+	Generate()
+}
+
+// begin opens a kernel.
+func begin(name, signature, doc string) {
+	TEXT(name, NOSPLIT, signature)
+	Doc(strings.Split(name+" "+doc, "\n")...)
+	Pragma("noescape")
+}
+
+// end closes it.
+func end() {
+	VZEROUPPER()
+	RET()
+}
+
+// arg loads a parameter.
+func arg(name string) reg.Register { return Load(Param(name), GP64()) }
+
+// broadcast is a parameter of 4 bytes in all eight places of a vector.
+func broadcast(name string) reg.VecVirtual {
+	v := YMM()
+	p, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VPBROADCASTD(p.Addr, v)
+	return v
+}
+
+// dwords is a vector of one 32-bit constant.
+func dwords(name string, v int32) Mem {
+	return constant(name, func() {
+		for i := range 8 {
+			DATA(4*i, U32(v))
+		}
+	})
+}
+
+// places is a shuffle within both 128-bit lanes: byte i of a lane comes from
+// byte from(lane, i), or is zero where that is negative.
+func places(name string, from func(lane, i int) int) Mem {
+	return constant(name, func() {
+		for i := range 32 {
+			source := U8(0x80)
+			if at := from(i/16, i%16); at >= 0 {
+				source = U8(at)
+			}
+			DATA(i, source)
+		}
+	})
+}
+
+// constant places read-only data, once for each name.
+func constant(name string, write func()) Mem {
+	if m, ok := constants[name]; ok {
+		return m
+	}
+	m := GLOBL(name, RODATA|NOPTR)
+	write()
+	constants[name] = m
+	return m
+}
+
+var constants = map[string]Mem{}
