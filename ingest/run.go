@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"clpipe/batch"
 
@@ -19,9 +20,13 @@ func (s *Source) Stage() batch.Stage { return s.Run }
 // holds samples of two epochs, and neither rows nor records depend on the
 // number of workers.
 //
-// Errors: batch.ErrTooManyRejects, and a source of which not one image of a
-// whole epoch could be read.
+// Errors: batch.ErrTooManyRejects, a source of which not one image of a whole
+// epoch could be read, and a *UsageError for more than one epoch of standard
+// input.
 func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) error {
+	if slices.Contains(s.cfg.Sources, "-") && s.cfg.Epochs != 1 {
+		return &UsageError{errors.New("ingest: run: source \"-\": standard input can be read only once, want 1 epoch")}
+	}
 	schema := batch.ImagesSchema(s.Metadata())
 	if s.cfg.Encoded {
 		schema = batch.EncodedSchema(s.Metadata())
@@ -70,6 +75,9 @@ type job struct {
 	epoch   uint32
 	first   uint64 // index of the first entry; the others follow without a gap
 	entries []entry
+	// skipped is how many samples of the epoch came before those to emit: they
+	// count as seen, or a share of rejects would be one of the epoch's rest.
+	skipped int
 	// ends tells whether the epoch ends with the job, and whole whether all of
 	// the epoch was seen in this run.
 	ends, whole bool
@@ -153,6 +161,7 @@ func (s *Source) dealEpoch(ctx context.Context, epoch uint32, skip uint64, jobs,
 			s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up: %v; digests of this run cannot be compared with others", s.shards[e.shard].Name(), e.sample.Damage))
 		}
 		if index++; index <= skip {
+			j.skipped++
 			continue
 		}
 		if len(j.entries) == s.cfg.RecordRows || len(j.entries) > 0 && bytes+e.sample.Size > s.cfg.RecordBytes {
@@ -186,6 +195,7 @@ type writer struct {
 func (w *writer) write(ctx context.Context, order <-chan *job, out batch.Writer) error {
 	for j := range order {
 		w.current = j
+		w.source.cfg.Rejects.Seen(j.epoch, j.skipped)
 		for open := true; open; {
 			var r result
 			select {

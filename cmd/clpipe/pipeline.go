@@ -124,6 +124,9 @@ func countSteps(ctx context.Context, src *ingest.Source, limit, batchSize int) (
 		n = min(n, int64(limit))
 	}
 	if n < int64(batchSize) {
+		if _, err := src.First(ctx); err != nil {
+			return 0, false, err // no image at all: that is what is wrong
+		}
 		return 0, false, usagef("an epoch has %d samples, a batch %d: lower --batch", n, batchSize)
 	}
 	return int(n) / batchSize, true, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -144,6 +145,9 @@ func (j *trainJob) initialWeights() (*batch.State, *encoder.Inferred, error) {
 		return nil, nil, nil
 	}
 	state, err := sink.ReadSafetensors(j.method.init)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, usagef("--init: %w", err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
