@@ -1,0 +1,170 @@
+"""clpipe beside its peers: the same input, cores and precision, in turn.
+
+Every peer is a process of its own (peers/*.py) that is started and warmed up
+before anything is measured. Then rounds follow: in each the program runs, and
+after it each peer, so that whatever else the machine does meets all of them.
+The raw throughputs go to a JSON file, which tables.py turns into RESULTS.md.
+
+    bash benchmarks/run.sh                    # venv, build, all suites, tables
+    python benchmarks/compare.py --binary ./clpipe --suites loss gemm
+"""
+import argparse, datetime, json, os, pathlib, platform, subprocess, sys, tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+DATA = ROOT.parent / "shared" / "data"
+# glibc gives large blocks back to the system and faults them in again at every
+# step; with thresholds this high it keeps them.
+RAISED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+
+
+def moco(name, title, threads, width, compiled=False):
+    ours = ["train", "--encoder", "resnet18-cifar", "--size", 32, "--width", width, "--batch", 128, "--queue", 4096, "--split-bn", 1]
+    peers = []
+    for label, args in (("PyTorch eager, NCHW", []), ("PyTorch eager, channels last", ["--channels-last"])):
+        peers.append((label, "moco_step.py", ["--width", width, *args], {}))
+        peers.append((label + ", malloc raised", "moco_step.py", ["--width", width, *args], RAISED))
+    if compiled:
+        peers.append(("PyTorch compiled, channels last, malloc raised", "moco_step.py", ["--width", width, "--channels-last", "--compile"], RAISED))
+    return dict(name=name, title=title, threads=threads, ours=ours, peers=peers)
+
+
+def suites(quick, compiled):
+    cifar, photos = DATA / "cifar10" / "train-*.tar", DATA / "imagenet-sample" / "train-*.tar"
+    many, few = (64, 16) if quick else (2048, 256)
+    out = [
+        moco("step", "MoCo step, ResNet-18 (CIFAR stem), 32 px, batch 128, queue 4,096, fp32", 2, 1, compiled),
+        moco("step-1-thread", "The same on one thread", 1, 1),
+        moco("step-width-0.25", "The same at width 0.25, two threads", 2, 0.25),
+        dict(name="gemm", title="Matrix products", threads=2, ours=["gemm", "--batch", 256, "--queue", 4096],
+             peers=[("torch.mm", "gemm.py", ["--cases", "{cases}"], {})]),
+        dict(name="loss", title="InfoNCE forward and backward, N=256, D=128, K=65,536", threads=2, ours=["loss"],
+             peers=[("PyTorch", "infonce.py", [], {}), ("PyTorch, malloc raised", "infonce.py", [], RAISED)]),
+    ]
+    for name, pattern, limit in (("decode-photos", photos, few), ("decode-cifar", cifar, many)):
+        source = ["--src", pattern, "--limit", limit]
+        out.append(dict(name=name, title=f"JPEG decoding, {pattern.parent.name}", threads=2, ours=["decode", *source],
+                        peers=[("Pillow", "decode.py", [*source, "--by", "pillow"], {}),
+                               ("torchvision decode_jpeg", "decode.py", [*source, "--by", "torchvision"], {})]))
+    for name, pattern, limit, policy, size in (("augment-photos", photos, few, "moco-v2", 224), ("augment-cifar", cifar, many, "moco-cifar", 32)):
+        args = ["--src", pattern, "--limit", limit, "--policy", policy, "--size", size]
+        out.append(dict(name=name, title=f"Files to pairs, {policy}, {size} px, {pattern.parent.name}", threads=2,
+                        ours=["augment", *args, "--batch", 64],
+                        peers=[("torchvision on Pillow, DataLoader", "augment.py", [*args, "--kind", "pil"], {}),
+                               ("torchvision v2 on tensors, DataLoader", "augment.py", [*args, "--kind", "tensor"], {})]))
+    return out
+
+
+class Program:
+    """clpipe: a process for every turn, its own warm-up left out by itself."""
+
+    def __init__(self, binary, suite):
+        self.command = [binary, "bench", *map(str, suite["ours"]), "--workers", str(suite["threads"]), "--json", "--quiet"]
+        self.lines = []
+
+    def measure(self, runs):
+        done = subprocess.run([*self.command, "--runs", str(runs)], stdout=subprocess.PIPE, text=True, check=True)
+        self.lines = [json.loads(line) for line in done.stdout.splitlines()]
+        return {line["case"]: line["runs"] for line in self.lines if "/" not in line["case"] or "shape" in line}
+
+    facts = {}
+
+    def close(self):
+        pass
+
+
+class Peer:
+    def __init__(self, script, args, threads, env):
+        command = [sys.executable, str(HERE / "peers" / script), "--threads", str(threads), *map(str, args)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env={**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", **env})
+        self.facts = self.answer()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args[1]} ended with exit code {self.process.wait()}")
+        return json.loads(line)
+
+    def measure(self, runs):
+        self.process.stdin.write(f"{runs}\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(binary, suite, rounds, runs):
+    """Returns {label: {case: throughputs}}, the program first, and versions."""
+    program = Program(binary, suite)
+    throughputs, versions, members = {}, {}, [("clpipe", program)]
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as cases:
+        if any("{cases}" in args for _, _, args, _ in suite["peers"]):
+            program.measure(1)
+            cases.write("".join(json.dumps(line) + "\n" for line in program.lines))
+            cases.flush()
+        try:
+            for label, script, args, env in suite["peers"]:
+                args = [cases.name if a == "{cases}" else a for a in args]
+                members.append((label, Peer(script, args, suite["threads"], env)))
+                versions.update(members[-1][1].facts)
+            for number in range(rounds):
+                for label, member in members:
+                    for case, rates in member.measure(runs).items():
+                        throughputs.setdefault(label, {}).setdefault(case, []).extend(rates)
+                print(f"{suite['name']}: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        finally:
+            for _, member in members:
+                member.close()
+    total = program.lines[-1]
+    return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], unit=total["unit"], kernel=total["kernel"],
+                arena_bytes=total.get("arena_bytes"), command=" ".join(["clpipe", *program.command[1:]]).replace(f"{ROOT.parent}/", "../"),
+                throughputs=throughputs), versions
+
+
+def processor():
+    try:
+        for line in open("/proc/cpuinfo"):
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--binary", required=True)
+    p.add_argument("--suites", nargs="+", help="default all")
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--runs", type=int, default=2, help="in a round")
+    p.add_argument("--compile", action="store_true", help="also torch.compile, which takes some minutes to warm up")
+    p.add_argument("--quick", action="store_true", help="few images: to try the harness")
+    p.add_argument("--output", default=str(HERE / "results" / "compare.json"))
+    a = p.parse_args()
+    binary = os.path.abspath(a.binary)
+    chosen = [s for s in suites(a.quick, a.compile) if not a.suites or s["name"] in a.suites]
+    unknown = set(a.suites or []) - {s["name"] for s in chosen}
+    if unknown:
+        sys.exit(f"no suite is called {', '.join(sorted(unknown))}: want {', '.join(s['name'] for s in suites(False, False))}")
+    doctor = json.loads(subprocess.run([binary, "doctor", "--json"], stdout=subprocess.PIPE, text=True, check=True).stdout)
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
+    result = dict(date=datetime.date.today().isoformat(), commit=commit, command=" ".join(["python benchmarks/compare.py", *sys.argv[1:]]),
+                  processor=processor(), cores=os.cpu_count(), kernels=doctor["kernels"], load=os.getloadavg(),
+                  versions=dict(go=doctor["go"], python=platform.python_version()), suites=[])
+    output = pathlib.Path(a.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for suite in chosen:
+        if "--src" in suite["ours"] and not DATA.exists():
+            print(f"{suite['name']}: left out, there is no {DATA}", file=sys.stderr)
+            continue
+        measured, versions = compare(binary, suite, a.rounds, a.runs)
+        result["suites"].append(measured)
+        result["versions"].update(versions)
+        output.write_text(json.dumps(result, indent=1))  # after every suite: an interrupted run keeps what it has
+
+
+if __name__ == "__main__":
+    main()

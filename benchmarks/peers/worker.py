@@ -1,0 +1,30 @@
+"""The measured side of a comparison: a process that waits between its turns.
+
+compare.py starts every peer once, so that imports, compilation and warm-up are
+not measured, and then lets program and peers run in turn: a line on standard
+input asks for that many runs, a line of JSON answers with their throughputs.
+"""
+import json, sys, time
+
+MIN_RUN = 0.05  # seconds; shorter cases are repeated within a run, as clpipe's bench does
+
+
+def rate(work, f):
+    """Work per second of one run of f."""
+    start, n = time.perf_counter(), 0
+    while True:
+        f()
+        n += 1
+        took = time.perf_counter() - start
+        if took >= MIN_RUN:
+            return n * work / took
+
+
+def serve(cases, warm=1, **facts):
+    """Serves cases, a list of (name, work, f), where f does the work once."""
+    for _, _, f in cases:
+        for _ in range(warm):
+            f()
+    print(json.dumps(facts), flush=True)
+    for line in sys.stdin:
+        print(json.dumps({name: [rate(work, f) for _ in range(int(line))] for name, work, f in cases}), flush=True)

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Measures clpipe beside its peers and writes benchmarks/RESULTS.md. The machine
+# should be idle. Options go to compare.py, as --suites loss gemm; PYTHON names
+# an interpreter that has the peers already, else they are installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-}
+if [ -z "$python" ]; then
+  python=benchmarks/.venv/bin/python
+  [ -x "$python" ] || python3 -m venv benchmarks/.venv
+  "$python" -m pip install --quiet --requirement benchmarks/peers/requirements.txt
+fi
+mkdir -p benchmarks/results
+CGO_ENABLED=0 go build -trimpath -o benchmarks/results/clpipe ./cmd/clpipe
+
+"$python" benchmarks/compare.py --binary benchmarks/results/clpipe "$@"
+parity=()
+if [ -e benchmarks/results/parity.json ]; then # of an earlier parity.py --output
+  parity=(--parity benchmarks/results/parity.json)
+fi
+"$python" benchmarks/tables.py benchmarks/results/compare.json "${parity[@]}"

@@ -1,0 +1,70 @@
+"""Writes RESULTS.md from the raw throughputs of compare.py and parity.py.
+
+    python benchmarks/tables.py benchmarks/results/compare.json --parity benchmarks/results/parity.json
+"""
+import argparse, json, pathlib, statistics
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def number(x):
+    """Three digits, or all before the point."""
+    digits = max(0, 3 - len(str(int(abs(x)))) if abs(x) >= 1 else 2)
+    return f"{x:,.{digits}f}"
+
+
+def spread(rates):
+    return f"{number(min(rates))} – {number(max(rates))}"
+
+
+def suite_table(s):
+    lines = [f"## {s['title']}", "", f"{s['threads']} thread{'s' if s['threads'] > 1 else ''}, kernels {s['kernel']}, `{s['command']}`", ""]
+    ours = s["throughputs"]["clpipe"]
+    peers = {label: cases for label, cases in s["throughputs"].items() if label != "clpipe"}
+    shared = [case for case in ours if all(case in cases for cases in peers.values())]
+    lines += [f"| case | program | {s['unit']}, median | spread | clpipe is |", "|---|---|---|---|---|"]
+    for case in shared:
+        own = statistics.median(ours[case])
+        name = "" if case == "total" else case
+        lines.append(f"| {name} | clpipe | **{number(own)}** | {spread(ours[case])} | |")
+        for label, cases in peers.items():
+            median = statistics.median(cases[case])
+            lines.append(f"| | {label} | {number(median)} | {spread(cases[case])} | {own / median:.2f} × |")
+    if s.get("arena_bytes"):
+        lines += ["", f"Activations of clpipe's step: {s['arena_bytes'] / 2**20:.0f} MiB."]
+    return lines + [""]
+
+
+def parity_table(p):
+    lines = ["## Twenty steps beside PyTorch's", "",
+             f"Relative differences from PyTorch {p['torch']} in single precision (`python benchmarks/parity.py --binary ./clpipe`): of the second loss",
+             "(bound 1e-5), of all losses (1e-2), and of what two steps changed in a tensor (median 1 %, largest 5 %).", "",
+             "| width:batch:side:head | | second loss | all losses | moved, median | moved, largest | within |", "|---|---|---|---|---|---|---|"]
+    for r in p["results"]:
+        lines.append(f"| {r['size']} | `{r['case']}` | {r['second']:.1e} | {r['all']:.1e} | {100 * r['median']:.3f} % | {100 * r['largest']:.3f} % | {'yes' if r['within'] else 'no'} |")
+    return lines + [""]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("results")
+    p.add_argument("--parity")
+    p.add_argument("--output", default=str(HERE / "RESULTS.md"))
+    a = p.parse_args()
+    r = json.loads(pathlib.Path(a.results).read_text())
+    versions = ", ".join(f"{k} {v}" for k, v in r["versions"].items())
+    lines = ["# clpipe beside its peers", "",
+             "Written by `benchmarks/tables.py`; to measure again: `bash benchmarks/run.sh`. Program and peers run in turn on the",
+             "same input and cores; throughput is the median over all runs, the last column how many times the peer's clpipe's is.", "",
+             f"- date {r['date']}, commit {r['commit']}, `{r['command']}`",
+             f"- {r['processor']}, {r['cores']} cores, kernels {', '.join(r['kernels'])}; load before the run {r['load'][0]:.1f}",
+             f"- {versions}", ""]
+    for s in r["suites"]:
+        lines += suite_table(s)
+    if a.parity:
+        lines += parity_table(json.loads(pathlib.Path(a.parity).read_text()))
+    pathlib.Path(a.output).write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
