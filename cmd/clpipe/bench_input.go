@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image/jpeg"
 	"io"
+	"slices"
 
 	"clpipe/augment"
 	"clpipe/batch"
@@ -14,6 +15,7 @@ import (
 	"clpipe/internal/synth"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
@@ -59,12 +61,14 @@ func (s *shelf) release() {
 }
 
 // reader reads the shelf round and round until more says no; nil reads it once.
+// Rows are numbered as they are read, like those of one long epoch.
 func (s *shelf) reader(more func() bool) batch.Reader { return &shelfReader{shelf: s, more: more} }
 
 type shelfReader struct {
 	*shelf
 	more func() bool
-	next int
+	next int    // record
+	rows uint64 // read so far
 }
 
 // Schema implements batch.Reader.
@@ -80,8 +84,22 @@ func (r *shelfReader) Read(ctx context.Context) (arrow.Record, error) {
 	}
 	rec := r.records[r.next%len(r.records)]
 	r.next++
-	rec.Retain()
-	return rec, nil
+	return r.numbered(rec), nil
+}
+
+// numbered returns the record with the rows' places in the order of reading.
+func (r *shelfReader) numbered(rec arrow.Record) arrow.Record {
+	b := array.NewUint64Builder(memory.DefaultAllocator)
+	defer b.Release()
+	for range rec.NumRows() {
+		b.Append(r.rows)
+		r.rows++
+	}
+	index := b.NewArray()
+	defer index.Release()
+	columns := slices.Clone(rec.Columns())
+	columns[rec.Schema().FieldIndices("index")[0]] = index
+	return array.NewRecord(rec.Schema(), columns, rec.NumRows())
 }
 
 // countRows is a batch.Writer that keeps nothing.
