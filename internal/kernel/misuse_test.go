@@ -48,6 +48,11 @@ func TestBindingPanicsOnMisuse(t *testing.T) {
 		{"l2 norm", "inv: got 0 elements, want 2", func() { L2NormShape{N: 2, D: 3}.Forward(Alloc(6), Alloc(8), nil) }},
 		{"add", "x: got 1 elements, want 2", func() { Add(Alloc(2), Alloc(1)) }},
 		{"sgd", "buf: got 1 elements, want 2", func() { SGD(Alloc(2), Alloc(2), Alloc(1), &SGDArgs{}) }},
+		{"adam", "v: got 1 elements, want 2", func() { Adam(Alloc(2), Alloc(2), Alloc(2), Alloc(1), &AdamArgs{}) }},
+		{"lars", "g: got 1 elements, want 2", func() { LARS(Alloc(2), Alloc(1), Alloc(2), nil, &LARSArgs{}) }},
+		{"lars of other tensors", "got elements 1 to 3, want them in 2", func() {
+			LARS(Alloc(2), Alloc(2), Alloc(2), []LARSTensor{{From: 1, Len: 2}}, &LARSArgs{})
+		}},
 		{"ema", "q: got 1 elements, want 2", func() { m := float32(1); EMA(Alloc(2), Alloc(1), &m) }},
 		{"triad", "want 2", func() { Triad(Alloc(2), Alloc(2), Alloc(1), 1) }},
 		{"pixels", "y: got 3 elements, want 4", func() { Normalize(Alloc(3), &PixelsArgs{}, 1, 1, 1, [3]float32{}, [3]float32{1, 1, 1}) }},

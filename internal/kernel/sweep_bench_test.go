@@ -83,7 +83,7 @@ func BenchmarkBatchNorm(b *testing.B) {
 
 func BenchmarkSweep(b *testing.B) {
 	const n = 11 << 20 // a ResNet-18
-	x, y, z := Alloc(n), Alloc(n), Alloc(n)
+	x, y, z, v := Alloc(n), Alloc(n), Alloc(n), Alloc(n)
 	momentum := float32(0.99)
 	for _, op := range []struct {
 		name   string
@@ -93,6 +93,12 @@ func BenchmarkSweep(b *testing.B) {
 		{"add", 3, func() []par.Phase { return Add(x, y) }},
 		{"ema", 3, func() []par.Phase { return EMA(x, y, &momentum) }},
 		{"sgd", 5, func() []par.Phase { return SGD(x, y, z, &SGDArgs{LR: 0.1, Momentum: 0.9, WeightDecay: 1e-4}) }},
+		{"adam", 7, func() []par.Phase {
+			return Adam(x, y, z, v, &AdamArgs{LR: 0.1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Step: 1})
+		}},
+		{"lars", 7, func() []par.Phase {
+			return LARS(x, y, z, []LARSTensor{{0, n, true}}, &LARSArgs{LR: 0.1, Momentum: 0.9, WeightDecay: 1e-4, Trust: 1e-3})
+		}},
 		{"triad", 3, func() []par.Phase {
 			return []par.Phase{{Tasks: vectorChunks(n), Run: func(_, t int) {
 				lo, hi := vectorSpan(t, n)

@@ -10,6 +10,7 @@ var vectorAVX2 = withTails(vectorKernels{
 	relu:         reluF32_avx2,
 	reluBackward: reluBackwardF32_avx2,
 	sgd:          sgdF32_avx2,
+	adam:         adamF32_avx2,
 	ema:          emaF32_avx2,
 	triad:        triadF32_avx2,
 })
@@ -19,6 +20,7 @@ var vectorAVX512 = withTails(vectorKernels{
 	relu:         reluF32_avx512,
 	reluBackward: reluBackwardF32_avx512,
 	sgd:          sgdF32_avx512,
+	adam:         adamF32_avx512,
 	ema:          emaF32_avx512,
 	triad:        triadF32_avx512,
 })
@@ -47,6 +49,11 @@ func withTails(whole vectorKernels) vectorKernels {
 			n := split(p)
 			whole.sgd(p[:n], g, buf, decay, keep, take, rate, grad, step)
 			sgdF32Generic(p[n:], g[n:], buf[n:], decay, keep, take, rate, grad, step)
+		},
+		adam: func(p, g, m, v []float32, shrink, decay, keep1, take1, keep2, take2, rate, eps float32) {
+			n := split(p)
+			whole.adam(p[:n], g, m, v, shrink, decay, keep1, take1, keep2, take2, rate, eps)
+			adamF32Generic(p[n:], g[n:], m[n:], v[n:], shrink, decay, keep1, take1, keep2, take2, rate, eps)
 		},
 		ema: func(k, q []float32, momentum, rest float32) {
 			n := split(k)

@@ -138,6 +138,72 @@ done:
 	VZEROUPPER
 	RET
 
+// func adamF32_avx2(p []float32, g []float32, m []float32, v []float32, shrink float32, decay float32, keep1 float32, take1 float32, keep2 float32, take2 float32, rate float32, eps float32)
+// Requires: AVX, FMA3
+TEXT ·adamF32_avx2(SB), NOSPLIT, $0-128
+	MOVQ         p_base+0(FP), AX
+	MOVQ         g_base+24(FP), CX
+	MOVQ         m_base+48(FP), DX
+	MOVQ         v_base+72(FP), BX
+	MOVQ         p_len+8(FP), SI
+	SHLQ         $0x02, SI
+	VBROADCASTSS shrink+96(FP), Y0
+	VBROADCASTSS decay+100(FP), Y1
+	VBROADCASTSS keep1+104(FP), Y2
+	VBROADCASTSS take1+108(FP), Y3
+	VBROADCASTSS keep2+112(FP), Y4
+	VBROADCASTSS take2+116(FP), Y5
+	VBROADCASTSS rate+120(FP), Y6
+	VBROADCASTSS eps+124(FP), Y7
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+	NEGQ         SI
+	JZ           done
+
+loop:
+	VMOVUPS     (AX)(SI*1), Y8
+	VMOVUPS     (CX)(SI*1), Y9
+	VMULPS      Y0, Y8, Y8
+	VFMADD231PS Y8, Y1, Y9
+	VMULPS      Y3, Y9, Y10
+	VFMADD231PS (DX)(SI*1), Y2, Y10
+	VMOVUPS     Y10, (DX)(SI*1)
+	VMULPS      Y9, Y9, Y9
+	VMULPS      Y5, Y9, Y9
+	VFMADD231PS (BX)(SI*1), Y4, Y9
+	VMOVUPS     Y9, (BX)(SI*1)
+	VSQRTPS     Y9, Y9
+	VADDPS      Y7, Y9, Y9
+	VMULPS      Y6, Y10, Y10
+	VDIVPS      Y9, Y10, Y10
+	VSUBPS      Y10, Y8, Y8
+	VMOVUPS     Y8, (AX)(SI*1)
+	VMOVUPS     32(AX)(SI*1), Y8
+	VMOVUPS     32(CX)(SI*1), Y9
+	VMULPS      Y0, Y8, Y8
+	VFMADD231PS Y8, Y1, Y9
+	VMULPS      Y3, Y9, Y10
+	VFMADD231PS 32(DX)(SI*1), Y2, Y10
+	VMOVUPS     Y10, 32(DX)(SI*1)
+	VMULPS      Y9, Y9, Y9
+	VMULPS      Y5, Y9, Y9
+	VFMADD231PS 32(BX)(SI*1), Y4, Y9
+	VMOVUPS     Y9, 32(BX)(SI*1)
+	VSQRTPS     Y9, Y9
+	VADDPS      Y7, Y9, Y9
+	VMULPS      Y6, Y10, Y10
+	VDIVPS      Y9, Y10, Y10
+	VSUBPS      Y10, Y8, Y8
+	VMOVUPS     Y8, 32(AX)(SI*1)
+	ADDQ        $0x00000040, SI
+	JNZ         loop
+
+done:
+	VZEROUPPER
+	RET
+
 // func emaF32_avx2(k []float32, q []float32, momentum float32, rest float32)
 // Requires: AVX, FMA3
 TEXT ·emaF32_avx2(SB), NOSPLIT, $0-56

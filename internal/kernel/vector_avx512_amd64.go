@@ -24,6 +24,11 @@ func reluBackwardF32_avx512(dx []float32, dy []float32, y []float32)
 //go:noescape
 func sgdF32_avx512(p []float32, g []float32, buf []float32, decay float32, keep float32, take float32, rate float32, grad float32, step float32)
 
+// adamF32_avx512 is a kernel of vectorKernels for lengths that are multiples of 16.
+//
+//go:noescape
+func adamF32_avx512(p []float32, g []float32, m []float32, v []float32, shrink float32, decay float32, keep1 float32, take1 float32, keep2 float32, take2 float32, rate float32, eps float32)
+
 // emaF32_avx512 is a kernel of vectorKernels for lengths that are multiples of 16.
 //
 //go:noescape

@@ -116,6 +116,55 @@ done:
 	VZEROUPPER
 	RET
 
+// func adamF32_avx512(p []float32, g []float32, m []float32, v []float32, shrink float32, decay float32, keep1 float32, take1 float32, keep2 float32, take2 float32, rate float32, eps float32)
+// Requires: AVX, AVX512F
+TEXT ·adamF32_avx512(SB), NOSPLIT, $0-128
+	MOVQ         p_base+0(FP), AX
+	MOVQ         g_base+24(FP), CX
+	MOVQ         m_base+48(FP), DX
+	MOVQ         v_base+72(FP), BX
+	MOVQ         p_len+8(FP), SI
+	SHLQ         $0x02, SI
+	VBROADCASTSS shrink+96(FP), Z0
+	VBROADCASTSS decay+100(FP), Z1
+	VBROADCASTSS keep1+104(FP), Z2
+	VBROADCASTSS take1+108(FP), Z3
+	VBROADCASTSS keep2+112(FP), Z4
+	VBROADCASTSS take2+116(FP), Z5
+	VBROADCASTSS rate+120(FP), Z6
+	VBROADCASTSS eps+124(FP), Z7
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+	NEGQ         SI
+	JZ           done
+
+loop:
+	VMOVUPS     (AX)(SI*1), Z8
+	VMOVUPS     (CX)(SI*1), Z9
+	VMULPS      Z0, Z8, Z8
+	VFMADD231PS Z8, Z1, Z9
+	VMULPS      Z3, Z9, Z10
+	VFMADD231PS (DX)(SI*1), Z2, Z10
+	VMOVUPS     Z10, (DX)(SI*1)
+	VMULPS      Z9, Z9, Z9
+	VMULPS      Z5, Z9, Z9
+	VFMADD231PS (BX)(SI*1), Z4, Z9
+	VMOVUPS     Z9, (BX)(SI*1)
+	VSQRTPS     Z9, Z9
+	VADDPS      Z7, Z9, Z9
+	VMULPS      Z6, Z10, Z10
+	VDIVPS      Z9, Z10, Z10
+	VSUBPS      Z10, Z8, Z8
+	VMOVUPS     Z8, (AX)(SI*1)
+	ADDQ        $0x00000040, SI
+	JNZ         loop
+
+done:
+	VZEROUPPER
+	RET
+
 // func emaF32_avx512(k []float32, q []float32, momentum float32, rest float32)
 // Requires: AVX, AVX512F
 TEXT ·emaF32_avx512(SB), NOSPLIT, $0-56

@@ -1,10 +1,13 @@
 package kernel
 
+import "math"
+
 var vectorGeneric = vectorKernels{
 	add:          addF32Generic,
 	relu:         reluF32Generic,
 	reluBackward: reluBackwardF32Generic,
 	sgd:          sgdF32Generic,
+	adam:         adamF32Generic,
 	ema:          emaF32Generic,
 	triad:        triadF32Generic,
 }
@@ -43,6 +46,17 @@ func sgdF32Generic(p, g, buf []float32, decay, keep, take, rate, grad, step floa
 		b := keep*buf[i] + take*d
 		buf[i] = b
 		p[i] = w - rate*(grad*d+step*b)
+	}
+}
+
+func adamF32Generic(p, g, m, v []float32, shrink, decay, keep1, take1, keep2, take2, rate, eps float32) {
+	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
+	for i, w := range p {
+		w *= shrink
+		d := g[i] + decay*w
+		m[i] = keep1*m[i] + take1*d
+		v[i] = keep2*v[i] + take2*d*d
+		p[i] = w - rate*m[i]/(float32(math.Sqrt(float64(v[i])))+eps)
 	}
 }
 
