@@ -1,10 +1,14 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"runtime"
+	"time"
 
 	"clpipe/batch"
 
@@ -22,8 +26,17 @@ const (
 // but Sources is its default.
 type Config struct {
 	// Sources are what --src names: a directory of shards or of folders of
-	// images, a file, a brace pattern as train-{000000..000009}.tar, a glob.
+	// images, a file, a brace pattern as train-{000000..000009}.tar, a glob;
+	// the same below s3://bucket/; files or a brace pattern below http:// or
+	// https://; "-", an archive on standard input, which is good for one epoch.
 	Sources []string
+	// NoSignRequest sends no credentials to S3, for public buckets.
+	NoSignRequest bool
+	// StallTimeout is how long a remote file may go without a byte before the
+	// connection is given up for a new one; default 30 s.
+	StallTimeout time.Duration
+	// Stdin is what "-" reads; default os.Stdin.
+	Stdin io.Reader
 	// Encoded emits the files' bytes as encoded/1; otherwise they are decoded
 	// to images/1.
 	Encoded bool
@@ -77,6 +90,9 @@ type Config struct {
 	// Progress is told of every sample that Verify has checked, by its workers;
 	// nil drops it.
 	Progress func()
+
+	// wait replaces the clock of repeated requests in tests.
+	wait func(ctx context.Context, d time.Duration) error
 }
 
 func (c Config) withDefaults() Config {
@@ -89,11 +105,15 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RecordBytes, 16<<20)
 	setDefault(&c.MaxPixels, 128<<20)
 	setDefault(&c.MaxSampleBytes, 64<<20)
+	setDefault(&c.StallTimeout, 30*time.Second)
 	if !c.Shuffle {
 		c.ShuffleBuffer, c.Interleave = 1, 1
 	}
 	if c.Rejects == nil {
 		c.Rejects = &batch.Rejects{Max: 0.01}
+	}
+	if c.Stdin == nil {
+		c.Stdin = os.Stdin
 	}
 	if c.Mem == nil {
 		c.Mem = memory.DefaultAllocator
@@ -107,7 +127,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func setDefault[T int | int64](field *T, value T) {
+func setDefault[T int | int64 | time.Duration](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}
@@ -138,6 +158,7 @@ func (c Config) Validate() error {
 	check(d.RecordBytes > 0 && d.RecordBytes <= 1<<30, "RecordBytes", d.RecordBytes, "1 to 1 GiB, or 0 for the default")
 	check(d.MaxPixels > 0 && d.MaxPixels <= maxColumnBytes/3, "MaxPixels", d.MaxPixels, fmt.Sprintf("1 to %d, or 0 for the default", maxColumnBytes/3))
 	check(d.MaxSampleBytes > 0 && d.MaxSampleBytes <= 1<<30, "MaxSampleBytes", d.MaxSampleBytes, "1 to 1 GiB, or 0 for the default")
+	check(d.StallTimeout > 0, "StallTimeout", d.StallTimeout, "a time, or 0 for the default")
 	if len(problems) > 0 {
 		return &UsageError{errors.Join(problems...)}
 	}

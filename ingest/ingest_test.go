@@ -445,8 +445,10 @@ func TestUsageErrors(t *testing.T) {
 		{"glob without match", []string{filepath.Join(one, "*.gz")}, "no file matches"},
 		{"missing of a pattern", []string{filepath.Join(one, "train-{000..002}.tar")}, "2 of its 3 files are missing"},
 		{"bad brace", []string{filepath.Join(one, "train-{000..")}, "a { without its }"},
-		{"scheme", []string{"s3://bucket/x"}, "s3 cannot be read"},
-		{"stdin", []string{"-"}, "standard input"},
+		{"scheme", []string{"ftp://user:secret@host/x"}, "source \"ftp://host/x\": cannot read ftp://, want s3://"},
+		{"http directory", []string{"https://host/shards/"}, "lists no directories"},
+		{"bucket", []string{"s3://"}, "names no bucket"},
+		{"stdin twice", []string{"-", "-"}, "equal ids"},
 	}
 	for _, c := range cases {
 		_, err := ingest.Open(t.Context(), ingest.Config{Sources: c.sources})

@@ -10,17 +10,21 @@ import (
 	"strings"
 
 	"clpipe/ingest/folder"
+	"clpipe/ingest/httpfile"
 	"clpipe/ingest/local"
+	"clpipe/ingest/remote"
+	"clpipe/ingest/s3"
 	"clpipe/ingest/shard"
+	"clpipe/ingest/stdin"
 	"clpipe/ingest/tarshard"
 )
 
 // Shard describes one shard of a Source.
 type Shard struct {
 	Name    string `json:"name"`    // path below the source's root: the beginning of the ids
-	Source  string `json:"source"`  // the entry of Config.Sources that named it
+	Source  string `json:"source"`  // the entry of Config.Sources that named it, without credentials and query
 	Format  string `json:"format"`  // "tar", "tar.gz", "tar.zst" or "image" (a file of its own)
-	Bytes   int64  `json:"bytes"`   // as stored
+	Bytes   int64  `json:"bytes"`   // as stored; 0 if not known
 	Samples int    `json:"samples"` // those included that cannot be read; 0 if not counted
 }
 
@@ -34,12 +38,12 @@ type member struct {
 // image folders among them.
 func list(ctx context.Context, cfg Config) ([]member, []string, error) {
 	type named struct {
-		file   *local.File
+		file   shard.Object
 		source int
 	}
 	var archives, images []named
 	for i, source := range cfg.Sources {
-		files, err := find(ctx, source)
+		files, err := find(ctx, cfg, source)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -77,32 +81,27 @@ func list(ctx context.Context, cfg Config) ([]member, []string, error) {
 	for i := 1; i < len(shards); i++ {
 		if a, b := shards[i-1], shards[i]; a.Name() == b.Name() {
 			return nil, nil, &UsageError{fmt.Errorf("ingest: list: %q is in source %q and again in source %q: their samples would have equal ids",
-				a.Name(), cfg.Sources[a.source], cfg.Sources[b.source])}
+				a.Name(), remote.Redact(cfg.Sources[a.source]), remote.Redact(cfg.Sources[b.source]))}
 		}
 	}
 	return shards, classes, nil
 }
 
 // find returns the files of a source that are shards or images.
-func find(ctx context.Context, source string) ([]*local.File, error) {
-	if scheme, _, ok := strings.Cut(source, "://"); ok || source == "-" {
-		if !ok {
-			scheme = "standard input"
-		}
-		return nil, &UsageError{fmt.Errorf("ingest: list: source %.200q: %s cannot be read by this version, want files or a directory", source, scheme)}
-	}
-	listing, err := local.Find(ctx, source)
-	if pattern := (*local.PatternError)(nil); errors.As(err, &pattern) {
+func find(ctx context.Context, cfg Config, source string) ([]shard.Object, error) {
+	listing, err := lookUp(ctx, cfg, source)
+	if pattern := (*shard.PatternError)(nil); errors.As(err, &pattern) {
 		return nil, &UsageError{fmt.Errorf("ingest: list: %w", err)}
 	}
+	source = remote.Redact(source)
 	if err != nil {
 		return nil, fmt.Errorf("ingest: list: source %.200q: %w", source, err)
 	}
 	if !listing.Dir {
-		return listing.Files, nil
+		return listing.Objects, nil
 	}
-	var archives, images []*local.File
-	for _, f := range listing.Files {
+	var archives, images []shard.Object
+	for _, f := range listing.Objects {
 		switch {
 		case isArchive(f.Name()):
 			archives = append(archives, f)
@@ -116,9 +115,27 @@ func find(ctx context.Context, source string) ([]*local.File, error) {
 			source, len(archives), archives[0].Name(), len(images), images[0].Name())}
 	case len(archives) == 0 && len(images) == 0:
 		return nil, &UsageError{fmt.Errorf("ingest: list: source %.200q holds neither shards (%s) nor images (.jpg, .jpeg, .png): found %s",
-			source, strings.Join(archiveEndings, ", "), summary(listing.Files))}
+			source, strings.Join(archiveEndings, ", "), summary(listing.Objects))}
 	}
 	return append(archives, images...), nil
+}
+
+// lookUp lists what a source names, by the scheme of its address.
+func lookUp(ctx context.Context, cfg Config, source string) (shard.Listing, error) {
+	if source == "-" {
+		return shard.Listing{Objects: []shard.Object{stdin.New(cfg.Stdin)}}, nil
+	}
+	link := &remote.Link{Stall: cfg.StallTimeout, Wait: cfg.wait, Log: cfg.Log}
+	scheme, _, ok := strings.Cut(source, "://")
+	switch {
+	case !ok:
+		return local.Find(ctx, source)
+	case scheme == "s3":
+		return s3.Find(ctx, source, s3.Options{Anonymous: cfg.NoSignRequest, Link: link})
+	case scheme == "http" || scheme == "https":
+		return httpfile.Find(ctx, source, link)
+	}
+	return shard.Listing{}, &shard.PatternError{Source: remote.Redact(source), Msg: fmt.Sprintf("cannot read %.20s://, want s3://, http:// or https://, files or a directory", scheme)}
 }
 
 // archiveEndings select shards in a directory. What a shard is made of is told
@@ -131,7 +148,7 @@ func isArchive(name string) bool {
 }
 
 // summary says what kinds of file there are, the most frequent first.
-func summary(files []*local.File) string {
+func summary(files []shard.Object) string {
 	if len(files) == 0 {
 		return "no files"
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"clpipe/batch"
+	"clpipe/ingest/remote"
 	"clpipe/ingest/shard"
 	"clpipe/internal/imagecodec"
 )
@@ -25,8 +26,8 @@ type Source struct {
 	counted    atomic.Pointer[[]int] // samples by shard, once Count has been through; 0: unknown
 }
 
-// Open lists the shards and looks at the first bytes of each. A configuration
-// that cannot be met is a *UsageError.
+// Open lists the shards and looks at the first bytes of those on this machine. A
+// configuration that cannot be met is a *UsageError.
 func Open(ctx context.Context, cfg Config) (*Source, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (s *Source) Shards() []Shard {
 	out := make([]Shard, len(s.shards))
 	counted := s.counted.Load()
 	for i, m := range s.shards {
-		out[i] = Shard{Name: m.Name(), Source: s.cfg.Sources[m.source], Format: m.Format(), Bytes: m.Size()}
+		out[i] = Shard{Name: m.Name(), Source: remote.Redact(s.cfg.Sources[m.source]), Format: m.Format(), Bytes: max(m.Size(), 0)}
 		if counted != nil {
 			out[i].Samples = (*counted)[i]
 		}
@@ -72,7 +73,7 @@ func (s *Source) Incomplete() bool { return s.incomplete.Load() }
 func (s *Source) Metadata() batch.Metadata {
 	m := batch.Metadata{
 		batch.KeySeed:   strconv.FormatUint(s.cfg.Seed, 10),
-		batch.KeySource: strings.ToValidUTF8(strings.Join(s.cfg.Sources, " "), "�"),
+		batch.KeySource: strings.ToValidUTF8(strings.Join(redacted(s.cfg.Sources), " "), "�"),
 	}
 	if s.cfg.From != (batch.Position{}) {
 		m[batch.KeyFrom] = s.cfg.From.String()
@@ -151,7 +152,16 @@ func (s *Source) First(ctx context.Context) (FirstImage, error) {
 
 // noImage is the error for sources without a readable image.
 func noImage(sources ...string) error {
-	return fmt.Errorf("not one readable image in %q", strings.Join(sources, " "))
+	return fmt.Errorf("not one readable image in %q", strings.Join(redacted(sources), " "))
+}
+
+// redacted returns sources without credentials and queries.
+func redacted(sources []string) []string {
+	out := make([]string, len(sources))
+	for i, source := range sources {
+		out[i] = remote.Redact(source)
+	}
+	return out
 }
 
 func sequence(n int) []int {
@@ -164,7 +174,7 @@ func sequence(n int) []int {
 
 // Count returns how many samples an epoch has, those included that cannot be
 // read, by a pass over the headers of the shards that reads no image. It does
-// not know (known is false) where a shard would have to be unpacked, and for
+// not know (known is false) where a shard would have to be unpacked or fetched, and for
 // more than one rank, whose part changes with the epoch. The number of each
 // shard that could be counted is in Shards from then on.
 func (s *Source) Count(ctx context.Context) (n int64, known bool, err error) {

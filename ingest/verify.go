@@ -200,6 +200,6 @@ func (r *Report) shard(m member) *ShardReport {
 		r.Shards = append(r.Shards, ShardReport{Name: name, Format: m.Format()})
 		last++
 	}
-	r.Shards[last].Bytes += m.Size()
+	r.Shards[last].Bytes += max(m.Size(), 0)
 	return &r.Shards[last]
 }

@@ -57,14 +57,14 @@ func Classes(names []string) []string {
 
 // Image is an image file as a shard of one sample. It is a shard.Shard.
 type Image struct {
-	obj            shard.RandomAccess
+	obj            shard.Object
 	label          int64 // -1: none
 	maxSampleBytes int64
 }
 
 // New returns the shard of an image. label is -1 for an image without one.
 // Images over maxSampleBytes are not read.
-func New(obj shard.RandomAccess, label int64, maxSampleBytes int64) *Image {
+func New(obj shard.Object, label int64, maxSampleBytes int64) *Image {
 	return &Image{obj, label, maxSampleBytes}
 }
 
@@ -116,9 +116,13 @@ func (r *reader) Next() (shard.Sample, error) {
 
 func (r *reader) Close() error { return nil }
 
-// OpenAt opens the file.
+// OpenAt opens the file, or makes ready to read it in sequence.
 func (m *Image) OpenAt(ctx context.Context) (shard.Fetcher, error) {
-	src, err := shard.OpenAt(ctx, m.obj)
+	obj, ok := m.obj.(shard.RandomAccess)
+	if !ok {
+		return whole{ctx, m.obj}, nil
+	}
+	src, err := shard.OpenAt(ctx, obj)
 	if err != nil {
 		return nil, err
 	}
@@ -130,3 +134,25 @@ type fetcher struct{ shard.ReaderAtCloser }
 func (f fetcher) Fetch(_ *shard.Sample, dst []byte) error {
 	return shard.ReadFullAt(f, dst, 0)
 }
+
+// whole fetches an image from an object that is read in sequence. It keeps the
+// context of OpenAt: Fetch has no place for it.
+type whole struct {
+	ctx context.Context
+	obj shard.Object
+}
+
+func (w whole) Fetch(_ *shard.Sample, dst []byte) error {
+	src, err := shard.OpenStream(w.ctx, w.obj)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	n, err := io.ReadFull(src, dst)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("got %d of %d bytes: %w", n, len(dst), io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+func (w whole) Close() error { return nil }

@@ -51,7 +51,7 @@ func TestImageIsAShardOfOneSample(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := folder.New(found.Files[0], c.label, 6)
+		m := folder.New(found.Objects[0], c.label, 6)
 		r, err := m.Open(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -9,68 +9,49 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"clpipe/ingest/brace"
+	"clpipe/ingest/shard"
 )
 
-const (
-	// maxPaths bounds what a brace pattern may stand for. The largest public
-	// image sets have some 200,000 shards.
-	maxPaths = 1 << 20
-	// maxDepth bounds the folders below a root.
-	maxDepth = 64
-)
-
-// PatternError says that a source names nothing: a mistake of whoever wrote it.
-type PatternError struct {
-	Source string
-	Msg    string
-}
-
-// Error names the source and what is wrong with it.
-func (e *PatternError) Error() string { return fmt.Sprintf("source %.200q: %s", e.Source, e.Msg) }
-
-// Listing is what a source names.
-type Listing struct {
-	// Dir is true if the source is a directory: Files are then all files in it
-	// and below, whatever they hold. Otherwise each was named or matched.
-	Dir   bool
-	Files []*File
-}
+// maxDepth bounds the folders below a root.
+const maxDepth = 64
 
 // Find lists the files that source names. In a directory, names beginning with
 // "." or "__" are left out, and links to files are followed, links to
-// directories not. A source that names nothing is a *PatternError.
-func Find(ctx context.Context, source string) (Listing, error) {
+// directories not. A source that names nothing is a *shard.PatternError.
+func Find(ctx context.Context, source string) (shard.Listing, error) {
 	if source == "" {
-		return Listing{}, &PatternError{source, "is empty"}
+		return shard.Listing{}, &shard.PatternError{Source: source, Msg: "is empty"}
 	}
 	info, err := os.Stat(source)
 	switch {
 	case err == nil && info.IsDir():
 		w := walk{ctx: ctx, root: source}
 		err := w.folder("", 0)
-		return Listing{Dir: true, Files: w.files}, err
+		return shard.Listing{Dir: true, Objects: w.files}, err
 	case err == nil && info.Mode().IsRegular():
-		return Listing{Files: []*File{{source, filepath.Base(source), info.Size()}}}, nil
+		return shard.Listing{Objects: []shard.Object{&File{source, filepath.Base(source), info.Size()}}}, nil
 	case err == nil:
-		return Listing{}, &PatternError{source, fmt.Sprintf("is neither a file nor a directory (mode %v)", info.Mode())}
+		return shard.Listing{}, &shard.PatternError{Source: source, Msg: fmt.Sprintf("is neither a file nor a directory (mode %v)", info.Mode())}
 	case !errors.Is(err, fs.ErrNotExist):
-		return Listing{}, err
+		return shard.Listing{}, err
 	case !strings.ContainsAny(source, "{}*?["):
-		return Listing{}, &PatternError{source, "no such file or directory"}
+		return shard.Listing{}, &shard.PatternError{Source: source, Msg: "no such file or directory"}
 	}
 	files, err := match(ctx, source)
-	return Listing{Files: files}, err
+	return shard.Listing{Objects: files}, err
 }
 
 // match lists what a brace pattern or glob stands for. Paths without a glob
 // must all exist; of a glob at least one.
-func match(ctx context.Context, source string) ([]*File, error) {
+func match(ctx context.Context, source string) ([]shard.Object, error) {
 	root := filepath.Dir(source[:strings.IndexAny(source, "{}*?[")] + "x")
-	paths, err := expandBraces(source, maxPaths)
+	paths, err := brace.Expand(source, shard.MaxObjects)
 	if err != nil {
-		return nil, &PatternError{source, err.Error()}
+		return nil, &shard.PatternError{Source: source, Msg: err.Error()}
 	}
-	var files []*File
+	var files []shard.Object
 	var missing []string
 	for _, p := range paths {
 		if err := ctx.Err(); err != nil {
@@ -79,7 +60,7 @@ func match(ctx context.Context, source string) ([]*File, error) {
 		matches := []string{p}
 		if strings.ContainsAny(p, "*?[") {
 			if matches, err = filepath.Glob(p); err != nil {
-				return nil, &PatternError{source, err.Error()}
+				return nil, &shard.PatternError{Source: source, Msg: err.Error()}
 			}
 		}
 		for _, m := range matches {
@@ -102,10 +83,10 @@ func match(ctx context.Context, source string) ([]*File, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return nil, &PatternError{source, fmt.Sprintf("%d of its %d files are missing, the first is %q", len(missing), len(paths), missing[0])}
+		return nil, &shard.PatternError{Source: source, Msg: fmt.Sprintf("%d of its %d files are missing, the first is %q", len(missing), len(paths), missing[0])}
 	}
 	if len(files) == 0 {
-		return nil, &PatternError{source, "no file matches"}
+		return nil, &shard.PatternError{Source: source, Msg: "no file matches"}
 	}
 	return files, nil
 }
@@ -114,7 +95,7 @@ func match(ctx context.Context, source string) ([]*File, error) {
 type walk struct {
 	ctx   context.Context
 	root  string
-	files []*File
+	files []shard.Object
 }
 
 func (w *walk) folder(name string, depth int) error {

@@ -6,11 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"clpipe/ingest/shard"
 )
 
-func names(l Listing) string {
+func names(l shard.Listing) string {
 	var out []string
-	for _, f := range l.Files {
+	for _, f := range l.Objects {
 		out = append(out, f.Name())
 	}
 	return strings.Join(out, " ")
@@ -45,7 +47,7 @@ func TestFindNamesFilesBelowTheRoot(t *testing.T) {
 		if err != nil || names(got) != c.want {
 			t.Errorf("%q: got %q %v, want %q", c.source, names(got), err, c.want)
 		}
-		for _, f := range got.Files {
+		for _, f := range got.Objects {
 			if f.Size() != 5 {
 				t.Errorf("%q: %s has %d bytes, want 5", c.source, f.Name(), f.Size())
 			}
@@ -53,8 +55,8 @@ func TestFindNamesFilesBelowTheRoot(t *testing.T) {
 	}
 	for _, source := range []string{"none", "*.gz", "a*", "{1,2}.tar", "[", "{x"} {
 		_, err := Find(t.Context(), filepath.Join(root, source))
-		if pattern := (*PatternError)(nil); !errors.As(err, &pattern) {
-			t.Errorf("%q: got %v, want a *PatternError", source, err)
+		if pattern := (*shard.PatternError)(nil); !errors.As(err, &pattern) {
+			t.Errorf("%q: got %v, want a *shard.PatternError", source, err)
 		}
 	}
 }

@@ -8,11 +8,14 @@ import (
 	"time"
 )
 
+// ErrFinal marks an error of an Object that has itself tried what could be tried.
+var ErrFinal = errors.New("final")
+
 // An Object is a file somewhere. It is safe for concurrent use.
 type Object interface {
 	// Name is the path below the source's root, with slashes.
 	Name() string
-	// Size is the length in bytes.
+	// Size is the length in bytes, -1 if it is not known.
 	Size() int64
 	// Open reads from offset on. ctx lasts for the whole reading.
 	Open(ctx context.Context, offset int64) (io.ReadCloser, error)
@@ -36,7 +39,8 @@ type ReaderAtCloser interface {
 const retryWait = 20 * time.Millisecond
 
 // OpenStream reads obj from its beginning. A read that fails is tried once
-// more on a newly opened object, from the offset that was reached.
+// more on a newly opened object, from the offset that was reached, unless the
+// error is ErrFinal.
 func OpenStream(ctx context.Context, obj Object) (io.ReadCloser, error) {
 	s := &stream{ctx: ctx, obj: obj}
 	var err error
@@ -58,7 +62,7 @@ type stream struct {
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.src.Read(p)
 	s.offset += int64(n)
-	if err == nil || errors.Is(err, io.EOF) {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, ErrFinal) {
 		return n, err
 	}
 	if n > 0 {

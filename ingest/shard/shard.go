@@ -1,5 +1,5 @@
-// Package shard is what the parts of ingest agree on. A source (package local)
-// knows where bytes come from and offers Objects; a format (packages tarshard
+// Package shard is what the parts of ingest agree on. A source (packages local,
+// httpfile, s3 and stdin) knows where bytes come from and offers Objects; a format (packages tarshard
 // and folder) knows what they mean and makes Shards of them; package ingest
 // puts the Samples of all shards in order. A new source or format meets these
 // interfaces and changes nothing else.
@@ -57,7 +57,7 @@ type Shard interface {
 	Name() string
 	// Format names the container: "tar", "tar.gz", "tar.zst" or "image".
 	Format() string
-	// Size is the length in bytes, as stored.
+	// Size is the length in bytes, as stored, -1 if it is not known.
 	Size() int64
 	// Open begins to read at the first sample. ctx lasts for the whole reading.
 	Open(ctx context.Context) (Reader, error)

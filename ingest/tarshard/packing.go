@@ -1,11 +1,12 @@
 package tarshard
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -41,18 +42,28 @@ func packingOf(magic []byte) packing {
 	return plain
 }
 
+// packingByName is what the ending of a name says; the bytes may say otherwise.
+func packingByName(name string) packing {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".gz", ".tgz":
+		return gzipped
+	case ".zst":
+		return zstandard
+	}
+	return plain
+}
+
 func (p packing) format() string {
 	return [...]string{"tar", "tar.gz", "tar.zst", "tar.bz2", "tar.xz"}[p]
 }
 
-// unpack returns the archive inside src, and a function that frees memory.
+// unpack returns the archive inside src, which is buffered, and a function that frees memory.
 func (p packing) unpack(src io.Reader) (io.Reader, func(), error) {
-	buffered := bufio.NewReaderSize(src, 256<<10)
 	switch p {
 	case plain:
-		return buffered, func() {}, nil
+		return src, func() {}, nil
 	case gzipped:
-		z, err := gzip.NewReader(buffered)
+		z, err := gzip.NewReader(src)
 		if err != nil {
 			return nil, nil, fmt.Errorf("gzip: %w", err)
 		}
@@ -60,7 +71,7 @@ func (p packing) unpack(src io.Reader) (io.Reader, func(), error) {
 	case zstandard:
 		// One goroutine: shards are read side by side already. Windows over
 		// 128 MiB need the sender's "long" mode and the reader's memory.
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		z, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, nil, fmt.Errorf("zstd: %w", err)
 		}

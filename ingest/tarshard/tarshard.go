@@ -1,6 +1,7 @@
 package tarshard
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,14 +13,22 @@ import (
 // Shard is a tar archive as a set of samples. It is a shard.Shard.
 type Shard struct {
 	obj            shard.Object
+	random         shard.RandomAccess // obj, nil if it is read in sequence
 	maxSampleBytes int64
-	packing        packing
+	packing        packing // as told by the name if random is nil
 }
 
-// New looks at the first bytes of obj. Images over maxSampleBytes are not read.
-// The error is that of opening or reading obj; what the bytes mean is told by
-// reading the samples.
+// New looks at the first bytes of obj if it allows random access; of others the
+// packing is told as they are opened, since each request may take long. Images
+// over maxSampleBytes are not read. The error is that of opening or reading obj;
+// what the bytes mean is told by reading the samples.
 func New(ctx context.Context, obj shard.Object, maxSampleBytes int64) (*Shard, error) {
+	s := &Shard{obj: obj, maxSampleBytes: maxSampleBytes}
+	var ok bool
+	if s.random, ok = obj.(shard.RandomAccess); !ok {
+		s.packing = packingByName(obj.Name())
+		return s, nil
+	}
 	src, err := shard.OpenStream(ctx, obj)
 	if err != nil {
 		return nil, err
@@ -30,13 +39,14 @@ func New(ctx context.Context, obj shard.Object, maxSampleBytes int64) (*Shard, e
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, err
 	}
-	return &Shard{obj: obj, maxSampleBytes: maxSampleBytes, packing: packingOf(magic[:n])}, nil
+	s.packing = packingOf(magic[:n])
+	return s, nil
 }
 
 // Name returns the path below the source's root.
 func (s *Shard) Name() string { return s.obj.Name() }
 
-// Size returns the length in bytes, as stored.
+// Size returns the length in bytes, as stored, -1 if it is not known.
 func (s *Shard) Size() int64 { return s.obj.Size() }
 
 // Format returns "tar", "tar.gz" or "tar.zst", or the name of a packing that
@@ -44,49 +54,56 @@ func (s *Shard) Size() int64 { return s.obj.Size() }
 func (s *Shard) Format() string { return s.packing.format() }
 
 // CheapToScan tells whether the images can be passed over without reading them.
-func (s *Shard) CheapToScan() bool {
-	_, ok := s.obj.(shard.RandomAccess)
-	return ok && s.packing == plain
-}
+func (s *Shard) CheapToScan() bool { return s.random != nil && s.packing == plain }
 
 // Open begins to read at the first sample.
 func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
-	r := &reader{maxSampleBytes: s.maxSampleBytes, seen: map[uint64]struct{}{}}
 	if s.Size() == 0 {
-		return nil, &shard.Damage{What: "open", Why: errors.New("the file is empty")}
+		return nil, errEmpty()
 	}
-	if obj, ok := s.obj.(shard.RandomAccess); ok && s.packing == plain {
-		src, err := shard.OpenAt(ctx, obj)
+	r := &reader{maxSampleBytes: s.maxSampleBytes, seen: map[uint64]struct{}{}}
+	if s.CheapToScan() {
+		src, err := shard.OpenAt(ctx, s.random)
 		if err != nil {
 			return nil, err
 		}
 		r.in = &window{src: src, size: s.Size()}
 		r.size = s.Size()
 		r.close = src.Close
-	} else {
-		src, err := shard.OpenStream(ctx, s.obj)
-		if err != nil {
-			return nil, err
-		}
-		unpacked, free, err := s.packing.unpack(src)
-		if err != nil {
-			src.Close()
-			return nil, &shard.Damage{What: "unpack", Why: err}
-		}
-		r.in = &counter{src: unpacked}
-		r.size = -1
-		r.close = func() error { free(); return src.Close() }
+		return r, nil
 	}
+	src, err := shard.OpenStream(ctx, s.obj)
+	if err != nil {
+		return nil, err
+	}
+	buffered := bufio.NewReaderSize(src, 256<<10)
+	magic, err := buffered.Peek(magicBytes)
+	if len(magic) == 0 && errors.Is(err, io.EOF) {
+		err = errEmpty()
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		src.Close()
+		return nil, err
+	}
+	unpacked, free, err := packingOf(magic).unpack(buffered)
+	if err != nil {
+		src.Close()
+		return nil, &shard.Damage{What: "unpack", Why: err}
+	}
+	r.in = &counter{src: unpacked}
+	r.size = -1
+	r.close = func() error { free(); return src.Close() }
 	return r, nil
 }
 
+func errEmpty() error { return &shard.Damage{What: "open", Why: errors.New("the file is empty")} }
+
 // OpenAt gives access to the images of samples that came without theirs.
 func (s *Shard) OpenAt(ctx context.Context) (shard.Fetcher, error) {
-	obj, ok := s.obj.(shard.RandomAccess)
-	if !ok || s.packing != plain {
+	if !s.CheapToScan() {
 		return nil, fmt.Errorf("%s: %s is read in sequence only", s.Name(), s.Format())
 	}
-	src, err := shard.OpenAt(ctx, obj)
+	src, err := shard.OpenAt(ctx, s.random)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package local
+package brace
 
 import (
 	"slices"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestExpandBraces(t *testing.T) {
+func TestExpand(t *testing.T) {
 	cases := []struct {
 		pattern string
 		want    string // paths, or the error
@@ -33,7 +33,7 @@ func TestExpandBraces(t *testing.T) {
 		{"{0..10}{0..10}", "stands for more than 100 paths"},
 	}
 	for _, c := range cases {
-		paths, err := expandBraces(c.pattern, 100)
+		paths, err := Expand(c.pattern, 100)
 		got := strings.Join(paths, " ")
 		if err != nil {
 			if got = err.Error(); strings.Contains(got, c.want) {
@@ -56,7 +56,7 @@ func FuzzExpandBraces(f *testing.F) {
 		if len(pattern) > 200 {
 			return
 		}
-		paths, err := expandBraces(pattern, 64)
+		paths, err := Expand(pattern, 64)
 		if err != nil {
 			return
 		}

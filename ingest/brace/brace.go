@@ -1,4 +1,6 @@
-package local
+// Package brace expands the brace patterns that name shards, as
+// train-{000000..000009}.tar.
+package brace
 
 import (
 	"fmt"
@@ -6,11 +8,11 @@ import (
 	"strings"
 )
 
-// expandBraces returns the paths that a brace pattern stands for, in the order
+// Expand returns the paths that a brace pattern stands for, in the order
 // of the pattern: {a,b} is each of its parts, {000..012} each number from the
 // first to the last, zero padding kept. Groups may nest. More than limit paths
 // are an error.
-func expandBraces(pattern string, limit int) ([]string, error) {
+func Expand(pattern string, limit int) ([]string, error) {
 	open := strings.IndexByte(pattern, '{')
 	if open < 0 {
 		if strings.IndexByte(pattern, '}') >= 0 {
@@ -37,13 +39,13 @@ func expandBraces(pattern string, limit int) ([]string, error) {
 		if len(parts) == 1 {
 			break
 		}
-		expanded, err := expandBraces(part, limit-len(middles))
+		expanded, err := Expand(part, limit-len(middles))
 		if err != nil {
 			return nil, err
 		}
 		middles = append(middles, expanded...)
 	}
-	tails, err := expandBraces(rest, limit)
+	tails, err := Expand(rest, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,155 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// blockBytes is the length of a short request: long enough that asking does
+// not count, short enough to hold in memory for each file that is read.
+const blockBytes = 4 << 20
+
+// stream reads an object from a byte on. It keeps the context of Open:
+// io.Reader has no place for it.
+type stream struct {
+	ctx      context.Context
+	obj      *Object
+	offset   int64  // of the next byte to hand out
+	size     int64  // -1 until known
+	version  string // "" until known
+	failures int    // requests that failed since the last byte
+
+	body  io.ReadCloser // held open, nil: none
+	block []byte        // bytes of a short request not handed out yet
+	room  []byte        // for blocks
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for s.offset != s.size {
+		n, err := s.read(p)
+		if n > 0 {
+			s.offset += int64(n)
+			s.failures = 0
+			return n, nil // an error comes again with the next read
+		}
+		if err == nil {
+			continue
+		}
+		s.Close()
+		if err := s.obj.Link.again(s.ctx, "read", s.obj.Where, s.offset, &s.failures, err); err != nil {
+			return 0, err
+		}
+	}
+	return 0, io.EOF
+}
+
+// Close drops the body. Reading may go on: it asks for a new one.
+func (s *stream) Close() error {
+	if s.body == nil {
+		return nil
+	}
+	s.obj.Link.gate.leave()
+	body := s.body
+	s.body = nil
+	return body.Close()
+}
+
+// read returns bytes at offset, if there are any at hand or to be had from the
+// body. Any error means that the body has to go.
+func (s *stream) read(p []byte) (int, error) {
+	gate := &s.obj.Link.gate
+	if len(s.block) > 0 {
+		n := copy(p, s.block)
+		s.block = s.block[n:]
+		return n, nil
+	}
+	if s.body != nil && s.obj.Ranges && gate.crowded() {
+		s.Close()
+	}
+	if s.body == nil {
+		if !gate.keep(!s.obj.Ranges) {
+			return 0, s.fill()
+		}
+		var err error
+		if s.body, err = s.ask(-1); err != nil {
+			gate.leave()
+			return 0, err
+		}
+	}
+	n, err := s.body.Read(p)
+	if errors.Is(err, io.EOF) && n == 0 && s.size < 0 {
+		s.size, err = s.offset, nil
+	}
+	return n, err
+}
+
+// fill reads the next block by a short request.
+func (s *stream) fill() error {
+	leave, err := s.obj.Link.gate.enter(s.ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if s.room == nil {
+		s.room = make([]byte, blockBytes)
+	}
+	body, err := s.ask(s.offset + blockBytes - 1)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	n, err := io.ReadFull(body, s.room)
+	s.block = s.room[:n]
+	if n > 0 {
+		return nil // what is missing is asked for by the next block
+	}
+	return err
+}
+
+// ask requests the bytes from offset to the given one, -1 for all, and returns
+// a body that begins at offset.
+func (s *stream) ask(to int64) (io.ReadCloser, error) {
+	w := s.obj.Link.watch(s.ctx)
+	w.arm()
+	got, err := s.obj.Get(w.ctx, Request{From: s.offset, To: to, Version: s.version})
+	w.disarm()
+	if err != nil {
+		err = w.explain(err)
+		w.close()
+		return nil, err
+	}
+	body := &watched{got.Body, w}
+	err = s.check(got)
+	if err == nil && got.From < s.offset {
+		_, err = io.CopyN(io.Discard, body, s.offset)
+	}
+	if err != nil {
+		body.Close()
+		return nil, err
+	}
+	s.obj.Link.gate.answered()
+	return body, nil
+}
+
+// check compares an answer with what was asked for and with those before it.
+func (s *stream) check(got *Response) error {
+	switch {
+	case s.version != "" && got.Version != s.version:
+		return final("the file has changed since it was listed: got version %.100q, want %.100q", got.Version, s.version)
+	case s.size >= 0 && got.Size >= 0 && got.Size != s.size:
+		return final("the file has changed since it was listed: got %d bytes, want %d", got.Size, s.size)
+	case got.From == s.offset:
+	case got.From != 0:
+		return final("the server sent bytes from %d on, want %d", got.From, s.offset)
+	case s.obj.Ranges:
+		return final("the server sent the whole file, want the part from byte %d on", s.offset)
+	case s.version == "":
+		return final("the connection was cut, and the server neither sends parts of files nor names their version (ETag, Last-Modified)")
+	}
+	s.size, s.version = max(s.size, got.Size), got.Version
+	return nil
+}
