@@ -26,7 +26,7 @@ func benchImage(size int) *imagecodec.Image {
 func BenchmarkPolicy(b *testing.B) {
 	for _, name := range Builtins() {
 		for _, size := range []int{32, 224} {
-			b.Run(fmt.Sprintf("policy=%s/size=%d", name, size), func(b *testing.B) {
+			b.Run(fmt.Sprintf("policy=%s/size=%d/impl=%s", name, size, Kernels()), func(b *testing.B) {
 				p, err := Builtin(name, size)
 				if err != nil {
 					b.Fatal(err)
@@ -79,7 +79,7 @@ func BenchmarkOperator(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			b.Run(fmt.Sprintf("op=%s/size=%d", text[5:len(text)-1], size), func(b *testing.B) {
+			b.Run(fmt.Sprintf("op=%s/size=%d/impl=%s", text[5:len(text)-1], size, Kernels()), func(b *testing.B) {
 				view := make([]byte, 3*size*size)
 				var s Scratch
 				key := SampleKey{Seed: 1, ID: "shard/000001"}

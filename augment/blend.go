@@ -9,24 +9,16 @@ func blend(degenerate, v byte, factor float32) byte {
 	return byte(min(max(int32(x), 0), 255))
 }
 
-// blendTable is blend for every v with one degenerate value.
-func blendTable(degenerate byte, factor float32) (table [256]byte) {
+// blendAll blends every byte of im with one degenerate value.
+func (s *Scratch) blendAll(im raster, degenerate byte, factor float32) raster {
+	return s.pixelwise(im, func(dst, src []byte) { active.blendLevel(dst, src, degenerate, factor) })
+}
+
+func blendLevelGeneric(dst, src []byte, degenerate byte, factor float32) {
+	var table [256]byte
 	for v := range table {
 		table[v] = blend(degenerate, byte(v), factor)
 	}
-	return table
-}
-
-// mapPixels applies table to every byte.
-func (s *Scratch) mapPixels(im raster, table *[256]byte) raster {
-	out := s.target(im)
-	for y := range im.h {
-		mapRow(out.row(y), im.row(y), table)
-	}
-	return out
-}
-
-func mapRow(dst, src []byte, table *[256]byte) {
 	dst = dst[:len(src)]
 	for i, v := range src {
 		dst[i] = table[v]

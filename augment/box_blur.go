@@ -78,9 +78,9 @@ func replicateEnds(line []byte, margin int) {
 func boxRow(dst, line []byte, w boxWeights) {
 	switch w.radius {
 	case 0:
-		boxOne(dst, line, line[3:], line[6:], w)
+		active.boxOne(dst, line, line[3:], line[6:], w)
 	case 1:
-		boxThree(dst, line, line[3:], line[6:], line[9:], line[12:], w)
+		active.boxThree(dst, line, line[3:], line[6:], line[9:], line[12:], w)
 	default:
 		boxSlide(dst, line, w)
 	}
@@ -92,11 +92,11 @@ func (s *Scratch) boxColumns(dst, src raster, w boxWeights) {
 	switch w.radius {
 	case 0:
 		for y := range dst.h {
-			boxOne(dst.row(y), at(y-1), at(y), at(y+1), w)
+			active.boxOne(dst.row(y), at(y-1), at(y), at(y+1), w)
 		}
 	case 1:
 		for y := range dst.h {
-			boxThree(dst.row(y), at(y-2), at(y-1), at(y), at(y+1), at(y+2), w)
+			active.boxThree(dst.row(y), at(y-2), at(y-1), at(y), at(y+1), at(y+2), w)
 		}
 	default:
 		sums := grow(&s.boxSums, 3*src.w)
@@ -112,17 +112,17 @@ func (s *Scratch) boxColumns(dst, src raster, w boxWeights) {
 	}
 }
 
-// boxOne is a pass of radius 0, that of a sigma up to 1.4: the pixel itself and
+// boxOneGeneric is a pass of radius 0, that of a sigma up to 1.4: the pixel itself and
 // a part of its neighbours, along a row or from three rows.
-func boxOne(dst, before, at, after []byte, w boxWeights) {
+func boxOneGeneric(dst, before, at, after []byte, w boxWeights) {
 	before, at, after = before[:len(dst)], at[:len(dst)], after[:len(dst)]
 	for i := range dst {
 		dst[i] = w.value(uint32(at[i]), uint32(before[i])+uint32(after[i]))
 	}
 }
 
-// boxThree is a pass of radius 1, that of a sigma up to 2.4.
-func boxThree(dst, far, before, at, after, beyond []byte, w boxWeights) {
+// boxThreeGeneric is a pass of radius 1, that of a sigma up to 2.4.
+func boxThreeGeneric(dst, far, before, at, after, beyond []byte, w boxWeights) {
 	far, before, at, after, beyond = far[:len(dst)], before[:len(dst)], at[:len(dst)], after[:len(dst)], beyond[:len(dst)]
 	for i := range dst {
 		dst[i] = w.value(uint32(before[i])+uint32(at[i])+uint32(after[i]), uint32(far[i])+uint32(beyond[i]))

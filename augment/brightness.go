@@ -10,6 +10,5 @@ func (op *brightness) apply(im raster, s *Scratch) (raster, error) {
 }
 
 func (s *Scratch) adjustBrightness(im raster, factor float32) raster {
-	table := blendTable(0, factor)
-	return s.mapPixels(im, &table)
+	return s.blendAll(im, 0, factor)
 }

@@ -11,20 +11,19 @@ func (op *contrast) apply(im raster, s *Scratch) (raster, error) {
 }
 
 func (s *Scratch) adjustContrast(im raster, factor float32) raster {
-	table := blendTable(meanLuma(im), factor)
-	return s.mapPixels(im, &table)
+	return s.blendAll(im, meanLuma(im), factor)
 }
 
 // meanLuma is the mean grey level, halves rounded up.
 func meanLuma(im raster) byte {
 	var sum int64
 	for y := range im.h {
-		sum += sumLuma(im.row(y))
+		sum += active.sumLuma(im.row(y))
 	}
 	return byte(float64(sum)/(float64(im.w)*float64(im.h)) + 0.5)
 }
 
-func sumLuma(row []byte) (sum int64) {
+func sumLumaGeneric(row []byte) (sum int64) {
 	for ; len(row) >= 3; row = row[3:] {
 		sum += int64(luma(row[0], row[1], row[2]))
 	}

@@ -7,14 +7,10 @@ type grayscale struct{}
 func parseGrayscale(*arguments) operator { return grayscale{} }
 
 func (grayscale) apply(im raster, s *Scratch) (raster, error) {
-	out := s.target(im)
-	for y := range im.h {
-		greyRow(out.row(y), im.row(y))
-	}
-	return out, nil
+	return s.pixelwise(im, active.grey), nil
 }
 
-func greyRow(dst, src []byte) {
+func greyGeneric(dst, src []byte) {
 	dst = dst[:len(src)]
 	for i := 0; i+2 < len(src); i += 3 {
 		grey := luma(src[i], src[i+1], src[i+2])

@@ -9,13 +9,13 @@ func parseHorizontalFlip(*arguments) operator { return horizontalFlip{} }
 func (horizontalFlip) apply(im raster, s *Scratch) (raster, error) {
 	out := s.target(im)
 	for y := range im.h {
-		mirrorRow(out.row(y), im.row(y))
+		active.mirror(out.row(y), im.row(y))
 	}
 	return out, nil
 }
 
-// mirrorRow writes the pixels of src in reverse; dst may be src.
-func mirrorRow(dst, src []byte) {
+// mirrorGeneric writes the pixels of src in reverse; dst may be src.
+func mirrorGeneric(dst, src []byte) {
 	for i, j := 0, len(src)-3; i <= j; i, j = i+3, j-3 {
 		a, b := src[i:i+3:i+3], src[j:j+3:j+3]
 		a0, a1, a2 := a[0], a[1], a[2]

@@ -18,14 +18,10 @@ func hueShift(factor float64) byte { return byte(int(factor * 255)) }
 func (op *hue) apply(im raster, s *Scratch) (raster, error) { return s.adjustHue(im, op.shift), nil }
 
 func (s *Scratch) adjustHue(im raster, shift byte) raster {
-	out := s.target(im)
-	for y := range im.h {
-		turnRow(out.row(y), im.row(y), shift)
-	}
-	return out
+	return s.pixelwise(im, func(dst, src []byte) { active.turnHue(dst, src, shift) })
 }
 
-func turnRow(dst, src []byte, shift byte) {
+func turnHueGeneric(dst, src []byte, shift byte) {
 	dst = dst[:len(src)]
 	for i := 0; i+2 < len(src); i += 3 {
 		h, s, v := hsv(int32(src[i]), int32(src[i+1]), int32(src[i+2]))

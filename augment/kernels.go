@@ -15,6 +15,22 @@ type kernels struct {
 	// resampleColumns makes the rows dst of src, whose first row is row top of
 	// the axis that t scales. *sums is scratch.
 	resampleColumns func(dst, src raster, top int, t *taps, sums *[]int32)
+
+	// The kernels on pixels write len(src) bytes; dst may be src.
+
+	blendLevel func(dst, src []byte, degenerate byte, factor float32)
+	saturate   func(dst, src []byte, factor float32)
+	grey       func(dst, src []byte)
+	sumLuma    func(src []byte) int64
+	turnHue    func(dst, src []byte, shift byte)
+	invertFrom func(dst, src []byte, threshold byte)
+	mirror     func(dst, src []byte)
+
+	// The passes of a box filter write len(dst) bytes; the others are at least
+	// as long, and dst is none of them.
+
+	boxOne   func(dst, before, at, after []byte, w boxWeights)
+	boxThree func(dst, far, before, at, after, beyond []byte, w boxWeights)
 }
 
 // implementations holds the rows this machine can run, the slowest first.
@@ -22,6 +38,15 @@ var implementations = append([]kernels{{
 	name:            "generic",
 	resampleRows:    resampleRowsGeneric,
 	resampleColumns: resampleColumnsGeneric,
+	blendLevel:      blendLevelGeneric,
+	saturate:        saturateGeneric,
+	grey:            greyGeneric,
+	sumLuma:         sumLumaGeneric,
+	turnHue:         turnHueGeneric,
+	invertFrom:      invertFromGeneric,
+	mirror:          mirrorGeneric,
+	boxOne:          boxOneGeneric,
+	boxThree:        boxThreeGeneric,
 }}, nativeKernels()...)
 
 // active is the row in use: the fastest, unless the environment names another

@@ -16,3 +16,51 @@ func resampleRows_x4_avx2(dst *byte, dstStride int, src *byte, srcStride int, fi
 //
 //go:noescape
 func mixRows_x32_avx2(dst *byte, src *byte, stride int, weights *int16, count int, n int)
+
+// blendLevel_x32_avx2 is blendLevelGeneric for n bytes, a positive multiple of 32.
+//
+//go:noescape
+func blendLevel_x32_avx2(dst *byte, src *byte, level float32, factor float32, n int)
+
+// saturate_x8_avx2 is saturateGeneric for n pixels, a positive multiple of 8.
+//
+//go:noescape
+func saturate_x8_avx2(dst *byte, src *byte, factor float32, n int)
+
+// grey_x8_avx2 is greyGeneric for n pixels, a positive multiple of 8.
+//
+//go:noescape
+func grey_x8_avx2(dst *byte, src *byte, n int)
+
+// sumLuma_x8_avx2 adds the grey levels of n pixels, a positive multiple of 8, to sums.
+//
+//go:noescape
+func sumLuma_x8_avx2(sums *[8]uint32, src *byte, n int)
+
+// turnHue_x8_avx2 is turnHueGeneric for n pixels, a positive multiple of 8.
+//
+//go:noescape
+func turnHue_x8_avx2(dst *byte, src *byte, shift uint32, n int)
+
+// invertFrom_x32_avx2 is invertFromGeneric for n bytes, a positive multiple of 32.
+//
+//go:noescape
+func invertFrom_x32_avx2(dst *byte, src *byte, threshold byte, n int)
+
+// mirror_x10_avx2 writes the first and last 5*k of n > 10 pixels in reverse, k the number of
+// times that 10 may be taken from n until no more than 10 remain. dst may be src.
+//
+//go:noescape
+func mirror_x10_avx2(dst *byte, src *byte, n int)
+
+// boxOne_x32_avx2 is boxOneGeneric for n bytes, a positive multiple of 32. lower holds the lower 12
+// bits of the weights full and end, each in a word, upper the bits above.
+//
+//go:noescape
+func boxOne_x32_avx2(dst *byte, before *byte, at *byte, after *byte, lower uint32, upper uint32, n int)
+
+// boxThree_x32_avx2 is boxThreeGeneric for n bytes, a positive multiple of 32. lower holds the lower 12
+// bits of the weights full and end, each in a word, upper the bits above.
+//
+//go:noescape
+func boxThree_x32_avx2(dst *byte, far *byte, before *byte, at *byte, after *byte, beyond *byte, lower uint32, upper uint32, n int)

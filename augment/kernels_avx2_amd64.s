@@ -338,3 +338,1044 @@ store:
 	JG        columns
 	VZEROUPPER
 	RET
+
+// func blendLevel_x32_avx2(dst *byte, src *byte, level float32, factor float32, n int)
+// Requires: AVX, AVX2, SSE
+TEXT ·blendLevel_x32_avx2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVSS        level+16(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        factor+20(FP), X1
+	VBROADCASTSS X1, Y1
+	VMOVDQU      interleave_lanes<>+0(SB), Y2
+
+loop:
+	VPMOVZXBD  (CX), Y3
+	VCVTDQ2PS  Y3, Y3
+	VSUBPS     Y0, Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     Y0, Y3, Y3
+	VCVTTPS2DQ Y3, Y3
+	VPMOVZXBD  8(CX), Y4
+	VCVTDQ2PS  Y4, Y4
+	VSUBPS     Y0, Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VADDPS     Y0, Y4, Y4
+	VCVTTPS2DQ Y4, Y4
+	VPMOVZXBD  16(CX), Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y0, Y5, Y5
+	VMULPS     Y1, Y5, Y5
+	VADDPS     Y0, Y5, Y5
+	VCVTTPS2DQ Y5, Y5
+	VPMOVZXBD  24(CX), Y6
+	VCVTDQ2PS  Y6, Y6
+	VSUBPS     Y0, Y6, Y6
+	VMULPS     Y1, Y6, Y6
+	VADDPS     Y0, Y6, Y6
+	VCVTTPS2DQ Y6, Y6
+	VPACKSSDW  Y4, Y3, Y3
+	VPACKSSDW  Y6, Y5, Y5
+	VPACKUSWB  Y5, Y3, Y3
+	VPERMD     Y3, Y2, Y3
+	VMOVDQU    Y3, (AX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, CX
+	SUBQ       $0x20, DX
+	JG         loop
+	VZEROUPPER
+	RET
+
+DATA interleave_lanes<>+0(SB)/4, $0x00000000
+DATA interleave_lanes<>+4(SB)/4, $0x00000004
+DATA interleave_lanes<>+8(SB)/4, $0x00000001
+DATA interleave_lanes<>+12(SB)/4, $0x00000005
+DATA interleave_lanes<>+16(SB)/4, $0x00000002
+DATA interleave_lanes<>+20(SB)/4, $0x00000006
+DATA interleave_lanes<>+24(SB)/4, $0x00000003
+DATA interleave_lanes<>+28(SB)/4, $0x00000007
+GLOBL interleave_lanes<>(SB), RODATA|NOPTR, $32
+
+// func saturate_x8_avx2(dst *byte, src *byte, factor float32, n int)
+// Requires: AVX, AVX2, SSE
+TEXT ·saturate_x8_avx2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVSS        factor+16(FP), X0
+	VBROADCASTSS X0, Y0
+
+loop:
+	VBROADCASTI128 (CX), Y1
+	VINSERTI128    $0x01, 8(CX), Y1, Y1
+	VPSHUFB        reds_greens<>+0(SB), Y1, Y2
+	VPSHUFB        greens_blues<>+0(SB), Y1, Y3
+	VPMADDWD       luma_red_green<>+0(SB), Y2, Y2
+	VPMADDWD       luma_green_blue<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y2, Y2
+	VPADDD         luma_half<>+0(SB), Y2, Y2
+	VPSRLD         $0x10, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFB        reds<>+0(SB), Y1, Y3
+	VPSHUFB        greens<>+0(SB), Y1, Y4
+	VPSHUFB        blues<>+0(SB), Y1, Y1
+	VCVTDQ2PS      Y3, Y3
+	VSUBPS         Y2, Y3, Y3
+	VMULPS         Y0, Y3, Y3
+	VADDPS         Y2, Y3, Y3
+	VCVTTPS2DQ     Y3, Y3
+	VCVTDQ2PS      Y4, Y4
+	VSUBPS         Y2, Y4, Y4
+	VMULPS         Y0, Y4, Y4
+	VADDPS         Y2, Y4, Y4
+	VCVTTPS2DQ     Y4, Y4
+	VCVTDQ2PS      Y1, Y1
+	VSUBPS         Y2, Y1, Y1
+	VMULPS         Y0, Y1, Y1
+	VADDPS         Y2, Y1, Y1
+	VCVTTPS2DQ     Y1, Y1
+	VPACKSSDW      Y4, Y3, Y3
+	VPACKSSDW      Y1, Y1, Y1
+	VPACKUSWB      Y1, Y3, Y3
+	VPSHUFB        planes_to_pixels<>+0(SB), Y3, Y3
+	VEXTRACTI128   $0x01, Y3, X1
+	VMOVDQU        X3, (AX)
+	VMOVQ          X1, 12(AX)
+	VPEXTRD        $0x02, X1, 20(AX)
+	ADDQ           $0x18, AX
+	ADDQ           $0x18, CX
+	SUBQ           $0x08, DX
+	JG             loop
+	VZEROUPPER
+	RET
+
+DATA reds_greens<>+0(SB)/1, $0x00
+DATA reds_greens<>+1(SB)/1, $0x80
+DATA reds_greens<>+2(SB)/1, $0x01
+DATA reds_greens<>+3(SB)/1, $0x80
+DATA reds_greens<>+4(SB)/1, $0x03
+DATA reds_greens<>+5(SB)/1, $0x80
+DATA reds_greens<>+6(SB)/1, $0x04
+DATA reds_greens<>+7(SB)/1, $0x80
+DATA reds_greens<>+8(SB)/1, $0x06
+DATA reds_greens<>+9(SB)/1, $0x80
+DATA reds_greens<>+10(SB)/1, $0x07
+DATA reds_greens<>+11(SB)/1, $0x80
+DATA reds_greens<>+12(SB)/1, $0x09
+DATA reds_greens<>+13(SB)/1, $0x80
+DATA reds_greens<>+14(SB)/1, $0x0a
+DATA reds_greens<>+15(SB)/1, $0x80
+DATA reds_greens<>+16(SB)/1, $0x04
+DATA reds_greens<>+17(SB)/1, $0x80
+DATA reds_greens<>+18(SB)/1, $0x05
+DATA reds_greens<>+19(SB)/1, $0x80
+DATA reds_greens<>+20(SB)/1, $0x07
+DATA reds_greens<>+21(SB)/1, $0x80
+DATA reds_greens<>+22(SB)/1, $0x08
+DATA reds_greens<>+23(SB)/1, $0x80
+DATA reds_greens<>+24(SB)/1, $0x0a
+DATA reds_greens<>+25(SB)/1, $0x80
+DATA reds_greens<>+26(SB)/1, $0x0b
+DATA reds_greens<>+27(SB)/1, $0x80
+DATA reds_greens<>+28(SB)/1, $0x0d
+DATA reds_greens<>+29(SB)/1, $0x80
+DATA reds_greens<>+30(SB)/1, $0x0e
+DATA reds_greens<>+31(SB)/1, $0x80
+GLOBL reds_greens<>(SB), RODATA|NOPTR, $32
+
+DATA greens_blues<>+0(SB)/1, $0x01
+DATA greens_blues<>+1(SB)/1, $0x80
+DATA greens_blues<>+2(SB)/1, $0x02
+DATA greens_blues<>+3(SB)/1, $0x80
+DATA greens_blues<>+4(SB)/1, $0x04
+DATA greens_blues<>+5(SB)/1, $0x80
+DATA greens_blues<>+6(SB)/1, $0x05
+DATA greens_blues<>+7(SB)/1, $0x80
+DATA greens_blues<>+8(SB)/1, $0x07
+DATA greens_blues<>+9(SB)/1, $0x80
+DATA greens_blues<>+10(SB)/1, $0x08
+DATA greens_blues<>+11(SB)/1, $0x80
+DATA greens_blues<>+12(SB)/1, $0x0a
+DATA greens_blues<>+13(SB)/1, $0x80
+DATA greens_blues<>+14(SB)/1, $0x0b
+DATA greens_blues<>+15(SB)/1, $0x80
+DATA greens_blues<>+16(SB)/1, $0x05
+DATA greens_blues<>+17(SB)/1, $0x80
+DATA greens_blues<>+18(SB)/1, $0x06
+DATA greens_blues<>+19(SB)/1, $0x80
+DATA greens_blues<>+20(SB)/1, $0x08
+DATA greens_blues<>+21(SB)/1, $0x80
+DATA greens_blues<>+22(SB)/1, $0x09
+DATA greens_blues<>+23(SB)/1, $0x80
+DATA greens_blues<>+24(SB)/1, $0x0b
+DATA greens_blues<>+25(SB)/1, $0x80
+DATA greens_blues<>+26(SB)/1, $0x0c
+DATA greens_blues<>+27(SB)/1, $0x80
+DATA greens_blues<>+28(SB)/1, $0x0e
+DATA greens_blues<>+29(SB)/1, $0x80
+DATA greens_blues<>+30(SB)/1, $0x0f
+DATA greens_blues<>+31(SB)/1, $0x80
+GLOBL greens_blues<>(SB), RODATA|NOPTR, $32
+
+DATA luma_red_green<>+0(SB)/4, $0x4b234c8b
+DATA luma_red_green<>+4(SB)/4, $0x4b234c8b
+DATA luma_red_green<>+8(SB)/4, $0x4b234c8b
+DATA luma_red_green<>+12(SB)/4, $0x4b234c8b
+DATA luma_red_green<>+16(SB)/4, $0x4b234c8b
+DATA luma_red_green<>+20(SB)/4, $0x4b234c8b
+DATA luma_red_green<>+24(SB)/4, $0x4b234c8b
+DATA luma_red_green<>+28(SB)/4, $0x4b234c8b
+GLOBL luma_red_green<>(SB), RODATA|NOPTR, $32
+
+DATA luma_green_blue<>+0(SB)/4, $0x1d2f4b23
+DATA luma_green_blue<>+4(SB)/4, $0x1d2f4b23
+DATA luma_green_blue<>+8(SB)/4, $0x1d2f4b23
+DATA luma_green_blue<>+12(SB)/4, $0x1d2f4b23
+DATA luma_green_blue<>+16(SB)/4, $0x1d2f4b23
+DATA luma_green_blue<>+20(SB)/4, $0x1d2f4b23
+DATA luma_green_blue<>+24(SB)/4, $0x1d2f4b23
+DATA luma_green_blue<>+28(SB)/4, $0x1d2f4b23
+GLOBL luma_green_blue<>(SB), RODATA|NOPTR, $32
+
+DATA luma_half<>+0(SB)/4, $0x00008000
+DATA luma_half<>+4(SB)/4, $0x00008000
+DATA luma_half<>+8(SB)/4, $0x00008000
+DATA luma_half<>+12(SB)/4, $0x00008000
+DATA luma_half<>+16(SB)/4, $0x00008000
+DATA luma_half<>+20(SB)/4, $0x00008000
+DATA luma_half<>+24(SB)/4, $0x00008000
+DATA luma_half<>+28(SB)/4, $0x00008000
+GLOBL luma_half<>(SB), RODATA|NOPTR, $32
+
+DATA reds<>+0(SB)/1, $0x00
+DATA reds<>+1(SB)/1, $0x80
+DATA reds<>+2(SB)/1, $0x80
+DATA reds<>+3(SB)/1, $0x80
+DATA reds<>+4(SB)/1, $0x03
+DATA reds<>+5(SB)/1, $0x80
+DATA reds<>+6(SB)/1, $0x80
+DATA reds<>+7(SB)/1, $0x80
+DATA reds<>+8(SB)/1, $0x06
+DATA reds<>+9(SB)/1, $0x80
+DATA reds<>+10(SB)/1, $0x80
+DATA reds<>+11(SB)/1, $0x80
+DATA reds<>+12(SB)/1, $0x09
+DATA reds<>+13(SB)/1, $0x80
+DATA reds<>+14(SB)/1, $0x80
+DATA reds<>+15(SB)/1, $0x80
+DATA reds<>+16(SB)/1, $0x04
+DATA reds<>+17(SB)/1, $0x80
+DATA reds<>+18(SB)/1, $0x80
+DATA reds<>+19(SB)/1, $0x80
+DATA reds<>+20(SB)/1, $0x07
+DATA reds<>+21(SB)/1, $0x80
+DATA reds<>+22(SB)/1, $0x80
+DATA reds<>+23(SB)/1, $0x80
+DATA reds<>+24(SB)/1, $0x0a
+DATA reds<>+25(SB)/1, $0x80
+DATA reds<>+26(SB)/1, $0x80
+DATA reds<>+27(SB)/1, $0x80
+DATA reds<>+28(SB)/1, $0x0d
+DATA reds<>+29(SB)/1, $0x80
+DATA reds<>+30(SB)/1, $0x80
+DATA reds<>+31(SB)/1, $0x80
+GLOBL reds<>(SB), RODATA|NOPTR, $32
+
+DATA greens<>+0(SB)/1, $0x01
+DATA greens<>+1(SB)/1, $0x80
+DATA greens<>+2(SB)/1, $0x80
+DATA greens<>+3(SB)/1, $0x80
+DATA greens<>+4(SB)/1, $0x04
+DATA greens<>+5(SB)/1, $0x80
+DATA greens<>+6(SB)/1, $0x80
+DATA greens<>+7(SB)/1, $0x80
+DATA greens<>+8(SB)/1, $0x07
+DATA greens<>+9(SB)/1, $0x80
+DATA greens<>+10(SB)/1, $0x80
+DATA greens<>+11(SB)/1, $0x80
+DATA greens<>+12(SB)/1, $0x0a
+DATA greens<>+13(SB)/1, $0x80
+DATA greens<>+14(SB)/1, $0x80
+DATA greens<>+15(SB)/1, $0x80
+DATA greens<>+16(SB)/1, $0x05
+DATA greens<>+17(SB)/1, $0x80
+DATA greens<>+18(SB)/1, $0x80
+DATA greens<>+19(SB)/1, $0x80
+DATA greens<>+20(SB)/1, $0x08
+DATA greens<>+21(SB)/1, $0x80
+DATA greens<>+22(SB)/1, $0x80
+DATA greens<>+23(SB)/1, $0x80
+DATA greens<>+24(SB)/1, $0x0b
+DATA greens<>+25(SB)/1, $0x80
+DATA greens<>+26(SB)/1, $0x80
+DATA greens<>+27(SB)/1, $0x80
+DATA greens<>+28(SB)/1, $0x0e
+DATA greens<>+29(SB)/1, $0x80
+DATA greens<>+30(SB)/1, $0x80
+DATA greens<>+31(SB)/1, $0x80
+GLOBL greens<>(SB), RODATA|NOPTR, $32
+
+DATA blues<>+0(SB)/1, $0x02
+DATA blues<>+1(SB)/1, $0x80
+DATA blues<>+2(SB)/1, $0x80
+DATA blues<>+3(SB)/1, $0x80
+DATA blues<>+4(SB)/1, $0x05
+DATA blues<>+5(SB)/1, $0x80
+DATA blues<>+6(SB)/1, $0x80
+DATA blues<>+7(SB)/1, $0x80
+DATA blues<>+8(SB)/1, $0x08
+DATA blues<>+9(SB)/1, $0x80
+DATA blues<>+10(SB)/1, $0x80
+DATA blues<>+11(SB)/1, $0x80
+DATA blues<>+12(SB)/1, $0x0b
+DATA blues<>+13(SB)/1, $0x80
+DATA blues<>+14(SB)/1, $0x80
+DATA blues<>+15(SB)/1, $0x80
+DATA blues<>+16(SB)/1, $0x06
+DATA blues<>+17(SB)/1, $0x80
+DATA blues<>+18(SB)/1, $0x80
+DATA blues<>+19(SB)/1, $0x80
+DATA blues<>+20(SB)/1, $0x09
+DATA blues<>+21(SB)/1, $0x80
+DATA blues<>+22(SB)/1, $0x80
+DATA blues<>+23(SB)/1, $0x80
+DATA blues<>+24(SB)/1, $0x0c
+DATA blues<>+25(SB)/1, $0x80
+DATA blues<>+26(SB)/1, $0x80
+DATA blues<>+27(SB)/1, $0x80
+DATA blues<>+28(SB)/1, $0x0f
+DATA blues<>+29(SB)/1, $0x80
+DATA blues<>+30(SB)/1, $0x80
+DATA blues<>+31(SB)/1, $0x80
+GLOBL blues<>(SB), RODATA|NOPTR, $32
+
+DATA planes_to_pixels<>+0(SB)/1, $0x00
+DATA planes_to_pixels<>+1(SB)/1, $0x04
+DATA planes_to_pixels<>+2(SB)/1, $0x08
+DATA planes_to_pixels<>+3(SB)/1, $0x01
+DATA planes_to_pixels<>+4(SB)/1, $0x05
+DATA planes_to_pixels<>+5(SB)/1, $0x09
+DATA planes_to_pixels<>+6(SB)/1, $0x02
+DATA planes_to_pixels<>+7(SB)/1, $0x06
+DATA planes_to_pixels<>+8(SB)/1, $0x0a
+DATA planes_to_pixels<>+9(SB)/1, $0x03
+DATA planes_to_pixels<>+10(SB)/1, $0x07
+DATA planes_to_pixels<>+11(SB)/1, $0x0b
+DATA planes_to_pixels<>+12(SB)/1, $0x80
+DATA planes_to_pixels<>+13(SB)/1, $0x80
+DATA planes_to_pixels<>+14(SB)/1, $0x80
+DATA planes_to_pixels<>+15(SB)/1, $0x80
+DATA planes_to_pixels<>+16(SB)/1, $0x00
+DATA planes_to_pixels<>+17(SB)/1, $0x04
+DATA planes_to_pixels<>+18(SB)/1, $0x08
+DATA planes_to_pixels<>+19(SB)/1, $0x01
+DATA planes_to_pixels<>+20(SB)/1, $0x05
+DATA planes_to_pixels<>+21(SB)/1, $0x09
+DATA planes_to_pixels<>+22(SB)/1, $0x02
+DATA planes_to_pixels<>+23(SB)/1, $0x06
+DATA planes_to_pixels<>+24(SB)/1, $0x0a
+DATA planes_to_pixels<>+25(SB)/1, $0x03
+DATA planes_to_pixels<>+26(SB)/1, $0x07
+DATA planes_to_pixels<>+27(SB)/1, $0x0b
+DATA planes_to_pixels<>+28(SB)/1, $0x80
+DATA planes_to_pixels<>+29(SB)/1, $0x80
+DATA planes_to_pixels<>+30(SB)/1, $0x80
+DATA planes_to_pixels<>+31(SB)/1, $0x80
+GLOBL planes_to_pixels<>(SB), RODATA|NOPTR, $32
+
+// func grey_x8_avx2(dst *byte, src *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·grey_x8_avx2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VBROADCASTI128 (CX), Y0
+	VINSERTI128    $0x01, 8(CX), Y0, Y0
+	VPSHUFB        reds_greens<>+0(SB), Y0, Y1
+	VPSHUFB        greens_blues<>+0(SB), Y0, Y0
+	VPMADDWD       luma_red_green<>+0(SB), Y1, Y1
+	VPMADDWD       luma_green_blue<>+0(SB), Y0, Y0
+	VPADDD         Y0, Y1, Y1
+	VPADDD         luma_half<>+0(SB), Y1, Y1
+	VPSRLD         $0x10, Y1, Y1
+	VPSHUFB        thrice<>+0(SB), Y1, Y1
+	VEXTRACTI128   $0x01, Y1, X0
+	VMOVDQU        X1, (AX)
+	VMOVQ          X0, 12(AX)
+	VPEXTRD        $0x02, X0, 20(AX)
+	ADDQ           $0x18, AX
+	ADDQ           $0x18, CX
+	SUBQ           $0x08, DX
+	JG             loop
+	VZEROUPPER
+	RET
+
+DATA thrice<>+0(SB)/1, $0x00
+DATA thrice<>+1(SB)/1, $0x00
+DATA thrice<>+2(SB)/1, $0x00
+DATA thrice<>+3(SB)/1, $0x04
+DATA thrice<>+4(SB)/1, $0x04
+DATA thrice<>+5(SB)/1, $0x04
+DATA thrice<>+6(SB)/1, $0x08
+DATA thrice<>+7(SB)/1, $0x08
+DATA thrice<>+8(SB)/1, $0x08
+DATA thrice<>+9(SB)/1, $0x0c
+DATA thrice<>+10(SB)/1, $0x0c
+DATA thrice<>+11(SB)/1, $0x0c
+DATA thrice<>+12(SB)/1, $0x80
+DATA thrice<>+13(SB)/1, $0x80
+DATA thrice<>+14(SB)/1, $0x80
+DATA thrice<>+15(SB)/1, $0x80
+DATA thrice<>+16(SB)/1, $0x00
+DATA thrice<>+17(SB)/1, $0x00
+DATA thrice<>+18(SB)/1, $0x00
+DATA thrice<>+19(SB)/1, $0x04
+DATA thrice<>+20(SB)/1, $0x04
+DATA thrice<>+21(SB)/1, $0x04
+DATA thrice<>+22(SB)/1, $0x08
+DATA thrice<>+23(SB)/1, $0x08
+DATA thrice<>+24(SB)/1, $0x08
+DATA thrice<>+25(SB)/1, $0x0c
+DATA thrice<>+26(SB)/1, $0x0c
+DATA thrice<>+27(SB)/1, $0x0c
+DATA thrice<>+28(SB)/1, $0x80
+DATA thrice<>+29(SB)/1, $0x80
+DATA thrice<>+30(SB)/1, $0x80
+DATA thrice<>+31(SB)/1, $0x80
+GLOBL thrice<>(SB), RODATA|NOPTR, $32
+
+// func sumLuma_x8_avx2(sums *[8]uint32, src *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·sumLuma_x8_avx2(SB), NOSPLIT, $0-24
+	MOVQ    sums+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVDQU (AX), Y0
+
+loop:
+	VBROADCASTI128 (CX), Y1
+	VINSERTI128    $0x01, 8(CX), Y1, Y1
+	VPSHUFB        reds_greens<>+0(SB), Y1, Y2
+	VPSHUFB        greens_blues<>+0(SB), Y1, Y1
+	VPMADDWD       luma_red_green<>+0(SB), Y2, Y2
+	VPMADDWD       luma_green_blue<>+0(SB), Y1, Y1
+	VPADDD         Y1, Y2, Y2
+	VPADDD         luma_half<>+0(SB), Y2, Y2
+	VPSRLD         $0x10, Y2, Y2
+	VPADDD         Y2, Y0, Y0
+	ADDQ           $0x18, CX
+	SUBQ           $0x08, DX
+	JG             loop
+	VMOVDQU        Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func turnHue_x8_avx2(dst *byte, src *byte, shift uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·turnHue_x8_avx2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVL         shift+16(FP), BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+
+loop:
+	VBROADCASTI128 (CX), Y1
+	VINSERTI128    $0x01, 8(CX), Y1, Y1
+	VPSHUFB        reds<>+0(SB), Y1, Y2
+	VPSHUFB        greens<>+0(SB), Y1, Y3
+	VPSHUFB        blues<>+0(SB), Y1, Y1
+	VPMAXSD        Y2, Y3, Y6
+	VPMAXSD        Y1, Y6, Y6
+	VPMINSD        Y2, Y3, Y4
+	VPMINSD        Y1, Y4, Y4
+	VPADDD         Y2, Y3, Y5
+	VPADDD         Y1, Y5, Y5
+	VPSUBD         Y6, Y5, Y5
+	VPSUBD         Y4, Y5, Y5
+	VPSUBD         Y5, Y6, Y5
+	VPCMPEQD       Y2, Y6, Y7
+	VPCMPEQD       Y3, Y6, Y8
+	VPBLENDVB      Y8, Y2, Y3, Y2
+	VPBLENDVB      Y7, Y1, Y2, Y2
+	VMOVDQU        float_4<>+0(SB), Y1
+	VPBLENDVB      Y8, float_2<>+0(SB), Y1, Y1
+	VPANDN         Y1, Y7, Y1
+	VPCMPEQD       Y2, Y4, Y2
+	VPSLLD         $0x1f, Y2, Y2
+	VPXOR          float_minus_1<>+0(SB), Y2, Y3
+	VADDPS         Y3, Y1, Y1
+	VPSUBD         Y4, Y6, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMAXPS         float_1<>+0(SB), Y3, Y4
+	VCVTDQ2PS      Y5, Y5
+	VDIVPS         Y4, Y5, Y4
+	VPXOR          Y2, Y4, Y4
+	VADDPS         Y1, Y4, Y4
+	VDIVPS         float_6<>+0(SB), Y4, Y1
+	VPSRAD         $0x1f, Y4, Y2
+	VPAND          float_1<>+0(SB), Y2, Y2
+	VADDPS         Y2, Y1, Y1
+	VMULPS         float_255<>+0(SB), Y1, Y1
+	VCVTTPS2DQ     Y1, Y1
+	VCVTDQ2PS      Y6, Y4
+	VMAXPS         float_1<>+0(SB), Y4, Y4
+	VDIVPS         Y4, Y3, Y2
+	VMULPS         float_255<>+0(SB), Y2, Y2
+	VROUNDPS       $0x0b, Y2, Y2
+	VPADDD         Y0, Y1, Y1
+	VPAND          byte_mask<>+0(SB), Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         float_6_255<>+0(SB), Y1, Y3
+	VADDPS         float_0_001<>+0(SB), Y3, Y3
+	VROUNDPS       $0x0b, Y3, Y3
+	VMULPS         float_6<>+0(SB), Y1, Y1
+	VMULPS         float_255<>+0(SB), Y3, Y4
+	VSUBPS         Y4, Y1, Y1
+	VMULPS         float_1_255<>+0(SB), Y1, Y1
+	VCVTTPS2DQ     Y3, Y3
+	VCVTDQ2PS      Y6, Y4
+	VMULPS         float_1_255<>+0(SB), Y2, Y2
+	VMULPS         Y2, Y4, Y2
+	VADDPS         float_half<>+0(SB), Y4, Y4
+	VMULPS         Y1, Y2, Y5
+	VMOVDQU        float_1<>+0(SB), Y7
+	VSUBPS         Y1, Y7, Y7
+	VMULPS         Y7, Y2, Y7
+	VSUBPS         Y2, Y4, Y2
+	VCVTTPS2DQ     Y2, Y2
+	VPSLLD         $0x08, Y2, Y2
+	VPOR           Y2, Y6, Y6
+	VSUBPS         Y7, Y4, Y7
+	VCVTTPS2DQ     Y7, Y7
+	VPSLLD         $0x10, Y7, Y7
+	VPOR           Y7, Y6, Y6
+	VSUBPS         Y5, Y4, Y5
+	VCVTTPS2DQ     Y5, Y5
+	VPSLLD         $0x18, Y5, Y5
+	VPOR           Y5, Y6, Y6
+	VMOVDQU        sixths<>+0(SB), Y1
+	VPERMD         Y1, Y3, Y1
+	VPADDD         dword_places<>+0(SB), Y1, Y1
+	VPSHUFB        Y1, Y6, Y6
+	VPSHUFB        three_of_four<>+0(SB), Y6, Y6
+	VEXTRACTI128   $0x01, Y6, X1
+	VMOVDQU        X6, (AX)
+	VMOVQ          X1, 12(AX)
+	VPEXTRD        $0x02, X1, 20(AX)
+	ADDQ           $0x18, AX
+	ADDQ           $0x18, CX
+	SUBQ           $0x08, DX
+	JG             loop
+	VZEROUPPER
+	RET
+
+DATA float_1<>+0(SB)/4, $0x3f800000
+DATA float_1<>+4(SB)/4, $0x3f800000
+DATA float_1<>+8(SB)/4, $0x3f800000
+DATA float_1<>+12(SB)/4, $0x3f800000
+DATA float_1<>+16(SB)/4, $0x3f800000
+DATA float_1<>+20(SB)/4, $0x3f800000
+DATA float_1<>+24(SB)/4, $0x3f800000
+DATA float_1<>+28(SB)/4, $0x3f800000
+GLOBL float_1<>(SB), RODATA|NOPTR, $32
+
+DATA float_4<>+0(SB)/4, $0x40800000
+DATA float_4<>+4(SB)/4, $0x40800000
+DATA float_4<>+8(SB)/4, $0x40800000
+DATA float_4<>+12(SB)/4, $0x40800000
+DATA float_4<>+16(SB)/4, $0x40800000
+DATA float_4<>+20(SB)/4, $0x40800000
+DATA float_4<>+24(SB)/4, $0x40800000
+DATA float_4<>+28(SB)/4, $0x40800000
+GLOBL float_4<>(SB), RODATA|NOPTR, $32
+
+DATA float_2<>+0(SB)/4, $0x40000000
+DATA float_2<>+4(SB)/4, $0x40000000
+DATA float_2<>+8(SB)/4, $0x40000000
+DATA float_2<>+12(SB)/4, $0x40000000
+DATA float_2<>+16(SB)/4, $0x40000000
+DATA float_2<>+20(SB)/4, $0x40000000
+DATA float_2<>+24(SB)/4, $0x40000000
+DATA float_2<>+28(SB)/4, $0x40000000
+GLOBL float_2<>(SB), RODATA|NOPTR, $32
+
+DATA float_minus_1<>+0(SB)/4, $0xbf800000
+DATA float_minus_1<>+4(SB)/4, $0xbf800000
+DATA float_minus_1<>+8(SB)/4, $0xbf800000
+DATA float_minus_1<>+12(SB)/4, $0xbf800000
+DATA float_minus_1<>+16(SB)/4, $0xbf800000
+DATA float_minus_1<>+20(SB)/4, $0xbf800000
+DATA float_minus_1<>+24(SB)/4, $0xbf800000
+DATA float_minus_1<>+28(SB)/4, $0xbf800000
+GLOBL float_minus_1<>(SB), RODATA|NOPTR, $32
+
+DATA float_6<>+0(SB)/4, $0x40c00000
+DATA float_6<>+4(SB)/4, $0x40c00000
+DATA float_6<>+8(SB)/4, $0x40c00000
+DATA float_6<>+12(SB)/4, $0x40c00000
+DATA float_6<>+16(SB)/4, $0x40c00000
+DATA float_6<>+20(SB)/4, $0x40c00000
+DATA float_6<>+24(SB)/4, $0x40c00000
+DATA float_6<>+28(SB)/4, $0x40c00000
+GLOBL float_6<>(SB), RODATA|NOPTR, $32
+
+DATA float_255<>+0(SB)/4, $0x437f0000
+DATA float_255<>+4(SB)/4, $0x437f0000
+DATA float_255<>+8(SB)/4, $0x437f0000
+DATA float_255<>+12(SB)/4, $0x437f0000
+DATA float_255<>+16(SB)/4, $0x437f0000
+DATA float_255<>+20(SB)/4, $0x437f0000
+DATA float_255<>+24(SB)/4, $0x437f0000
+DATA float_255<>+28(SB)/4, $0x437f0000
+GLOBL float_255<>(SB), RODATA|NOPTR, $32
+
+DATA byte_mask<>+0(SB)/4, $0x000000ff
+DATA byte_mask<>+4(SB)/4, $0x000000ff
+DATA byte_mask<>+8(SB)/4, $0x000000ff
+DATA byte_mask<>+12(SB)/4, $0x000000ff
+DATA byte_mask<>+16(SB)/4, $0x000000ff
+DATA byte_mask<>+20(SB)/4, $0x000000ff
+DATA byte_mask<>+24(SB)/4, $0x000000ff
+DATA byte_mask<>+28(SB)/4, $0x000000ff
+GLOBL byte_mask<>(SB), RODATA|NOPTR, $32
+
+DATA float_6_255<>+0(SB)/4, $0x3cc0c0c1
+DATA float_6_255<>+4(SB)/4, $0x3cc0c0c1
+DATA float_6_255<>+8(SB)/4, $0x3cc0c0c1
+DATA float_6_255<>+12(SB)/4, $0x3cc0c0c1
+DATA float_6_255<>+16(SB)/4, $0x3cc0c0c1
+DATA float_6_255<>+20(SB)/4, $0x3cc0c0c1
+DATA float_6_255<>+24(SB)/4, $0x3cc0c0c1
+DATA float_6_255<>+28(SB)/4, $0x3cc0c0c1
+GLOBL float_6_255<>(SB), RODATA|NOPTR, $32
+
+DATA float_0_001<>+0(SB)/4, $0x3a83126f
+DATA float_0_001<>+4(SB)/4, $0x3a83126f
+DATA float_0_001<>+8(SB)/4, $0x3a83126f
+DATA float_0_001<>+12(SB)/4, $0x3a83126f
+DATA float_0_001<>+16(SB)/4, $0x3a83126f
+DATA float_0_001<>+20(SB)/4, $0x3a83126f
+DATA float_0_001<>+24(SB)/4, $0x3a83126f
+DATA float_0_001<>+28(SB)/4, $0x3a83126f
+GLOBL float_0_001<>(SB), RODATA|NOPTR, $32
+
+DATA float_1_255<>+0(SB)/4, $0x3b808081
+DATA float_1_255<>+4(SB)/4, $0x3b808081
+DATA float_1_255<>+8(SB)/4, $0x3b808081
+DATA float_1_255<>+12(SB)/4, $0x3b808081
+DATA float_1_255<>+16(SB)/4, $0x3b808081
+DATA float_1_255<>+20(SB)/4, $0x3b808081
+DATA float_1_255<>+24(SB)/4, $0x3b808081
+DATA float_1_255<>+28(SB)/4, $0x3b808081
+GLOBL float_1_255<>(SB), RODATA|NOPTR, $32
+
+DATA float_half<>+0(SB)/4, $0x3f000000
+DATA float_half<>+4(SB)/4, $0x3f000000
+DATA float_half<>+8(SB)/4, $0x3f000000
+DATA float_half<>+12(SB)/4, $0x3f000000
+DATA float_half<>+16(SB)/4, $0x3f000000
+DATA float_half<>+20(SB)/4, $0x3f000000
+DATA float_half<>+24(SB)/4, $0x3f000000
+DATA float_half<>+28(SB)/4, $0x3f000000
+GLOBL float_half<>(SB), RODATA|NOPTR, $32
+
+DATA sixths<>+0(SB)/4, $0x00010200
+DATA sixths<>+4(SB)/4, $0x00010003
+DATA sixths<>+8(SB)/4, $0x00020001
+DATA sixths<>+12(SB)/4, $0x00000301
+DATA sixths<>+16(SB)/4, $0x00000102
+DATA sixths<>+20(SB)/4, $0x00030100
+DATA sixths<>+24(SB)/4, $0x00010200
+DATA sixths<>+28(SB)/4, $0x00010200
+GLOBL sixths<>(SB), RODATA|NOPTR, $32
+
+DATA dword_places<>+0(SB)/4, $0x00000000
+DATA dword_places<>+4(SB)/4, $0x04040404
+DATA dword_places<>+8(SB)/4, $0x08080808
+DATA dword_places<>+12(SB)/4, $0x0c0c0c0c
+DATA dword_places<>+16(SB)/4, $0x00000000
+DATA dword_places<>+20(SB)/4, $0x04040404
+DATA dword_places<>+24(SB)/4, $0x08080808
+DATA dword_places<>+28(SB)/4, $0x0c0c0c0c
+GLOBL dword_places<>(SB), RODATA|NOPTR, $32
+
+DATA three_of_four<>+0(SB)/1, $0x00
+DATA three_of_four<>+1(SB)/1, $0x01
+DATA three_of_four<>+2(SB)/1, $0x02
+DATA three_of_four<>+3(SB)/1, $0x04
+DATA three_of_four<>+4(SB)/1, $0x05
+DATA three_of_four<>+5(SB)/1, $0x06
+DATA three_of_four<>+6(SB)/1, $0x08
+DATA three_of_four<>+7(SB)/1, $0x09
+DATA three_of_four<>+8(SB)/1, $0x0a
+DATA three_of_four<>+9(SB)/1, $0x0c
+DATA three_of_four<>+10(SB)/1, $0x0d
+DATA three_of_four<>+11(SB)/1, $0x0e
+DATA three_of_four<>+12(SB)/1, $0x80
+DATA three_of_four<>+13(SB)/1, $0x80
+DATA three_of_four<>+14(SB)/1, $0x80
+DATA three_of_four<>+15(SB)/1, $0x80
+DATA three_of_four<>+16(SB)/1, $0x00
+DATA three_of_four<>+17(SB)/1, $0x01
+DATA three_of_four<>+18(SB)/1, $0x02
+DATA three_of_four<>+19(SB)/1, $0x04
+DATA three_of_four<>+20(SB)/1, $0x05
+DATA three_of_four<>+21(SB)/1, $0x06
+DATA three_of_four<>+22(SB)/1, $0x08
+DATA three_of_four<>+23(SB)/1, $0x09
+DATA three_of_four<>+24(SB)/1, $0x0a
+DATA three_of_four<>+25(SB)/1, $0x0c
+DATA three_of_four<>+26(SB)/1, $0x0d
+DATA three_of_four<>+27(SB)/1, $0x0e
+DATA three_of_four<>+28(SB)/1, $0x80
+DATA three_of_four<>+29(SB)/1, $0x80
+DATA three_of_four<>+30(SB)/1, $0x80
+DATA three_of_four<>+31(SB)/1, $0x80
+GLOBL three_of_four<>(SB), RODATA|NOPTR, $32
+
+// func invertFrom_x32_avx2(dst *byte, src *byte, threshold byte, n int)
+// Requires: AVX, AVX2
+TEXT ·invertFrom_x32_avx2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+24(FP), DX
+	VPBROADCASTB threshold+16(FP), Y0
+
+loop:
+	VMOVDQU  (CX), Y1
+	VPMAXUB  Y0, Y1, Y2
+	VPCMPEQB Y1, Y2, Y2
+	VPXOR    Y2, Y1, Y1
+	VMOVDQU  Y1, (AX)
+	ADDQ     $0x20, AX
+	ADDQ     $0x20, CX
+	SUBQ     $0x20, DX
+	JG       loop
+	VZEROUPPER
+	RET
+
+// func mirror_x10_avx2(dst *byte, src *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·mirror_x10_avx2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	LEAQ -16(DX)(DX*2), BX
+
+loop:
+	VBROADCASTI128 (CX), Y0
+	VBROADCASTI128 (CX)(BX*1), Y1
+	VPSHUFB        to_left<>+0(SB), Y1, Y2
+	VPSHUFB        to_right<>+0(SB), Y0, Y3
+	VPSHUFB        only_last<>+0(SB), Y0, Y0
+	VPSHUFB        only_first<>+0(SB), Y1, Y1
+	VPOR           Y0, Y2, Y2
+	VPOR           Y1, Y3, Y3
+	VMOVDQU        X2, (AX)
+	VMOVDQU        X3, (AX)(BX*1)
+	ADDQ           $0x0f, CX
+	ADDQ           $0x0f, AX
+	SUBQ           $0x1e, BX
+	SUBQ           $0x0a, DX
+	CMPQ           DX, $0x0a
+	JG             loop
+	VZEROUPPER
+	RET
+
+DATA to_left<>+0(SB)/1, $0x0d
+DATA to_left<>+1(SB)/1, $0x0e
+DATA to_left<>+2(SB)/1, $0x0f
+DATA to_left<>+3(SB)/1, $0x0a
+DATA to_left<>+4(SB)/1, $0x0b
+DATA to_left<>+5(SB)/1, $0x0c
+DATA to_left<>+6(SB)/1, $0x07
+DATA to_left<>+7(SB)/1, $0x08
+DATA to_left<>+8(SB)/1, $0x09
+DATA to_left<>+9(SB)/1, $0x04
+DATA to_left<>+10(SB)/1, $0x05
+DATA to_left<>+11(SB)/1, $0x06
+DATA to_left<>+12(SB)/1, $0x01
+DATA to_left<>+13(SB)/1, $0x02
+DATA to_left<>+14(SB)/1, $0x03
+DATA to_left<>+15(SB)/1, $0x80
+DATA to_left<>+16(SB)/1, $0x0d
+DATA to_left<>+17(SB)/1, $0x0e
+DATA to_left<>+18(SB)/1, $0x0f
+DATA to_left<>+19(SB)/1, $0x0a
+DATA to_left<>+20(SB)/1, $0x0b
+DATA to_left<>+21(SB)/1, $0x0c
+DATA to_left<>+22(SB)/1, $0x07
+DATA to_left<>+23(SB)/1, $0x08
+DATA to_left<>+24(SB)/1, $0x09
+DATA to_left<>+25(SB)/1, $0x04
+DATA to_left<>+26(SB)/1, $0x05
+DATA to_left<>+27(SB)/1, $0x06
+DATA to_left<>+28(SB)/1, $0x01
+DATA to_left<>+29(SB)/1, $0x02
+DATA to_left<>+30(SB)/1, $0x03
+DATA to_left<>+31(SB)/1, $0x80
+GLOBL to_left<>(SB), RODATA|NOPTR, $32
+
+DATA to_right<>+0(SB)/1, $0x80
+DATA to_right<>+1(SB)/1, $0x0c
+DATA to_right<>+2(SB)/1, $0x0d
+DATA to_right<>+3(SB)/1, $0x0e
+DATA to_right<>+4(SB)/1, $0x09
+DATA to_right<>+5(SB)/1, $0x0a
+DATA to_right<>+6(SB)/1, $0x0b
+DATA to_right<>+7(SB)/1, $0x06
+DATA to_right<>+8(SB)/1, $0x07
+DATA to_right<>+9(SB)/1, $0x08
+DATA to_right<>+10(SB)/1, $0x03
+DATA to_right<>+11(SB)/1, $0x04
+DATA to_right<>+12(SB)/1, $0x05
+DATA to_right<>+13(SB)/1, $0x00
+DATA to_right<>+14(SB)/1, $0x01
+DATA to_right<>+15(SB)/1, $0x02
+DATA to_right<>+16(SB)/1, $0x80
+DATA to_right<>+17(SB)/1, $0x0c
+DATA to_right<>+18(SB)/1, $0x0d
+DATA to_right<>+19(SB)/1, $0x0e
+DATA to_right<>+20(SB)/1, $0x09
+DATA to_right<>+21(SB)/1, $0x0a
+DATA to_right<>+22(SB)/1, $0x0b
+DATA to_right<>+23(SB)/1, $0x06
+DATA to_right<>+24(SB)/1, $0x07
+DATA to_right<>+25(SB)/1, $0x08
+DATA to_right<>+26(SB)/1, $0x03
+DATA to_right<>+27(SB)/1, $0x04
+DATA to_right<>+28(SB)/1, $0x05
+DATA to_right<>+29(SB)/1, $0x00
+DATA to_right<>+30(SB)/1, $0x01
+DATA to_right<>+31(SB)/1, $0x02
+GLOBL to_right<>(SB), RODATA|NOPTR, $32
+
+DATA only_last<>+0(SB)/1, $0x80
+DATA only_last<>+1(SB)/1, $0x80
+DATA only_last<>+2(SB)/1, $0x80
+DATA only_last<>+3(SB)/1, $0x80
+DATA only_last<>+4(SB)/1, $0x80
+DATA only_last<>+5(SB)/1, $0x80
+DATA only_last<>+6(SB)/1, $0x80
+DATA only_last<>+7(SB)/1, $0x80
+DATA only_last<>+8(SB)/1, $0x80
+DATA only_last<>+9(SB)/1, $0x80
+DATA only_last<>+10(SB)/1, $0x80
+DATA only_last<>+11(SB)/1, $0x80
+DATA only_last<>+12(SB)/1, $0x80
+DATA only_last<>+13(SB)/1, $0x80
+DATA only_last<>+14(SB)/1, $0x80
+DATA only_last<>+15(SB)/1, $0x0f
+DATA only_last<>+16(SB)/1, $0x80
+DATA only_last<>+17(SB)/1, $0x80
+DATA only_last<>+18(SB)/1, $0x80
+DATA only_last<>+19(SB)/1, $0x80
+DATA only_last<>+20(SB)/1, $0x80
+DATA only_last<>+21(SB)/1, $0x80
+DATA only_last<>+22(SB)/1, $0x80
+DATA only_last<>+23(SB)/1, $0x80
+DATA only_last<>+24(SB)/1, $0x80
+DATA only_last<>+25(SB)/1, $0x80
+DATA only_last<>+26(SB)/1, $0x80
+DATA only_last<>+27(SB)/1, $0x80
+DATA only_last<>+28(SB)/1, $0x80
+DATA only_last<>+29(SB)/1, $0x80
+DATA only_last<>+30(SB)/1, $0x80
+DATA only_last<>+31(SB)/1, $0x0f
+GLOBL only_last<>(SB), RODATA|NOPTR, $32
+
+DATA only_first<>+0(SB)/1, $0x00
+DATA only_first<>+1(SB)/1, $0x80
+DATA only_first<>+2(SB)/1, $0x80
+DATA only_first<>+3(SB)/1, $0x80
+DATA only_first<>+4(SB)/1, $0x80
+DATA only_first<>+5(SB)/1, $0x80
+DATA only_first<>+6(SB)/1, $0x80
+DATA only_first<>+7(SB)/1, $0x80
+DATA only_first<>+8(SB)/1, $0x80
+DATA only_first<>+9(SB)/1, $0x80
+DATA only_first<>+10(SB)/1, $0x80
+DATA only_first<>+11(SB)/1, $0x80
+DATA only_first<>+12(SB)/1, $0x80
+DATA only_first<>+13(SB)/1, $0x80
+DATA only_first<>+14(SB)/1, $0x80
+DATA only_first<>+15(SB)/1, $0x80
+DATA only_first<>+16(SB)/1, $0x00
+DATA only_first<>+17(SB)/1, $0x80
+DATA only_first<>+18(SB)/1, $0x80
+DATA only_first<>+19(SB)/1, $0x80
+DATA only_first<>+20(SB)/1, $0x80
+DATA only_first<>+21(SB)/1, $0x80
+DATA only_first<>+22(SB)/1, $0x80
+DATA only_first<>+23(SB)/1, $0x80
+DATA only_first<>+24(SB)/1, $0x80
+DATA only_first<>+25(SB)/1, $0x80
+DATA only_first<>+26(SB)/1, $0x80
+DATA only_first<>+27(SB)/1, $0x80
+DATA only_first<>+28(SB)/1, $0x80
+DATA only_first<>+29(SB)/1, $0x80
+DATA only_first<>+30(SB)/1, $0x80
+DATA only_first<>+31(SB)/1, $0x80
+GLOBL only_first<>(SB), RODATA|NOPTR, $32
+
+// func boxOne_x32_avx2(dst *byte, before *byte, at *byte, after *byte, lower uint32, upper uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·boxOne_x32_avx2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         n+40(FP), CX
+	MOVQ         before+8(FP), DX
+	MOVQ         at+16(FP), BX
+	MOVQ         after+24(FP), SI
+	MOVL         lower+32(FP), DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         upper+36(FP), DI
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
+	VMOVDQU      box_half<>+0(SB), Y2
+
+loop:
+	VPMOVZXBW  (BX), Y3
+	VPMOVZXBW  (DX), Y4
+	VPMOVZXBW  (SI), Y5
+	VPADDW     Y5, Y4, Y4
+	VPUNPCKLWD Y4, Y3, Y5
+	VPUNPCKHWD Y4, Y3, Y3
+	VPMADDWD   Y1, Y5, Y4
+	VPMADDWD   Y0, Y5, Y5
+	VPSLLD     $0x0c, Y4, Y4
+	VPADDD     Y2, Y5, Y5
+	VPADDD     Y4, Y5, Y5
+	VPSRLD     $0x18, Y5, Y5
+	VPMADDWD   Y1, Y3, Y4
+	VPMADDWD   Y0, Y3, Y3
+	VPSLLD     $0x0c, Y4, Y4
+	VPADDD     Y2, Y3, Y3
+	VPADDD     Y4, Y3, Y3
+	VPSRLD     $0x18, Y3, Y3
+	VPACKSSDW  Y3, Y5, Y3
+	VPMOVZXBW  16(BX), Y4
+	VPMOVZXBW  16(DX), Y5
+	VPMOVZXBW  16(SI), Y6
+	VPADDW     Y6, Y5, Y5
+	VPUNPCKLWD Y5, Y4, Y6
+	VPUNPCKHWD Y5, Y4, Y4
+	VPMADDWD   Y1, Y6, Y5
+	VPMADDWD   Y0, Y6, Y6
+	VPSLLD     $0x0c, Y5, Y5
+	VPADDD     Y2, Y6, Y6
+	VPADDD     Y5, Y6, Y6
+	VPSRLD     $0x18, Y6, Y6
+	VPMADDWD   Y1, Y4, Y5
+	VPMADDWD   Y0, Y4, Y4
+	VPSLLD     $0x0c, Y5, Y5
+	VPADDD     Y2, Y4, Y4
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y4, Y4
+	VPACKSSDW  Y4, Y6, Y4
+	VPACKUSWB  Y4, Y3, Y3
+	VPERMQ     $0xd8, Y3, Y3
+	VMOVDQU    Y3, (AX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, DX
+	ADDQ       $0x20, BX
+	ADDQ       $0x20, SI
+	SUBQ       $0x20, CX
+	JG         loop
+	VZEROUPPER
+	RET
+
+DATA box_half<>+0(SB)/4, $0x00800000
+DATA box_half<>+4(SB)/4, $0x00800000
+DATA box_half<>+8(SB)/4, $0x00800000
+DATA box_half<>+12(SB)/4, $0x00800000
+DATA box_half<>+16(SB)/4, $0x00800000
+DATA box_half<>+20(SB)/4, $0x00800000
+DATA box_half<>+24(SB)/4, $0x00800000
+DATA box_half<>+28(SB)/4, $0x00800000
+GLOBL box_half<>(SB), RODATA|NOPTR, $32
+
+// func boxThree_x32_avx2(dst *byte, far *byte, before *byte, at *byte, after *byte, beyond *byte, lower uint32, upper uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·boxThree_x32_avx2(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         n+56(FP), CX
+	MOVQ         far+8(FP), DX
+	MOVQ         before+16(FP), BX
+	MOVQ         at+24(FP), SI
+	MOVQ         after+32(FP), DI
+	MOVQ         beyond+40(FP), R8
+	MOVL         lower+48(FP), R9
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y0
+	MOVL         upper+52(FP), R9
+	VMOVD        R9, X1
+	VPBROADCASTD X1, Y1
+	VMOVDQU      box_half<>+0(SB), Y2
+
+loop:
+	VPMOVZXBW  (BX), Y3
+	VPMOVZXBW  (SI), Y4
+	VPADDW     Y4, Y3, Y3
+	VPMOVZXBW  (DI), Y4
+	VPADDW     Y4, Y3, Y3
+	VPMOVZXBW  (DX), Y4
+	VPMOVZXBW  (R8), Y5
+	VPADDW     Y5, Y4, Y4
+	VPUNPCKLWD Y4, Y3, Y5
+	VPUNPCKHWD Y4, Y3, Y3
+	VPMADDWD   Y1, Y5, Y4
+	VPMADDWD   Y0, Y5, Y5
+	VPSLLD     $0x0c, Y4, Y4
+	VPADDD     Y2, Y5, Y5
+	VPADDD     Y4, Y5, Y5
+	VPSRLD     $0x18, Y5, Y5
+	VPMADDWD   Y1, Y3, Y4
+	VPMADDWD   Y0, Y3, Y3
+	VPSLLD     $0x0c, Y4, Y4
+	VPADDD     Y2, Y3, Y3
+	VPADDD     Y4, Y3, Y3
+	VPSRLD     $0x18, Y3, Y3
+	VPACKSSDW  Y3, Y5, Y3
+	VPMOVZXBW  16(BX), Y4
+	VPMOVZXBW  16(SI), Y5
+	VPADDW     Y5, Y4, Y4
+	VPMOVZXBW  16(DI), Y5
+	VPADDW     Y5, Y4, Y4
+	VPMOVZXBW  16(DX), Y5
+	VPMOVZXBW  16(R8), Y6
+	VPADDW     Y6, Y5, Y5
+	VPUNPCKLWD Y5, Y4, Y6
+	VPUNPCKHWD Y5, Y4, Y4
+	VPMADDWD   Y1, Y6, Y5
+	VPMADDWD   Y0, Y6, Y6
+	VPSLLD     $0x0c, Y5, Y5
+	VPADDD     Y2, Y6, Y6
+	VPADDD     Y5, Y6, Y6
+	VPSRLD     $0x18, Y6, Y6
+	VPMADDWD   Y1, Y4, Y5
+	VPMADDWD   Y0, Y4, Y4
+	VPSLLD     $0x0c, Y5, Y5
+	VPADDD     Y2, Y4, Y4
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y4, Y4
+	VPACKSSDW  Y4, Y6, Y4
+	VPACKUSWB  Y4, Y3, Y3
+	VPERMQ     $0xd8, Y3, Y3
+	VMOVDQU    Y3, (AX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, DX
+	ADDQ       $0x20, BX
+	ADDQ       $0x20, SI
+	ADDQ       $0x20, DI
+	ADDQ       $0x20, R8
+	SUBQ       $0x20, CX
+	JG         loop
+	VZEROUPPER
+	RET

@@ -101,6 +101,160 @@ func TestResampleKernelsEqualGeneric(t *testing.T) {
 	})
 }
 
+// pixelKernels runs each kernel on pixels with parameters drawn from rng.
+func pixelKernels(k *kernels, rng *rand.Rand) map[string]func(dst, src []byte) {
+	level, shift, factor := byte(rng.UintN(256)), byte(rng.UintN(256)), rng.Float32()*3
+	return map[string]func(dst, src []byte){
+		fmt.Sprintf("blendLevel %d %g", level, factor): func(dst, src []byte) { k.blendLevel(dst, src, level, factor) },
+		fmt.Sprintf("saturate %g", factor):             func(dst, src []byte) { k.saturate(dst, src, factor) },
+		"grey":                                         k.grey,
+		fmt.Sprintf("turnHue %d", shift):               func(dst, src []byte) { k.turnHue(dst, src, shift) },
+		fmt.Sprintf("invertFrom %d", level):            func(dst, src []byte) { k.invertFrom(dst, src, level) },
+		"mirror":                                       k.mirror,
+	}
+}
+
+func TestPixelKernelsEqualGeneric(t *testing.T) {
+	forEachNative(t, func(t *testing.T, k *kernels, rng *rand.Rand) {
+		for n := range 2*32 + 2 {
+			for range 20 {
+				seed := rng.Uint64()
+				native := pixelKernels(k, rand.New(rand.NewPCG(seed, 0)))
+				src := randomBytes(rng, 3*n)
+				for what, generic := range pixelKernels(&implementations[0], rand.New(rand.NewPCG(seed, 0))) {
+					kernel := native[what]
+					sameMemory(t, rng, n, 1, what,
+						func(dst raster) { generic(dst.row(0), src) },
+						func(dst raster) { kernel(dst.row(0), src) })
+					sameMemory(t, rng, n, 1, what+" in place",
+						func(dst raster) { copy(dst.row(0), src); generic(dst.row(0), dst.row(0)) },
+						func(dst raster) { copy(dst.row(0), src); kernel(dst.row(0), dst.row(0)) })
+				}
+				if got, want := k.sumLuma(src), sumLumaGeneric(src); got != want {
+					t.Fatalf("sumLuma of %v: got %d, want %d", src, got, want)
+				}
+			}
+		}
+	})
+}
+
+func TestBoxKernelsEqualGeneric(t *testing.T) {
+	forEachNative(t, func(t *testing.T, k *kernels, rng *rand.Rand) {
+		for n := range 2*32 + 2 {
+			for range 20 {
+				rows := make([][]byte, 5)
+				for i := range rows {
+					rows[i] = randomBytes(rng, 3*n)
+				}
+				one, three := newBoxWeights(rng.Float32()), newBoxWeights(1+rng.Float32())
+				switch rng.IntN(4) {
+				case 0:
+					one, three = newBoxWeights(0), newBoxWeights(1)
+				case 1: // sums that only just round down
+					one = boxWeights{full: 1<<23 - 1, end: 1<<22 - 1}
+					three = one
+				}
+				sameMemory(t, rng, n, 1, fmt.Sprintf("boxOne %+v", one),
+					func(dst raster) { boxOneGeneric(dst.row(0), rows[0], rows[1], rows[2], one) },
+					func(dst raster) { k.boxOne(dst.row(0), rows[0], rows[1], rows[2], one) })
+				sameMemory(t, rng, n, 1, fmt.Sprintf("boxThree %+v", three),
+					func(dst raster) { boxThreeGeneric(dst.row(0), rows[0], rows[1], rows[2], rows[3], rows[4], three) },
+					func(dst raster) { k.boxThree(dst.row(0), rows[0], rows[1], rows[2], rows[3], rows[4], three) })
+			}
+		}
+	})
+}
+
+// TestColourKernelsForEveryColour compares all that the assembly's own formulas
+// can be given. For a turn of the hue that is every colour on the way to HSV, and
+// on the way back every saturation and value with every hue.
+func TestColourKernelsForEveryColour(t *testing.T) {
+	if testing.Short() {
+		t.Skip("32 million pixels")
+	}
+	forEachNative(t, func(t *testing.T, k *kernels, _ *rand.Rand) {
+		src, got, want := make([]byte, 3<<16), make([]byte, 3<<16), make([]byte, 3<<16)
+		check := func(what string, parameter any) {
+			if !bytes.Equal(got, want) {
+				i := 0
+				for bytes.Equal(got[i:i+3], want[i:i+3]) {
+					i += 3
+				}
+				t.Fatalf("%s %v of %v: got %v, want %v", what, parameter, src[i:i+3], got[i:i+3], want[i:i+3])
+			}
+		}
+		turn := func(shift byte) {
+			turnHueGeneric(want, src, shift)
+			k.turnHue(got, src, shift)
+			check("turnHue", shift)
+		}
+		for r := range 256 {
+			for i := range 1 << 16 {
+				src[3*i], src[3*i+1], src[3*i+2] = byte(r), byte(i>>8), byte(i)
+			}
+			turn(byte(37 * r))
+			greyGeneric(want, src)
+			k.grey(got, src)
+			check("grey", "")
+			factor := float32(r) / 100
+			saturateGeneric(want, src, factor)
+			k.saturate(got, src, factor)
+			check("saturate", factor)
+		}
+		// Reds of hue 0 with every value and chroma have every saturation and
+		// value that there is together.
+		for i := range 1 << 16 {
+			high := i >> 8
+			low := min(i&255, high)
+			src[3*i], src[3*i+1], src[3*i+2] = byte(high), byte(low), byte(low)
+		}
+		for shift := range 256 {
+			turn(byte(shift))
+		}
+	})
+}
+
+// FuzzKernels compares two rows of the table: every kernel on the same pixels.
+func FuzzKernels(f *testing.F) {
+	f.Add([]byte("a picture of a few pixels, and as many again to fill a vector or two"), uint64(1), uint16(7), uint16(40))
+	f.Add(bytes.Repeat([]byte{0, 255, 128}, 33), uint64(2), uint16(31), uint16(5))
+	f.Fuzz(func(t *testing.T, pixels []byte, seed uint64, out, split uint16) {
+		w := len(pixels) / 3
+		if w == 0 || w > 1<<12 {
+			return
+		}
+		pixels = pixels[:3*w]
+		var axis taps
+		hi := 1 + int(out%512)
+		axis.prepare(filters[seed%2], w, hi, 0, hi)
+		line := raster{w: w, h: 1, stride: 3 * w, pix: pixels}
+		column := raster{w: 1, h: w, stride: 3, pix: pixels}
+		weights := newBoxWeights(float32(split) / (1 << 16))
+		for i := range implementations[1:] {
+			k, rng := &implementations[1+i], rand.New(rand.NewPCG(seed, 1))
+			var spare []byte
+			var sums []int32
+			sameMemory(t, rng, hi, 1, "rows",
+				func(dst raster) { resampleRowsGeneric(dst, line, 0, &axis, nil) },
+				func(dst raster) { k.resampleRows(dst, line, 0, &axis, &spare) })
+			sameMemory(t, rng, 1, hi, "columns",
+				func(dst raster) { resampleColumnsGeneric(dst, column, 0, &axis, &sums) },
+				func(dst raster) { k.resampleColumns(dst, column, 0, &axis, &sums) })
+			if w > 2 {
+				sameMemory(t, rng, w-2, 1, "boxOne",
+					func(dst raster) { boxOneGeneric(dst.row(0), pixels, pixels[3:], pixels[6:], weights) },
+					func(dst raster) { k.boxOne(dst.row(0), pixels, pixels[3:], pixels[6:], weights) })
+			}
+			native := pixelKernels(k, rand.New(rand.NewPCG(seed, 0)))
+			for what, generic := range pixelKernels(&implementations[0], rand.New(rand.NewPCG(seed, 0))) {
+				sameMemory(t, rng, w, 1, what,
+					func(dst raster) { generic(dst.row(0), pixels) },
+					func(dst raster) { native[what](dst.row(0), pixels) })
+			}
+		}
+	})
+}
+
 func TestEnvironmentChoosesKernels(t *testing.T) {
 	fastest := &implementations[len(implementations)-1]
 	for name, want := range map[string]*kernels{"generic": &implementations[0], "": fastest, "no such": fastest} {
@@ -118,14 +272,27 @@ func BenchmarkKernels(b *testing.B) {
 	var s Scratch
 	var axis taps
 	axis.prepare(filters[0], from, size, 0, size)
-	wide, tall := randomRaster(rng, from, size), randomRaster(rng, size, from)
+	wide := raster{w: from, h: size, stride: 3 * from, pix: randomBytes(rng, 3*from*size)}
+	tall := raster{w: size, h: from, stride: 3 * size, pix: randomBytes(rng, 3*from*size)}
 	dst := raster{w: size, h: size, stride: 3 * size, pix: make([]byte, 3*size*size)}
+	pix := randomBytes(rng, len(dst.pix))
 	for _, c := range []struct {
 		name string
 		run  func(k *kernels)
 	}{
 		{"resampleRows", func(k *kernels) { k.resampleRows(dst, wide, 0, &axis, &s.line) }},
 		{"resampleColumns", func(k *kernels) { k.resampleColumns(dst, tall, 0, &axis, &s.sums) }},
+		{"blendLevel", func(k *kernels) { k.blendLevel(dst.pix, pix, 99, 0.8) }},
+		{"saturate", func(k *kernels) { k.saturate(dst.pix, pix, 1.2) }},
+		{"grey", func(k *kernels) { k.grey(dst.pix, pix) }},
+		{"sumLuma", func(k *kernels) { k.sumLuma(pix) }},
+		{"turnHue", func(k *kernels) { k.turnHue(dst.pix, pix, 25) }},
+		{"invertFrom", func(k *kernels) { k.invertFrom(dst.pix, pix, 128) }},
+		{"mirror", func(k *kernels) { k.mirror(dst.pix, pix) }},
+		{"boxOne", func(k *kernels) { k.boxOne(dst.pix[6:], pix, pix[3:], pix[6:], newBoxWeights(0.5)) }},
+		{"boxThree", func(k *kernels) {
+			k.boxThree(dst.pix[12:], pix, pix[3:], pix[6:], pix[9:], pix[12:], newBoxWeights(1.5))
+		}},
 	} {
 		for i := range implementations {
 			k := &implementations[i]

@@ -83,6 +83,25 @@ func (s *Scratch) target(im raster) raster {
 	return im
 }
 
+// pixelwise returns what f makes of im, span by span of consecutive bytes, each
+// of whole pixels. dst may be src.
+func (s *Scratch) pixelwise(im raster, f func(dst, src []byte)) raster {
+	// Assembly cannot be interrupted: no span is long.
+	const longest = 3 << 14
+	out := s.target(im)
+	if im.stride != 3*im.w || out.stride != 3*out.w {
+		for y := range im.h {
+			f(out.row(y), im.row(y))
+		}
+		return out
+	}
+	for at, n := 0, 3*im.w*im.h; at < n; at += longest {
+		end := min(at+longest, n)
+		f(out.pix[at:end], im.pix[at:end])
+	}
+	return out
+}
+
 // window returns the box of im, black where it reaches outside.
 func (s *Scratch) window(im raster, box image.Rectangle) raster {
 	inside := box.Intersect(im.bounds())

@@ -11,14 +11,10 @@ func (op *saturation) apply(im raster, s *Scratch) (raster, error) {
 }
 
 func (s *Scratch) adjustSaturation(im raster, factor float32) raster {
-	out := s.target(im)
-	for y := range im.h {
-		saturateRow(out.row(y), im.row(y), factor)
-	}
-	return out
+	return s.pixelwise(im, func(dst, src []byte) { active.saturate(dst, src, factor) })
 }
 
-func saturateRow(dst, src []byte, factor float32) {
+func saturateGeneric(dst, src []byte, factor float32) {
 	dst = dst[:len(src)]
 	for i := 0; i+2 < len(src); i += 3 {
 		r, g, b := src[i], src[i+1], src[i+2]

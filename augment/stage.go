@@ -144,7 +144,7 @@ func (st *stage) run(ctx context.Context, in batch.Reader, out batch.Writer) err
 				epoch = e
 			}
 			if st.rows = append(st.rows, row{src: src, at: i}); len(st.rows) == st.Rows {
-				if err := st.flush(ctx, pool, out); err != nil {
+				if err := st.flush(ctx, pool, out, epoch); err != nil {
 					return err
 				}
 			}
@@ -183,20 +183,21 @@ func (st *stage) releaseSources(held int) {
 
 // endEpoch sends what is left of an epoch and checks its rejects.
 func (st *stage) endEpoch(ctx context.Context, pool *par.Pool, out batch.Writer, epoch uint32) error {
-	if err := st.flush(ctx, pool, out); err != nil {
+	if err := st.flush(ctx, pool, out, epoch); err != nil {
 		return err
 	}
 	return st.Rejects.EndEpoch(epoch)
 }
 
-// flush makes the views of the gathered rows and sends them as one record,
-// without those that turned out unreadable.
-func (st *stage) flush(ctx context.Context, pool *par.Pool, out batch.Writer) error {
+// flush makes the views of the gathered rows, all of one epoch, and sends them
+// as one record, without those that turned out unreadable.
+func (st *stage) flush(ctx context.Context, pool *par.Pool, out batch.Writer, epoch uint32) error {
 	if len(st.rows) == 0 {
 		return nil
 	}
 	st.builder = batch.NewPairsBuilder(st.Mem, st.schema, len(st.rows))
 	pool.Run(par.Phase{Tasks: len(st.rows), Run: st.view})
+	st.Rejects.Tried(epoch, len(st.rows))
 	keep := make([]bool, len(st.rows))
 	rejects := 0
 	for i, r := range st.rows {

@@ -17,6 +17,15 @@ func main() {
 	ConstraintExpr("amd64,!noasm")
 	resampleRows()
 	mixRows()
+	blendLevel()
+	saturate()
+	grey()
+	sumLuma()
+	turnHue()
+	invertFrom()
+	mirror()
+	box("boxOne", 0)
+	box("boxThree", 1)
 	Generate()
 }
 
@@ -33,17 +42,32 @@ func end() {
 	RET()
 }
 
+// loop runs body for every so many items of n and moves pointers on by bytes.
+func loop(n reg.Register, items, bytes int, pointers []reg.Register, body func()) {
+	Label("loop")
+	body()
+	for _, p := range pointers {
+		ADDQ(U8(bytes), p)
+	}
+	SUBQ(U8(items), n)
+	JG(LabelRef("loop"))
+}
+
 // arg loads a parameter.
 func arg(name string) reg.Register { return Load(Param(name), GP64()) }
 
-// broadcast is a parameter of 4 bytes in all eight places of a vector.
+// broadcast is a parameter of type uint32 in all eight places of a vector.
 func broadcast(name string) reg.VecVirtual {
+	x, v := XMM(), YMM()
+	VMOVD(Load(Param(name), GP32()), x)
+	VPBROADCASTD(x, v)
+	return v
+}
+
+// broadcastFloat is broadcast for a float32.
+func broadcastFloat(name string) reg.VecVirtual {
 	v := YMM()
-	p, err := Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	VPBROADCASTD(p.Addr, v)
+	VBROADCASTSS(Load(Param(name), XMM()), v)
 	return v
 }
 
