@@ -51,23 +51,35 @@ type Rejects struct {
 
 // tally counts the samples of an epoch.
 type tally struct {
-	seen int // rejects included
-	lost int
+	seen, tried int // rejects included
+	lost        int
 }
+
+// samples is the number of which lost were rejected: the stage that reads sees
+// those that the others try. In a process without one they try all there are.
+func (t tally) samples() int { return max(t.seen, t.tried) }
 
 // Seen counts n samples of an epoch, whether they turn out readable or not.
 func (r *Rejects) Seen(epoch uint32, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.count(epoch, n, 0)
+	r.count(epoch, tally{seen: n})
 }
 
-func (r *Rejects) count(epoch uint32, seen, lost int) tally {
+// Tried counts n samples of an epoch that a stage reads from another, which may
+// be in another process and have called Seen there.
+func (r *Rejects) Tried(epoch uint32, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count(epoch, tally{tried: n})
+}
+
+func (r *Rejects) count(epoch uint32, more tally) tally {
 	if r.epochs == nil {
 		r.epochs = map[uint32]tally{}
 	}
 	t := r.epochs[epoch]
-	t.seen, t.lost = t.seen+seen, t.lost+lost
+	t.seen, t.tried, t.lost = t.seen+more.seen, t.tried+more.tried, t.lost+more.lost
 	r.epochs[epoch] = t
 	return t
 }
@@ -80,13 +92,13 @@ func (r *Rejects) Add(reject Reject) error {
 	reject.Lost = max(reject.Lost, 1)
 	r.last = reject
 	r.total += reject.Lost
-	t := r.count(reject.Epoch, 0, reject.Lost)
+	t := r.count(reject.Epoch, tally{lost: reject.Lost})
 	if r.Log != nil {
 		if err := r.Log(reject); err != nil {
 			return err
 		}
 	}
-	return r.check(t, max(t.seen, 1000))
+	return r.check(t, max(t.samples(), 1000))
 }
 
 // EndEpoch checks an epoch, all of whose samples have been tried, against what
@@ -96,7 +108,7 @@ func (r *Rejects) EndEpoch(epoch uint32) error {
 	defer r.mu.Unlock()
 	t := r.epochs[epoch]
 	delete(r.epochs, epoch)
-	return r.check(t, t.seen)
+	return r.check(t, t.samples())
 }
 
 // Total returns the number of samples rejected in all epochs.
@@ -112,5 +124,5 @@ func (r *Rejects) check(t tally, of int) error {
 	if t.lost == 0 || float64(t.lost)/float64(of) <= r.Max {
 		return nil
 	}
-	return fmt.Errorf("%w: %d of %d samples, tolerated are %.4g %%; the last: %w", ErrTooManyRejects, t.lost, max(t.seen, t.lost), 100*r.Max, r.last)
+	return fmt.Errorf("%w: %d of %d samples, tolerated are %.4g %%; the last: %w", ErrTooManyRejects, t.lost, max(t.samples(), t.lost), 100*r.Max, r.last)
 }

@@ -39,6 +39,27 @@ func TestRejectsWhileReading(t *testing.T) {
 	}
 }
 
+// What a later stage tries are samples that the reading one saw; where none in
+// the process reads, they are all there are.
+func TestRejectsOfALaterStage(t *testing.T) {
+	for _, c := range []struct {
+		seen, tried, lost int
+		ok                bool
+	}{
+		{0, 100, 1, true}, {0, 100, 2, false}, {100, 98, 1, true}, {200, 100, 2, true}, {200, 200, 3, false},
+	} {
+		r := batch.Rejects{Max: 0.01}
+		r.Seen(3, c.seen)
+		r.Tried(3, c.tried)
+		if err := r.Add(batch.Reject{Epoch: 3, Lost: c.lost}); err != nil {
+			t.Errorf("%+v: error %v before the end", c, err)
+		}
+		if err := r.EndEpoch(3); (err == nil) != c.ok {
+			t.Errorf("%+v: error %v, want ok %v", c, err, c.ok)
+		}
+	}
+}
+
 // TestRejectsAtTheEnd: too many are more than Max * seen, however few were seen.
 func TestRejectsAtTheEnd(t *testing.T) {
 	for _, c := range []struct {
