@@ -298,8 +298,17 @@ func (p *Params) export(place func(param) []float32, buffers bool) batch.State {
 	return s
 }
 
-// load is the reverse of export.
+// load is the reverse of export; after an error nothing is changed.
 func (p *Params) load(s batch.State, place func(param) []float32, buffers bool) error {
+	if err := p.check(s, buffers); err != nil {
+		return err
+	}
+	p.take(s, place, buffers)
+	return nil
+}
+
+// check reports what keeps load from taking a state over.
+func (p *Params) check(s batch.State, buffers bool) error {
 	var wrong []string
 	known := map[string]bool{}
 	for _, e := range p.list {
@@ -330,21 +339,25 @@ func (p *Params) load(s batch.State, place func(param) []float32, buffers bool) 
 		}
 		return fmt.Errorf("encoder: load: %s", strings.Join(wrong, "; "))
 	}
+	return nil
+}
+
+// take takes a state over that check has passed.
+func (p *Params) take(s batch.State, place func(param) []float32, buffers bool) {
 	for _, e := range p.list {
 		t, ok := s.Tensors[e.name]
-		if !ok || !known[e.name] {
+		if !ok || !buffers && !e.spec.role.trained() {
 			continue
 		}
 		if e.spec.role == counter {
-			n, _ := batch.Values[int64](t) // checked above
+			n, _ := batch.Values[int64](t)
 			p.counters[e.from] = n[0]
 			continue
 		}
-		src, _ := batch.Values[float32](t) // checked above
+		src, _ := batch.Values[float32](t)
 		dst := place(e)
 		e.spec.outsideIn(e.len, func(outside, inside int) { dst[inside] = src[outside] })
 	}
-	return nil
 }
 
 // check compares a tensor with what the network has under its name.
