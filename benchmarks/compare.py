@@ -18,15 +18,18 @@ DATA = ROOT.parent / "shared" / "data"
 RAISED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 
 
-def moco(name, title, threads, width, compiled=False):
+def moco(name, title, threads, width, compiled=False, nchw=True):
     ours = ["train", "--encoder", "resnet18-cifar", "--size", 32, "--width", width, "--batch", 128, "--queue", 4096, "--split-bn", 1]
+    layouts = [("PyTorch eager, channels last", ["--channels-last"])]
+    if nchw:
+        layouts.insert(0, ("PyTorch eager, NCHW", []))
     peers = []
-    for label, args in (("PyTorch eager, NCHW", []), ("PyTorch eager, channels last", ["--channels-last"])):
+    for label, args in layouts:
         peers.append((label, "moco_step.py", ["--width", width, *args], {}))
         peers.append((label + ", malloc raised", "moco_step.py", ["--width", width, *args], RAISED))
     if compiled:
         peers.append(("PyTorch compiled, channels last, malloc raised", "moco_step.py", ["--width", width, "--channels-last", "--compile"], RAISED))
-    return dict(name=name, title=title, threads=threads, ours=ours, peers=peers)
+    return dict(name=name, title=title, threads=threads, runs=1, ours=ours, peers=peers)
 
 
 def suites(quick, compiled):
@@ -34,7 +37,7 @@ def suites(quick, compiled):
     many, few = (64, 16) if quick else (2048, 256)
     out = [
         moco("step", "MoCo step, ResNet-18 (CIFAR stem), 32 px, batch 128, queue 4,096, fp32", 2, 1, compiled),
-        moco("step-1-thread", "The same on one thread", 1, 1),
+        moco("step-1-thread", "The same on one thread", 1, 1, nchw=False),
         moco("step-width-0.25", "The same at width 0.25, two threads", 2, 0.25),
         dict(name="gemm", title="Matrix products", threads=2, ours=["gemm", "--batch", 256, "--queue", 4096],
              peers=[("torch.mm", "gemm.py", ["--cases", "{cases}"], {})]),
@@ -139,7 +142,7 @@ def main():
     p.add_argument("--binary", required=True)
     p.add_argument("--suites", nargs="+", help="default all")
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--runs", type=int, default=2, help="in a round")
+    p.add_argument("--runs", type=int, default=3, help="in a round, of all but whole training steps, which take seconds: one")
     p.add_argument("--compile", action="store_true", help="also torch.compile, which takes some minutes to warm up")
     p.add_argument("--quick", action="store_true", help="few images: to try the harness")
     p.add_argument("--output", default=str(HERE / "results" / "compare.json"))
@@ -160,7 +163,7 @@ def main():
         if "--src" in suite["ours"] and not DATA.exists():
             print(f"{suite['name']}: left out, there is no {DATA}", file=sys.stderr)
             continue
-        measured, versions = compare(binary, suite, a.rounds, a.runs)
+        measured, versions = compare(binary, suite, a.rounds, suite.get("runs", a.runs))
         result["suites"].append(measured)
         result["versions"].update(versions)
         output.write_text(json.dumps(result, indent=1))  # after every suite: an interrupted run keeps what it has

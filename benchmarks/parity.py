@@ -121,7 +121,7 @@ def main():
             ok = within(r) or not name.startswith("--conv")
             missed = missed or not ok
             results.append(dict(size=size, case=name, within=within(r), **r))
-            print(f"{size:20} {name:16} {r['second']:12.2g} {r['all']:12.2g} {r['median']:14.3%} {r['largest']:10.3%} {r['tensor']}{'' if ok else '  MISSED'}",
+            print(f"{size:20} {name:16} {r['second']:12.2g} {r['all']:12.2g} {r['median']:14.2g} {r['largest']:10.2g} {r['tensor']}{'' if ok else '  MISSED'}",
                   flush=True)
     if args.output:
         pathlib.Path(args.output).write_text(json.dumps(dict(torch=torch.__version__, results=results), indent=1))

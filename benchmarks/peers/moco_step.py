@@ -58,7 +58,7 @@ def main():
         at = (at + a.batch) % a.queue
         return loss.item()
 
-    worker.serve([("total", a.batch, step)], warm=2, torch=torch.__version__)
+    worker.serve([("total", a.batch, step)], torch=torch.__version__)
 
 
 if __name__ == "__main__":
