@@ -92,7 +92,7 @@ type sourceCheck struct {
 	Formats   []string `json:"formats"`
 	Samples   int64    `json:"samples,omitempty"` // 0: not counted without unpacking
 	Classes   []string `json:"classes,omitempty"`
-	First     string   `json:"first,omitempty"` // id of the first image, and what it is
+	First     string   `json:"first,omitempty"` // id of the first image
 	Image     string   `json:"image,omitempty"` // as "jpeg 32x32"
 }
 
