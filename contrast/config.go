@@ -30,7 +30,8 @@ type Config struct {
 	Symmetric   bool    // both directions of a pair
 	SplitBN     int     // groups of batch statistics, keys shuffled between them; 1: plain
 
-	SGDMomentum float64 // of the optimiser
+	Optimizer   encoder.OptimizerKind
+	SGDMomentum float64 // of the optimiser, SGD or LARS; Adam's beta 1
 	WeightDecay float64
 	Schedule    encoder.Schedule // Schedule.Epochs and Steps: the length of the run
 
@@ -90,7 +91,8 @@ func Recipe(method string, size int, preset Preset) (Config, error) {
 	}
 	c := Config{
 		Method: method, Dim: 128, QueueInit: QueueRandom, MaskSameID: true, SplitBN: 8,
-		Head: encoder.LinearHead, Batch: 256, Queue: 65536, Momentum: 0.999, SGDMomentum: 0.9, WeightDecay: 1e-4,
+		Head: encoder.LinearHead, Batch: 256, Queue: 65536, Momentum: 0.999,
+		Optimizer: encoder.SGDOptimizer, SGDMomentum: 0.9, WeightDecay: 1e-4,
 		Encoder:  encoder.ResNetConfig{Depth: 50, CIFAR: size <= largeView, Size: size, Width: 1, Normalize: NormalizeImageNet},
 		Schedule: encoder.Schedule{Kind: encoder.Cosine, Base: 0.03, Epochs: 200},
 		LogEvery: 10,
@@ -169,6 +171,8 @@ func (c Config) Validate() error {
 	check(c.Temperature > 0 && !math.IsInf(c.Temperature, 0), "temperature", c.Temperature, "above 0")
 	check(c.Momentum >= 0 && c.Momentum <= 1, "momentum", c.Momentum, "in [0,1]")
 	check(c.SplitBN >= 1 && c.Batch >= 1 && c.Batch%c.SplitBN == 0, "split-bn", c.SplitBN, fmt.Sprintf("a divisor of the batch of %d", c.Batch))
+	_, err = encoder.ParseOptimizer(string(c.Optimizer))
+	check(err == nil, "optimizer", fmt.Sprintf("%q", c.Optimizer), "sgd, lars, adam or adamw")
 	check(c.SGDMomentum >= 0 && c.SGDMomentum < 1, "sgd-momentum", c.SGDMomentum, "in [0,1)")
 	_, err = encoder.ParseSchedule(string(c.Schedule.Kind))
 	check(err == nil, "schedule", fmt.Sprintf("%q", c.Schedule.Kind), "cosine, step or constant")

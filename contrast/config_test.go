@@ -50,7 +50,7 @@ func TestRecipesAreThePublishedOnes(t *testing.T) {
 			Method:  c.name,
 			Encoder: encoder.ResNetConfig{Depth: c.depth, CIFAR: c.cifarStem, Size: c.size, Width: 1, Normalize: c.normalize},
 			Head:    c.head, Dim: 128, Batch: c.batch, Queue: c.queue, QueueInit: contrast.QueueRandom, MaskSameID: true,
-			Temperature: c.tau, Momentum: c.m, SplitBN: 8, SGDMomentum: 0.9, WeightDecay: c.decay,
+			Temperature: c.tau, Momentum: c.m, SplitBN: 8, Optimizer: encoder.SGDOptimizer, SGDMomentum: 0.9, WeightDecay: c.decay,
 			Schedule: encoder.Schedule{Kind: c.kind, Base: c.lr, Epochs: 200}, LogEvery: 10,
 		}
 		if got != want {
@@ -103,6 +103,7 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		{func(c *contrast.Config) { c.SplitBN = 3 }, "split-bn is 3, want a divisor of the batch of 4"},
 		{func(c *contrast.Config) { c.SplitBN = 0 }, "split-bn is 0, want a divisor of the batch of 4"},
 		{func(c *contrast.Config) { c.SplitBN = 4 }, "batch statistics need more than one value per channel"},
+		{func(c *contrast.Config) { c.Optimizer = "lion" }, `optimizer is "lion", want sgd, lars, adam or adamw`},
 		{func(c *contrast.Config) { c.SGDMomentum = 1 }, "sgd-momentum is 1, want in [0,1)"},
 		{func(c *contrast.Config) { c.Schedule.Kind = "linear" }, `schedule is "linear", want cosine, step or constant`},
 		{func(c *contrast.Config) { c.Schedule.Base = -1 }, "lr is -1, want at least 0"},

@@ -78,7 +78,7 @@ func (c *cpu) begin(b *Batch, step int, lr float64) {
 
 func (c *cpu) Network(name string, g *encoder.Graph) Net {
 	n := &cpuNet{name: name, graph: g, params: encoder.NewParams(g, c.cfg.Seed), models: map[encoder.Mode]cpuModel{}}
-	n.optimizer = encoder.NewSGD(n.params, encoder.SGDConfig{Momentum: c.cfg.SGDMomentum, WeightDecay: c.cfg.WeightDecay}, c.pool)
+	n.optimizer = c.cfg.newOptimizer(n.params, c.pool)
 	c.nets = append(c.nets, n)
 	return Net(len(c.nets) - 1)
 }

@@ -1,0 +1,53 @@
+package contrast
+
+import (
+	"clpipe/encoder"
+	"clpipe/internal/kernel"
+	"clpipe/internal/par"
+)
+
+// Settings that no recipe varies.
+const (
+	adamBeta2 = 0.999 // PyTorch's defaults
+	adamEps   = 1e-8
+	larsTrust = 0.001 // MoCo v3's and SimCLR's
+)
+
+// SetOptimizer changes the optimiser. If it is not the recipe's own, learning
+// rate and weight decay become those it is published with, for a batch of N:
+//
+//	lars   0.3·N/256 and 1e-6 (MoCo v3, ResNet-50)
+//	adam   2e-4 and 1e-5 (AMDIM)
+//	adamw  1.5e-4·N/256 and 0.1 (MoCo v3, ViT)
+func (c *Config) SetOptimizer(kind encoder.OptimizerKind) {
+	if kind == c.Optimizer {
+		return
+	}
+	c.Optimizer = kind
+	scale := float64(c.Batch) / 256
+	switch kind {
+	case encoder.LARSOptimizer:
+		c.Schedule.Base, c.WeightDecay = 0.3*scale, 1e-6
+	case encoder.AdamOptimizer:
+		c.Schedule.Base, c.WeightDecay = 2e-4, 1e-5
+	case encoder.AdamWOptimizer:
+		c.Schedule.Base, c.WeightDecay = 1.5e-4*scale, 0.1
+	}
+}
+
+// newOptimizer returns the configuration's optimiser of params. LARS takes the
+// form of MoCo v3.
+func (c Config) newOptimizer(params *encoder.Params, pool *par.Pool) encoder.Optimizer {
+	switch c.Optimizer {
+	case encoder.LARSOptimizer:
+		return encoder.NewLARS(params, encoder.LARSConfig{
+			Form: kernel.LARSMoCoV3, Momentum: c.SGDMomentum, WeightDecay: c.WeightDecay, Trust: larsTrust,
+		}, pool)
+	case encoder.AdamOptimizer, encoder.AdamWOptimizer:
+		return encoder.NewAdam(params, encoder.AdamConfig{
+			Beta1: c.SGDMomentum, Beta2: adamBeta2, Eps: adamEps, WeightDecay: c.WeightDecay,
+			Decoupled: c.Optimizer == encoder.AdamWOptimizer,
+		}, pool)
+	}
+	return encoder.NewSGD(params, encoder.SGDConfig{Momentum: c.SGDMomentum, WeightDecay: c.WeightDecay}, pool)
+}

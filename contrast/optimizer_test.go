@@ -1,0 +1,66 @@
+package contrast_test
+
+import (
+	"strings"
+	"testing"
+
+	"clpipe/contrast"
+	"clpipe/encoder"
+)
+
+func TestOptimizerSetsItsRate(t *testing.T) {
+	for _, c := range []struct {
+		kind      encoder.OptimizerKind
+		lr, decay float64
+	}{
+		{encoder.SGDOptimizer, 0.06, 5e-4}, // the recipe's own
+		{encoder.LARSOptimizer, 0.6, 1e-6},
+		{encoder.AdamOptimizer, 2e-4, 1e-5},
+		{encoder.AdamWOptimizer, 3e-4, 0.1},
+	} {
+		cfg, err := contrast.Recipe("moco-cifar", 32, contrast.Paper) // batch 512
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.SetOptimizer(c.kind)
+		if cfg.Optimizer != c.kind || cfg.Schedule.Base != c.lr || cfg.WeightDecay != c.decay {
+			t.Errorf("%s: optimiser %s, rate %v and weight decay %v, want %v and %v", c.kind, cfg.Optimizer, cfg.Schedule.Base, cfg.WeightDecay, c.lr, c.decay)
+		}
+	}
+}
+
+// Each optimiser trains its own way, and a run that goes on from a checkpoint
+// ends as one that was never interrupted.
+func TestResumedOptimizers(t *testing.T) {
+	weights := map[string]encoder.OptimizerKind{}
+	for _, kind := range []encoder.OptimizerKind{encoder.SGDOptimizer, encoder.LARSOptimizer, encoder.AdamOptimizer, encoder.AdamWOptimizer} {
+		cfg := small(t, 4)
+		cfg.Optimizer = kind
+		want, full := train(t, cfg, newSource(8, 1, 16, 4), nil, contrast.Hooks{})
+		if other, taken := weights[want.Weights]; taken {
+			t.Errorf("%s trains to the weights of %s", kind, other)
+		}
+		weights[want.Weights] = kind
+		state := full.states[2]
+		got, _ := train(t, cfg, newSource(8, 1, 16, 4), &state, contrast.Hooks{})
+		if got.Weights != want.Weights || got.Steps != 4 {
+			t.Errorf("%s: %d steps to weights %.8s after resuming, want 4 to %.8s", kind, got.Steps, got.Weights, want.Weights)
+		}
+	}
+}
+
+// The state of one optimiser is no other's.
+func TestStateOfAnotherOptimizerIsRefused(t *testing.T) {
+	cfg := small(t, 2)
+	_, rec := train(t, cfg, newSource(8, 1, 8, 4), nil, contrast.Hooks{})
+	cfg.Optimizer = encoder.AdamOptimizer
+	trainer, err := contrast.New(cfg, contrast.Hooks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	const want = "not part of Adam"
+	if err := trainer.Load(rec.states[1]); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("loading SGD's state into Adam: got error %v, want %q", err, want)
+	}
+}
