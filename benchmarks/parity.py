@@ -1,7 +1,7 @@
 """Step parity with PyTorch: the built program beside moco.py, at any size.
 
 From the same initial weights, on the same pairs, with an empty queue and a
-learning rate of 0.003, both train for 20 steps. Compared are the second loss
+learning rate of 0.003, both train for some steps. Compared are the second loss
 (the first with negatives; 1e-5 relative), all losses (1e-2), and what two steps
 changed in each tensor (5 %, in the median 1 %). Training in float32 amplifies
 rounding, so that later losses say little: PyTorch in double precision leaves
@@ -23,13 +23,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "contrast" / "testdata"))
 import moco  # noqa: E402
 
-STEPS, SEED = 20, 7
+SEED = 7
 SIZES = ["0.25:64:32:linear", "0.25:37:40:mlp", "0.5:37:40:linear", "0.5:64:32:mlp", "1.0:64:32:linear", "1.0:37:40:mlp"]
 
 
-def configuration(size):
+def configuration(size, steps):
     width, batch, side, head = size.split(":")
-    return dict(seed=SEED, width=float(width), batch=int(batch), side=int(side), mlp=head == "mlp", dim=128, cifar=True, queue=4 * int(batch),
+    return dict(seed=SEED, steps=steps, width=float(width), batch=int(batch), side=int(side), mlp=head == "mlp", dim=128, cifar=True, queue=4 * int(batch),
                 temperature=0.1, momentum=0.99, lr=0.003, weight_decay=5e-4, threads=torch.get_num_threads(), **moco.CIFAR10)
 
 
@@ -50,7 +50,7 @@ def write_pairs(sink, cfg):
         return pa.ExtensionArray.from_storage(view, flat)
 
     with pa.ipc.new_stream(sink, schema) as out:
-        for step in range(STEPS):
+        for step in range(cfg["steps"]):
             out.write_batch(pa.record_batch([column(v) for v in moco.pairs(cfg["seed"], step, cfg["batch"], side)], schema=schema))
 
 
@@ -59,7 +59,7 @@ def clpipe(binary, cfg, conv, folder):
     save_file(initial(cfg), folder / "init.safetensors")
     run = folder / conv
     command = [binary, "train", "--method", "moco-cifar", "--init", str(folder / "init.safetensors"), "--queue-init", "empty", "--split-bn", "1",
-               "--lr", cfg["lr"], "--schedule", "constant", "--steps", STEPS, "--log-every", 1, "--checkpoint-every", 2, "--keep", STEPS,
+               "--lr", cfg["lr"], "--schedule", "constant", "--steps", cfg["steps"], "--log-every", 1, "--checkpoint-every", 2, "--keep", cfg["steps"],
                "--batch", cfg["batch"], "--queue", cfg["queue"], "--temperature", cfg["temperature"], "--momentum", cfg["momentum"],
                "--weight-decay", cfg["weight_decay"], "--normalize", "cifar10", "--conv", conv, "--run", run, "--quiet"]
     with subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as p:
@@ -77,7 +77,7 @@ def clpipe(binary, cfg, conv, folder):
 
 
 def reference(cfg, dtype=torch.float32):
-    losses, moved = moco.run(cfg, STEPS, dtype)
+    losses, moved = moco.run(cfg, cfg["steps"], dtype)
     return losses, {k: v.double() for k, v in moved.items()}
 
 
@@ -97,6 +97,7 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WIDTH:BATCH:SIDE:HEAD")
     parser.add_argument("--conv", nargs="+", default=["auto", "direct"])
+    parser.add_argument("--steps", type=int, default=20, help="at least 2")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
     parser.add_argument("--float64", action="store_true", help="also PyTorch in double precision against itself in single")
     parser.add_argument("--output", help="JSON file for the numbers")
@@ -105,26 +106,26 @@ def main():
     results, missed = [], False
     print(f"{'size':20} {'beside PyTorch':16} {'second loss':>12} {'all losses':>12} {'moved, median':>14} {'largest':>10}")
     for size in args.sizes:
-        cfg = configuration(size)
+        cfg = configuration(size, args.steps)
         before = {k: v.double() for k, v in initial(cfg).items()}
         ref = reference(cfg)
         with tempfile.TemporaryDirectory() as folder:
             rows = []
             for conv in args.conv:
                 losses, after = clpipe(os.path.abspath(args.binary), cfg, conv, pathlib.Path(folder))
-                if len(losses) != STEPS:
-                    sys.exit(f"{size}: {len(losses)} losses, want {STEPS}")
+                if len(losses) != args.steps:
+                    sys.exit(f"{size}: {len(losses)} losses, want {args.steps}")
                 rows.append((f"--conv {conv}", compare(losses, {k: after[k].double() - before[k] for k in ref[1]}, *ref)))
             if args.float64:
                 rows.append(("itself, float64", compare(*reference(cfg, torch.float64), *ref)))
         for name, r in rows:
             ok = within(r) or not name.startswith("--conv")
             missed = missed or not ok
-            results.append(dict(size=size, case=name, within=within(r), **r))
+            results.append(dict(size=size, steps=args.steps, case=name, within=within(r), **r))
             print(f"{size:20} {name:16} {r['second']:12.2g} {r['all']:12.2g} {r['median']:14.2g} {r['largest']:10.2g} {r['tensor']}{'' if ok else '  MISSED'}",
                   flush=True)
     if args.output:
-        pathlib.Path(args.output).write_text(json.dumps(dict(torch=torch.__version__, results=results), indent=1))
+        pathlib.Path(args.output).write_text(json.dumps(dict(torch=torch.__version__, steps=args.steps, results=results), indent=1))
     sys.exit(1 if missed else 0)
 
 

@@ -36,7 +36,7 @@ def suite_table(s):
 
 
 def parity_table(p):
-    lines = ["## Twenty steps beside PyTorch's", "",
+    lines = [f"## {p['steps']} steps beside PyTorch's", "",
              f"Relative differences from PyTorch {p['torch']} in single precision (`python benchmarks/parity.py --binary ./clpipe`): of the second loss",
              "(bound 1e-5), of all losses (1e-2), and of what two steps changed in a tensor (median 1 %, largest 5 %).", "",
              "| width:batch:side:head | | second loss | all losses | moved, median | moved, largest | within |", "|---|---|---|---|---|---|---|"]
