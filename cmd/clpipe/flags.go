@@ -201,7 +201,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.IntVar(&m.splitBN, "split-bn", 0, "groups of batch statistics, keys shuffled between them; 1 is plain (default the method's)")
 	fs.Float64Var(&m.lr, "lr", 0, "learning rate (default the method's, scaled by the batch)")
 	fs.Float64Var(&m.weightDecay, "weight-decay", 0, "weight decay (default the method's)")
-	fs.StringVar(&m.optimizer, "optimizer", "", "sgd (default the method's)")
+	fs.StringVar(&m.optimizer, "optimizer", "", "sgd, lars (in MoCo v3's form), adam, adamw; brings its own --lr and --weight-decay (default the method's)")
 	fs.StringVar(&m.schedule, "schedule", "", "cosine, step or constant (default the method's)")
 	fs.IntVar(&m.warmup, "warmup", 0, "steps over which the learning rate rises from 0")
 	fs.IntVar(&m.epochs, "epochs", 0, "length of the run in epochs (default the method's)")
@@ -243,6 +243,13 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 	} else if given("batch") {
 		return cfg, usagef("--batch is %d, want at least 1", m.batch)
 	}
+	if given("optimizer") {
+		kind, err := encoder.ParseOptimizer(m.optimizer)
+		if err != nil {
+			return cfg, usageError{err}
+		}
+		cfg.SetOptimizer(kind)
+	}
 	for _, f := range []struct {
 		name string
 		to   *int
@@ -260,9 +267,6 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		if given(f.name) {
 			*f.to = f.from
 		}
-	}
-	if given("optimizer") && m.optimizer != "sgd" {
-		return cfg, usagef("--optimizer is %q, want sgd", m.optimizer)
 	}
 	if given("schedule") {
 		if cfg.Schedule.Kind, err = encoder.ParseSchedule(m.schedule); err != nil {
