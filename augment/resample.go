@@ -3,6 +3,7 @@ package augment
 import (
 	"image"
 	"math"
+	"slices"
 )
 
 // Resampling as Pillow does it for 8-bit pictures: a separable filter that
@@ -109,7 +110,7 @@ func (t *taps) prepare(f *filter, in, out, lo, hi int) {
 
 // split fills pairs.
 func (t *taps) split() {
-	t.quads = (t.size + 3) / 4
+	t.quads = int(slices.Max(t.count)+3) / 4
 	pairs := grow(&t.pairs, 8*t.quads*len(t.count))
 	clear(pairs)
 	for i, count := range t.count {
