@@ -32,6 +32,7 @@ to a run directory with checkpoints and metrics.`
 		catCommand(std, sig),
 		headCommand(std, sig),
 		schemaCommand(std, sig),
+		serveCommand(std, sig),
 		embedCommand(std, sig),
 		probeCommand(std, sig),
 		benchCommand(std, sig),
