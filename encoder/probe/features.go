@@ -9,6 +9,7 @@ import (
 
 	"clpipe/batch"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 )
 
@@ -56,29 +57,65 @@ func Collect(f *Features) batch.Stage {
 			if err != nil {
 				return err
 			}
-			labels := rec.Column(1).(*array.Int64)
-			vectors := rec.Column(2).(*array.FixedSizeList)
-			f.D = int(vectors.DataType().(interface{ Len() int32 }).Len())
-			values := vectors.ListValues().(*array.Float32).Float32Values()[vectors.Offset()*f.D:]
-			for i := range int(rec.NumRows()) {
-				if labels.IsNull(i) {
-					continue
-				}
-				label := labels.Value(i)
-				if label < 0 || label >= maxClasses {
-					rec.Release()
-					return fmt.Errorf("probe: label %d of a row is no class, want one in [0,%d)", label, maxClasses)
-				}
-				f.Labels = append(f.Labels, int(label))
-				f.Data = append(f.Data, values[i*f.D:(i+1)*f.D]...)
-			}
+			err = f.add(rec)
 			rec.Release()
+			if err != nil {
+				return err
+			}
 		}
 		if f.N() == 0 {
 			return errors.New("probe: no sample has a label: give shards with .cls fields or a folder of class folders")
 		}
 		return nil
 	}
+}
+
+// add appends the labelled rows of a record.
+func (f *Features) add(rec arrow.Record) error {
+	labels, err := column[*array.Int64](rec, "label")
+	if err != nil {
+		return err
+	}
+	vectors, err := column[*array.FixedSizeList](rec, "embedding")
+	if err != nil {
+		return err
+	}
+	values, ok := vectors.ListValues().(*array.Float32)
+	d := int(vectors.DataType().(*arrow.FixedSizeListType).Len())
+	if !ok || d < 1 || f.D != 0 && f.D != d {
+		return fmt.Errorf("probe: column %q is %v, want float32 of one length in all records", "embedding", vectors.DataType())
+	}
+	f.D = d
+	if n := vectors.NullN() + values.NullN(); n > 0 {
+		return fmt.Errorf("probe: column %q: %d values are null", "embedding", n)
+	}
+	data := values.Float32Values()[vectors.Offset()*f.D:]
+	for i := range int(rec.NumRows()) {
+		if labels.IsNull(i) {
+			continue
+		}
+		label := labels.Value(i)
+		if label < 0 || label >= maxClasses {
+			return fmt.Errorf("probe: label %d of a row is no class, want one in [0,%d)", label, maxClasses)
+		}
+		f.Labels = append(f.Labels, int(label))
+		f.Data = append(f.Data, data[i*f.D:(i+1)*f.D]...)
+	}
+	return nil
+}
+
+// column returns a record's column, which must be of type T.
+func column[T arrow.Array](rec arrow.Record, name string) (T, error) {
+	var none T
+	at := rec.Schema().FieldIndices(name)
+	if len(at) != 1 {
+		return none, fmt.Errorf("probe: the stream has %d columns %q, want one", len(at), name)
+	}
+	col, ok := rec.Column(at[0]).(T)
+	if !ok {
+		return none, fmt.Errorf("probe: column %q is %v, want that of embeddings/1", name, rec.Column(at[0]).DataType())
+	}
+	return col, nil
 }
 
 // A Score is the accuracy of a probe on its test set.

@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"clpipe/internal/kernel"
 	"clpipe/internal/par"
@@ -26,11 +27,15 @@ var l2Grid = []float64{1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5}
 
 // Linear trains a multinomial logistic regression on standardised features
 // (each to mean 0 and deviation 1 over the training rows, as a BatchNorm without
-// affine does) by L-BFGS, and tests it. It returns the penalty it used.
+// affine does) by L-BFGS, and tests it. It returns the penalty it used. Training
+// rows of fewer than two classes, and no test rows, are errors.
 func Linear(train, test *Features, cfg LinearConfig) (Score, float64, error) {
 	classes := max(train.Classes(), test.Classes())
-	if classes < 2 {
-		return Score{}, 0, fmt.Errorf("probe: linear: the labels are all of one class")
+	if train.N() == 0 || test.N() == 0 {
+		return Score{}, 0, fmt.Errorf("probe: linear: %d training and %d test rows, want some of both", train.N(), test.N())
+	}
+	if slices.Min(train.Labels) == slices.Max(train.Labels) {
+		return Score{}, 0, fmt.Errorf("probe: linear: the labels of all %d training rows are %d, want at least two classes", train.N(), train.Labels[0])
 	}
 	if train.D != test.D {
 		return Score{}, 0, fmt.Errorf("probe: linear: train features have %d dimensions, test features %d", train.D, test.D)
@@ -213,8 +218,9 @@ func regress(pool *par.Pool, x *Features, classes int, l2 float64, start []float
 		Func: func(w []float64) float64 { return r.value(nil, w) },
 		Grad: func(grad, w []float64) { r.value(grad, w) },
 	}
-	// The features are float32: a gradient below 1e-5 is rounding.
-	settings := &optimize.Settings{GradientThreshold: 1e-5, MajorIterations: 200, Converger: &optimize.FunctionConverge{Relative: 1e-6, Iterations: 5}}
+	// A weight is off by its gradient over the penalty, which may be 1e-5; a
+	// gradient below 1e-6 is rounding of float32 features.
+	settings := &optimize.Settings{GradientThreshold: 1e-6, MajorIterations: 200, Converger: &optimize.FunctionConverge{Relative: 1e-6, Iterations: 5}}
 	result, err := optimize.Minimize(problem, start, settings, &optimize.LBFGS{})
 	if result == nil || len(result.X) != len(start) {
 		return nil, fmt.Errorf("probe: linear: %w", err)
