@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"runtime"
 	"time"
 
@@ -35,7 +34,8 @@ type Config struct {
 	// StallTimeout is how long a remote file may go without a byte before the
 	// connection is given up for a new one; default 30 s.
 	StallTimeout time.Duration
-	// Stdin is what "-" reads; default os.Stdin.
+	// Stdin is what "-" reads; nil is the process's, whose beginning is kept for
+	// the next Source.
 	Stdin io.Reader
 	// Encoded emits the files' bytes as encoded/1; otherwise they are decoded
 	// to images/1.
@@ -111,9 +111,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Rejects == nil {
 		c.Rejects = &batch.Rejects{Max: 0.01}
-	}
-	if c.Stdin == nil {
-		c.Stdin = os.Stdin
 	}
 	if c.Mem == nil {
 		c.Mem = memory.DefaultAllocator

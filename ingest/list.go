@@ -123,7 +123,11 @@ func find(ctx context.Context, cfg Config, source string) ([]shard.Object, error
 // lookUp lists what a source names, by the scheme of its address.
 func lookUp(ctx context.Context, cfg Config, source string) (shard.Listing, error) {
 	if source == "-" {
-		return shard.Listing{Objects: []shard.Object{stdin.New(cfg.Stdin)}}, nil
+		obj := stdin.Process()
+		if cfg.Stdin != nil {
+			obj = stdin.New(cfg.Stdin)
+		}
+		return shard.Listing{Objects: []shard.Object{obj}}, nil
 	}
 	link := &remote.Link{Stall: cfg.StallTimeout, Wait: cfg.wait, Log: cfg.Log}
 	scheme, _, ok := strings.Cut(source, "://")

@@ -67,12 +67,12 @@ func parse(source string) ([]file, error) {
 	scheme, rest, _ := strings.Cut(address, "://")
 	host, below, _ := strings.Cut(rest, "/")
 	switch {
-	case host == "":
+	case host[strings.LastIndexByte(host, '@')+1:] == "":
 		return nil, wrong("names no host")
 	case strings.ContainsAny(host, "{}"):
 		return nil, wrong("has braces in the host, want them in the path")
 	case below == "" || strings.HasSuffix(below, "/"):
-		return nil, wrong("HTTP lists no directories: name files, as %s://%s/train-{000000..000009}.tar", scheme, host)
+		return nil, wrong("HTTP lists no directories: name files, as train-{000000..000009}.tar in it")
 	case strings.Contains(below, "*"):
 		return nil, wrong("HTTP matches no globs: name files by a brace pattern as train-{000000..000009}.tar")
 	}

@@ -92,7 +92,7 @@ func TestSourcesThatNameNothing(t *testing.T) {
 		s.URL + "/set/%zz":                   "is no address",
 		s.URL + "/set/a/{0..2}.tar?k=secret": "there is no " + s.URL + "/set/a/2.tar",
 	} {
-		_, err := httpfile.Find(t.Context(), source, link())
+		_, err := httpfile.Find(t.Context(), strings.Replace(source, "://", "://user:secret@", 1), link())
 		if pattern := (*shard.PatternError)(nil); !errors.As(err, &pattern) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: got %v, want %q", source, err, want)
 		}

@@ -36,6 +36,8 @@ func (b *bucket) failure(err error) error {
 		return nil
 	case service(err) != sdk.ServiceID:
 		return finalf("no credentials: %s (%w)", noCredentials, err)
+	case errors.As(err, &sent): // inside an answer of status 0
+		return sent.Err
 	case errors.As(err, &answer) && answer.HTTPStatusCode() < 300:
 		return errors.New("the answer was cut")
 	case errors.As(err, &answer):
@@ -44,8 +46,6 @@ func (b *bucket) failure(err error) error {
 			code = api.ErrorCode()
 		}
 		return b.refusal(answer.HTTPStatusCode(), code, api, answer.Response.Header)
-	case errors.As(err, &sent):
-		return sent.Err
 	}
 	return err
 }

@@ -182,6 +182,15 @@ func TestCutConnections(t *testing.T) {
 	}
 }
 
+func TestNobodyAnswers(t *testing.T) {
+	s := store(t)
+	s.Close()
+	_, err := read(t, "s3://bucket/set", options())
+	if err == nil || !strings.Contains(err.Error(), "connection refused (4 attempts)") || strings.Contains(err.Error(), "list-type") {
+		t.Errorf("got %v, want what the network says, without the query", err)
+	}
+}
+
 func TestObjectThatChanges(t *testing.T) {
 	s := store(t)
 	found, err := s3.Find(t.Context(), "s3://bucket/set/a.tar", options())

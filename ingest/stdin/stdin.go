@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 )
 
@@ -34,8 +35,12 @@ type chunk struct {
 	err   error
 }
 
-// New returns the object that reads src, as os.Stdin.
+// New returns the object that reads src.
 func New(src io.Reader) *Object { return &Object{src: src} }
+
+// Process returns the object that reads this process's standard input: always
+// the same, since what one has read is gone for any other.
+var Process = sync.OnceValue(func() *Object { return New(os.Stdin) })
 
 // Name returns "-".
 func (o *Object) Name() string { return "-" }
