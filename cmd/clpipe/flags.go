@@ -79,6 +79,7 @@ type sourceFlags struct {
 	maxRejects    string
 	maxPixels     string
 	from          string
+	noSignRequest bool
 }
 
 func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
@@ -94,7 +95,8 @@ func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
 }
 
 func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&s.src, "src", nil, "what to read: directory, file, train-{000000..000009}.tar, glob; repeatable")
+	fs.StringArrayVar(&s.src, "src", nil, "what to read: directory, file, train-{000000..000009}.tar, glob, s3://bucket/prefix, https://…, - (standard input); repeatable")
+	fs.BoolVar(&s.noSignRequest, "no-sign-request", false, "ask s3:// without credentials, for public buckets")
 }
 
 func (s *sourceFlags) addLimits(fs *pflag.FlagSet) {
@@ -127,6 +129,10 @@ func (s *sourceFlags) pixels() (int64, error) {
 	return int64(n), nil
 }
 
+// readsPerStall is how many connections to a remote file may stall one after
+// the other before the run itself counts as stalled.
+const readsPerStall = 4
+
 // ingestConfig returns the configuration of the source stage.
 func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *slog.Logger) (ingest.Config, error) {
 	pixels, err := s.pixels()
@@ -143,6 +149,7 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 		ShuffleBytes: int64(shuffleBytes), Sources: s.src, Seed: c.seed, Shuffle: s.shuffle, ShuffleBuffer: s.shuffleBuffer, Interleave: s.interleave,
 		Limit: s.limit, Rank: s.rank, World: s.world, Workers: c.workers, MaxPixels: pixels,
 		Rejects: rejects, Mem: memory.DefaultAllocator, Log: log,
+		NoSignRequest: s.noSignRequest, StallTimeout: c.stallTimeout / readsPerStall,
 	}
 	if s.from != "" {
 		if cfg.From, err = batch.ParsePosition(s.from); err != nil {

@@ -45,7 +45,7 @@ its samples are not counted. The images of a folder are one line.`,
 			if err != nil {
 				return err
 			}
-			src, err := openSource(ctx, ingest.Config{Sources: source.src, Workers: common.workers, Log: log})
+			src, err := openSource(ctx, ingest.Config{Sources: source.src, NoSignRequest: source.noSignRequest, Workers: common.workers, Log: log})
 			if err != nil {
 				return err
 			}

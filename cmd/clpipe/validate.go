@@ -63,7 +63,7 @@ func (j *trainJob) checkValidation(ctx context.Context) error {
 		return usagef("--val-train is missing: name the labelled images that --val is compared with")
 	}
 	for _, src := range []string{j.neighbours(), j.val} {
-		if _, err := ingest.Open(ctx, ingest.Config{Sources: []string{src}}); err != nil {
+		if _, err := ingest.Open(ctx, ingest.Config{Sources: []string{src}, NoSignRequest: j.trainFlags.source.noSignRequest}); err != nil {
 			return err
 		}
 	}
