@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"time"
 
@@ -99,8 +100,16 @@ func (t *Trainer) Close() { t.x.close() }
 // torchvision's names.
 func (t *Trainer) Params() *encoder.Params { return t.x.nets[0].params }
 
-// Init sets the initial weights of the encoder and its momentum copies.
+// Init sets the initial weights of the encoder and its momentum copies. The
+// head may be missing from s, as it is from a backbone trained elsewhere: it
+// then keeps the values it was made with.
 func (t *Trainer) Init(s batch.State) error {
+	const head = "fc."
+	if len(s.Under(head).Tensors) == 0 {
+		whole := batch.State{Tensors: maps.Clone(s.Tensors)}
+		whole.Add(head, t.Params().State().Under(head))
+		s = whole
+	}
 	for _, n := range t.x.nets {
 		if err := n.params.Load(s); err != nil {
 			return err

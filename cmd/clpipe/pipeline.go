@@ -38,13 +38,8 @@ type pipeline struct {
 // add appends a stage under a name and returns its meter.
 func (p *pipeline) add(name string, s batch.Stage) *batch.Meter {
 	m := &batch.Meter{Name: name}
-	p.addMetered(m, s)
-	return m
-}
-
-// addMetered appends a stage with a meter that others know already.
-func (p *pipeline) addMetered(m *batch.Meter, s batch.Stage) {
 	p.stages, p.meters = append(p.stages, m.Wrap(s)), append(p.meters, m)
+	return m
 }
 
 // slowest names the stage that the others wait for: the busiest one.

@@ -322,7 +322,10 @@ func TestKilledProducerIsNoEnd(t *testing.T) {
 		train(t, "--run", run, "--steps", "1000000", "--log-every", "1"),
 	}
 	pipeTogether(t, chain...)
-	chain[2].until(func() bool { st, err := os.Stat(filepath.Join(run, "metrics.jsonl")); return err == nil && st.Size() > 0 })
+	chain[2].until(func() bool {
+		st, err := os.Stat(filepath.Join(run, "metrics.jsonl"))
+		return err == nil && st.Size() > 0
+	})
 	chain[0].Process.Kill()
 	for _, p := range chain[1:] {
 		p.wantCode(exitFailed)

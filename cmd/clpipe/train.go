@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"clpipe/augment"
@@ -194,6 +195,9 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*batch
 	if j.cfg, err = j.method.config(j.fs, &j.common, j.policy.Size(), inferred); err != nil {
 		return nil, err
 	}
+	if err := j.readOnce(); err != nil {
+		return nil, err
+	}
 	var known bool
 	if j.perEpoch, known, err = countSteps(ctx, j.source, j.trainFlags.source.limit, j.cfg.Batch); err != nil {
 		return nil, err
@@ -204,6 +208,18 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*batch
 		}
 	}
 	return nil, nil
+}
+
+// readOnce makes a source that cannot be read twice a run of one epoch.
+func (j *trainJob) readOnce() error {
+	if !slices.Contains(j.trainFlags.source.src, "-") {
+		return nil
+	}
+	if changed(j.fs, "epochs") && j.method.epochs != 1 {
+		return usagef("--epochs is %d, want 1: --src - is read only once", j.method.epochs)
+	}
+	j.cfg.Schedule.Epochs = 1
+	return nil
 }
 
 // openStream settles the configuration by what the stream of pairs says of itself.
@@ -306,6 +322,16 @@ func (j *trainJob) train(ctx context.Context, in *batch.IPCReader, initial *batc
 	if err != nil {
 		return nil, err
 	}
+	p := &pipeline{stall: j.common.stallTimeout, reportOnly: !changed(j.fs, "stall-timeout"), log: j.log}
+	if in != nil {
+		p.in = in
+	}
+	live := newProgress(j.std.err, j.common.quiet)
+	trainer, err := j.newTrainer(p, live, initial)
+	if err != nil {
+		return nil, err
+	}
+	defer trainer.Close()
 	dir, err := sink.OpenRun(j.run, sink.Options{Config: config, Ignore: notResult, Resume: j.resume, Keep: j.keep})
 	if err != nil {
 		return nil, err
@@ -322,7 +348,35 @@ func (j *trainJob) train(ctx context.Context, in *batch.IPCReader, initial *batc
 		j.log.Warn("rejected " + r.Error())
 		return dir.Reject(r)
 	}
-	return j.runStages(ctx, in, initial, dir)
+	return j.runStages(ctx, p, live, trainer, dir)
+}
+
+// newTrainer returns the trainer at step 0. Whatever cannot be met shows here,
+// before there is a run directory.
+func (j *trainJob) newTrainer(p *pipeline, live *progress, initial *batch.State) (*contrast.Trainer, error) {
+	validate := &validation{job: j}
+	trainer, err := contrast.New(j.cfg, contrast.Hooks{
+		Progress: func(pr contrast.Progress) { live.step(pr, p.slowest()) },
+		Warn:     func(text string) { j.log.Warn(text) },
+		Stages:   p.shares,
+		Epoch:    validate.epoch,
+		Stop:     j.sig.stop,
+	})
+	if err != nil {
+		return nil, err
+	}
+	validate.params = trainer.Params()
+	err = j.keepMemory(trainer)
+	if err == nil && initial != nil {
+		if err = trainer.Init(*initial); err != nil {
+			err = fmt.Errorf("--init %s: %w", j.method.init, err)
+		}
+	}
+	if err != nil {
+		trainer.Close()
+		return nil, err
+	}
+	return trainer, nil
 }
 
 // unusedRun returns the run directory of a name, numbered if there is one.
@@ -337,31 +391,7 @@ func unusedRun(name string) string {
 }
 
 // runStages is the way of the data, from the source to the run directory.
-func (j *trainJob) runStages(ctx context.Context, in *batch.IPCReader, initial *batch.State, dir *sink.Run) (*sink.Summary, error) {
-	p := &pipeline{stall: j.common.stallTimeout, reportOnly: !changed(j.fs, "stall-timeout"), log: j.log}
-	live := newProgress(j.std.err, j.common.quiet)
-	validate := &validation{job: j}
-	trainMeter := &batch.Meter{Name: "train", WorkIsProgress: true}
-	trainer, err := contrast.New(j.cfg, contrast.Hooks{
-		Progress: func(pr contrast.Progress) { live.step(pr, p.slowest()) },
-		Warn:     func(text string) { j.log.Warn(text) },
-		Stages:   p.shares,
-		Epoch:    validate.epoch,
-		Stop:     j.sig.stop,
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer trainer.Close()
-	validate.params = trainer.Params()
-	if err := j.keepMemory(trainer); err != nil {
-		return nil, err
-	}
-	if initial != nil {
-		if err := trainer.Init(*initial); err != nil {
-			return nil, fmt.Errorf("--init %s: %w", j.method.init, err)
-		}
-	}
+func (j *trainJob) runStages(ctx context.Context, p *pipeline, live *progress, trainer *contrast.Trainer, dir *sink.Run) (*sink.Summary, error) {
 	if from := dir.From(); from != nil {
 		state, err := from.Load()
 		if err != nil {
@@ -373,18 +403,17 @@ func (j *trainJob) runStages(ctx context.Context, in *batch.IPCReader, initial *
 		j.log.Info("resuming", "step", trainer.Step(), "position", trainer.Position())
 	}
 
-	if in != nil {
-		p.in = in
-	} else if err := j.addSource(ctx, p, trainer.Position()); err != nil {
-		return nil, err
+	if j.source != nil {
+		if err := j.addSource(ctx, p, trainer.Position()); err != nil {
+			return nil, err
+		}
 	}
 	var outcome contrast.Summary
-	p.addMetered(trainMeter, func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
-		var err error
+	p.add("train", func(ctx context.Context, in batch.Reader, _ batch.Writer) (err error) {
 		outcome, err = trainer.Train(ctx, in, dir)
 		return err
-	})
-	err = p.run(ctx)
+	}).WorkIsProgress = true
+	err := p.run(ctx)
 	live.finish()
 	stopped := errors.Is(err, contrast.ErrStopped)
 	if err != nil && !stopped {
