@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	"clpipe/batch"
 	"clpipe/contrast"
@@ -82,7 +83,10 @@ type sheetJob struct {
 }
 
 func (s *sheetJob) add(fs *pflag.FlagSet) {
-	s.common.add(fs)
+	s.common.addOutput(fs)
+	s.common.addWorkers(fs)
+	fs.Uint64Var(&s.common.seed, "seed", 1, "decides the views, and the order of --shuffle")
+	fs.DurationVar(&s.common.stallTimeout, "stall-timeout", 2*time.Minute, "give up after so long without progress")
 	s.source.addSrc(fs)
 	s.source.addMaxPixels(fs)
 	fs.BoolVar(&s.source.shuffle, "shuffle", false, "permute shards and samples, as training does")
