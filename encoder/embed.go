@@ -41,7 +41,10 @@ func NewEmbedder(cfg EmbedConfig) (*Embedder, error) {
 		return nil, fmt.Errorf("encoder: embed: the network has no output %q", cfg.Output)
 	}
 	plan, err := Compile(cfg.Graph, Options{Batch: cfg.Batch, Mode: Eval, Conv: cfg.Conv, Workers: par.Count(cfg.Workers)})
-	return &Embedder{cfg, plan}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Embedder{cfg, plan}, nil
 }
 
 // Stage is a batch.Stage.
@@ -88,8 +91,8 @@ func (e *Embedder) embed(ctx context.Context, rec arrow.Record, arena *Arena, ro
 		return err
 	}
 	width := len(pixels) / e.cfg.Batch
-	if got := len(pairs.Anchor) / max(pairs.Len(), 1); pairs.Len() > 0 && got != width {
-		return fmt.Errorf("encoder: embed: the stream holds views of %v, the network takes %v", pairs.Shape, e.cfg.Graph.Inputs[0].Shape)
+	if s, in := pairs.Shape, e.cfg.Graph.Inputs[0].Shape; len(s) != 3 || s[0] != in.H || s[1] != in.W {
+		return fmt.Errorf("encoder: embed: the stream holds views of %v, the network takes [%d %d 3]", s, in.H, in.W)
 	}
 	for from := 0; from < pairs.Len(); from += e.cfg.Batch {
 		n := min(e.cfg.Batch, pairs.Len()-from)
