@@ -38,19 +38,18 @@ func (s *Scratch) convolve(im raster, half []float32) raster {
 	out := s.fresh(im, im.w, im.h)
 	n, margin := 3*im.w, 3*(len(half)-1)
 	line := grow(&s.line, n+2*margin)
-	rows := grow(&s.floats, n*(im.h+1))
-	sums := rows[n*im.h:]
-	row := func(y int) []float32 { return rows[n*reflect(y, im.h):][:n] }
+	rows := grow(&s.floats, n*im.h)
 	for y := range im.h {
 		reflectEnds(line, im.row(y), margin/3)
-		convolveRow(row(y), line, half)
+		active.convolveRow(rows[n*y:n*y+n], line, half)
 	}
+	at := grow(&s.rowStarts, 2*len(half)-1)
 	for y := range im.h {
-		setScaled(sums, row(y), half[0])
-		for k, w := range half[1:] {
-			addScaled(sums, row(y-k-1), row(y+k+1), w)
+		at[0] = n * y
+		for k := 1; k < len(half); k++ {
+			at[2*k-1], at[2*k] = n*reflect(y-k, im.h), n*reflect(y+k, im.h)
 		}
-		roundRow(out.row(y), sums)
+		active.convolveColumns(out.row(y), rows, at, half)
 	}
 	return out
 }
@@ -65,14 +64,28 @@ func reflectEnds(line, row []byte, margin int) {
 	}
 }
 
-// convolveRow convolves a row of interleaved channels; line holds len(half)-1
+// convolveRowGeneric convolves a row of interleaved channels; line holds len(half)-1
 // more pixels than dst on each side.
-func convolveRow(dst []float32, line []byte, half []float32) {
+func convolveRowGeneric(dst []float32, line []byte, half []float32) {
 	margin := 3 * (len(half) - 1)
 	setScaled(dst, line[margin:], half[0])
 	for k, w := range half[1:] {
 		off := 3 * (k + 1)
 		addScaled(dst, line[margin-off:], line[margin+off:], w)
+	}
+}
+
+// convolveColumnsGeneric makes a row from rows of floats: the middle one begins
+// at at[0], those of half[k] at at[2*k-1] and at[2*k].
+func convolveColumnsGeneric(dst []byte, rows []float32, at []int, half []float32) {
+	var sums [64]float32
+	for i := 0; i < len(dst); i += len(sums) {
+		part := sums[:min(len(sums), len(dst)-i)]
+		setScaled(part, rows[at[0]+i:], half[0])
+		for k, w := range half[1:] {
+			addScaled(part, rows[at[2*k+1]+i:], rows[at[2*k+2]+i:], w)
+		}
+		roundRow(dst[i:], part)
 	}
 }
 

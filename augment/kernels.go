@@ -31,6 +31,11 @@ type kernels struct {
 
 	boxOne   func(dst, before, at, after []byte, w boxWeights)
 	boxThree func(dst, far, before, at, after, beyond []byte, w boxWeights)
+
+	// The passes of a convolution, in float32 without fused operations.
+
+	convolveRow     func(dst []float32, line []byte, half []float32)
+	convolveColumns func(dst []byte, rows []float32, at []int, half []float32)
 }
 
 // implementations holds the rows this machine can run, the slowest first.
@@ -47,6 +52,8 @@ var implementations = append([]kernels{{
 	mirror:          mirrorGeneric,
 	boxOne:          boxOneGeneric,
 	boxThree:        boxThreeGeneric,
+	convolveRow:     convolveRowGeneric,
+	convolveColumns: convolveColumnsGeneric,
 }}, nativeKernels()...)
 
 // active is the row in use: the fastest, unless the environment names another

@@ -25,6 +25,8 @@ func nativeKernels() []kernels {
 		mirror:          mirrorNative,
 		boxOne:          boxOneNative,
 		boxThree:        boxThreeNative,
+		convolveRow:     convolveRowNative,
+		convolveColumns: convolveColumnsNative,
 	}}
 }
 
@@ -189,5 +191,36 @@ func boxThreeNative(dst, far, before, at, after, beyond []byte, w boxWeights) {
 	boxThree_x32_avx2(&dst[0], &far[0], &before[0], &at[0], &after[0], &beyond[0], lower, upper, n&^(block-1))
 	if last := n - block; n%block > 0 {
 		boxThree_x32_avx2(&dst[last], &far[last], &before[last], &at[last], &after[last], &beyond[last], lower, upper, block)
+	}
+}
+
+func convolveRowNative(dst []float32, line []byte, half []float32) {
+	n := len(dst)
+	if n < block {
+		convolveRowGeneric(dst, line, half)
+		return
+	}
+	margin := 3 * (len(half) - 1)
+	_ = line[:n+2*margin]
+	middle := line[margin:]
+	convolveRow_x32_avx2(&dst[0], &middle[0], &half[0], len(half), n&^(block-1))
+	if last := n - block; n%block > 0 {
+		convolveRow_x32_avx2(&dst[last], &middle[last], &half[0], len(half), block)
+	}
+}
+
+func convolveColumnsNative(dst []byte, rows []float32, at []int, half []float32) {
+	n := len(dst)
+	if n < block {
+		convolveColumnsGeneric(dst, rows, at, half)
+		return
+	}
+	at = at[:2*len(half)-1]
+	for _, start := range at {
+		_ = rows[start : start+n]
+	}
+	convolveColumns_x32_avx2(&dst[0], &rows[0], &at[0], &half[0], len(half), n&^(block-1))
+	if last := n - block; n%block > 0 {
+		convolveColumns_x32_avx2(&dst[last], &rows[last], &at[0], &half[0], len(half), block)
 	}
 }

@@ -64,3 +64,14 @@ func boxOne_x32_avx2(dst *byte, before *byte, at *byte, after *byte, lower uint3
 //
 //go:noescape
 func boxThree_x32_avx2(dst *byte, far *byte, before *byte, at *byte, after *byte, beyond *byte, lower uint32, upper uint32, n int)
+
+// convolveRow_x32_avx2 is convolveRowGeneric for n bytes, a positive multiple of 32, the line from
+// its first byte that is no margin on.
+//
+//go:noescape
+func convolveRow_x32_avx2(dst *float32, middle *byte, half *float32, weights int, n int)
+
+// convolveColumns_x32_avx2 is convolveColumnsGeneric for n bytes, a positive multiple of 32.
+//
+//go:noescape
+func convolveColumns_x32_avx2(dst *byte, rows *float32, at *int, half *float32, weights int, n int)

@@ -1379,3 +1379,147 @@ loop:
 	JG         loop
 	VZEROUPPER
 	RET
+
+// func convolveRow_x32_avx2(dst *float32, middle *byte, half *float32, weights int, n int)
+// Requires: AVX, AVX2
+TEXT ·convolveRow_x32_avx2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ middle+8(FP), CX
+	MOVQ half+16(FP), DX
+	MOVQ weights+24(FP), BX
+	MOVQ n+32(FP), SI
+
+block:
+	MOVQ         CX, DI
+	MOVQ         CX, R8
+	MOVQ         DX, R9
+	MOVQ         BX, R10
+	VPMOVZXBD    (CX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VPMOVZXBD    8(CX), Y2
+	VCVTDQ2PS    Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VCVTDQ2PS    Y3, Y3
+	VPMOVZXBD    24(CX), Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (R9), Y0
+	VMULPS       Y0, Y1, Y1
+	VMULPS       Y0, Y2, Y2
+	VMULPS       Y0, Y3, Y3
+	VMULPS       Y0, Y4, Y4
+	DECQ         R10
+	JZ           store
+
+weight:
+	ADDQ         $0x04, R9
+	VBROADCASTSS (R9), Y0
+	SUBQ         $0x03, DI
+	ADDQ         $0x03, R8
+	VPMOVZXBD    (DI), Y5
+	VPMOVZXBD    (R8), Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPMOVZXBD    8(DI), Y6
+	VPMOVZXBD    8(R8), Y7
+	VPADDD       Y7, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPMOVZXBD    16(DI), Y7
+	VPMOVZXBD    16(R8), Y8
+	VPADDD       Y8, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VPMOVZXBD    24(DI), Y8
+	VPMOVZXBD    24(R8), Y9
+	VPADDD       Y9, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y0, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       Y0, Y6, Y6
+	VADDPS       Y6, Y2, Y2
+	VMULPS       Y0, Y7, Y7
+	VADDPS       Y7, Y3, Y3
+	VMULPS       Y0, Y8, Y8
+	VADDPS       Y8, Y4, Y4
+	DECQ         R10
+	JNZ          weight
+
+store:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, 64(AX)
+	VMOVUPS Y4, 96(AX)
+	ADDQ    $0x80, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x20, SI
+	JG      block
+	VZEROUPPER
+	RET
+
+// func convolveColumns_x32_avx2(dst *byte, rows *float32, at *int, half *float32, weights int, n int)
+// Requires: AVX, AVX2
+TEXT ·convolveColumns_x32_avx2(SB), NOSPLIT, $0-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    rows+8(FP), CX
+	MOVQ    at+16(FP), DX
+	MOVQ    half+24(FP), BX
+	MOVQ    weights+32(FP), SI
+	MOVQ    n+40(FP), DI
+	VMOVDQU interleave_lanes<>+0(SB), Y0
+
+block:
+	MOVQ         DX, R8
+	MOVQ         BX, R11
+	MOVQ         SI, R12
+	MOVQ         (R8), R9
+	VMOVUPS      (CX)(R9*4), Y2
+	VMOVUPS      32(CX)(R9*4), Y3
+	VMOVUPS      64(CX)(R9*4), Y4
+	VMOVUPS      96(CX)(R9*4), Y5
+	VBROADCASTSS (R11), Y1
+	VMULPS       Y1, Y2, Y2
+	VMULPS       Y1, Y3, Y3
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y5, Y5
+	DECQ         R12
+	JZ           store
+
+weight:
+	ADDQ         $0x04, R11
+	VBROADCASTSS (R11), Y1
+	MOVQ         8(R8), R9
+	MOVQ         16(R8), R10
+	ADDQ         $0x10, R8
+	VMOVUPS      (CX)(R9*4), Y6
+	VADDPS       (CX)(R10*4), Y6, Y6
+	VMOVUPS      32(CX)(R9*4), Y7
+	VADDPS       32(CX)(R10*4), Y7, Y7
+	VMOVUPS      64(CX)(R9*4), Y8
+	VADDPS       64(CX)(R10*4), Y8, Y8
+	VMOVUPS      96(CX)(R9*4), Y9
+	VADDPS       96(CX)(R10*4), Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VADDPS       Y6, Y2, Y2
+	VMULPS       Y1, Y7, Y7
+	VADDPS       Y7, Y3, Y3
+	VMULPS       Y1, Y8, Y8
+	VADDPS       Y8, Y4, Y4
+	VMULPS       Y1, Y9, Y9
+	VADDPS       Y9, Y5, Y5
+	DECQ         R12
+	JNZ          weight
+
+store:
+	VCVTPS2DQ Y2, Y2
+	VCVTPS2DQ Y3, Y3
+	VCVTPS2DQ Y4, Y4
+	VCVTPS2DQ Y5, Y5
+	VPACKSSDW Y3, Y2, Y2
+	VPACKSSDW Y5, Y4, Y4
+	VPACKUSWB Y4, Y2, Y2
+	VPERMD    Y2, Y0, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x80, CX
+	SUBQ      $0x20, DI
+	JG        block
+	VZEROUPPER
+	RET

@@ -165,6 +165,46 @@ func TestBoxKernelsEqualGeneric(t *testing.T) {
 	})
 }
 
+func TestConvolutionKernelsEqualGeneric(t *testing.T) {
+	forEachNative(t, func(t *testing.T, k *kernels, rng *rand.Rand) {
+		for range 400 {
+			w, h := 1+rng.IntN(2*32+2), 1+rng.IntN(5)
+			half := make([]float32, 1+rng.IntN(12))
+			for i := range half {
+				half[i] = rng.Float32() / float32(2*len(half))
+			}
+			n, margin := 3*w, 3*(len(half)-1)
+			line := randomBytes(rng, n+2*margin)
+			want, got := make([]float32, n+1), make([]float32, n+1)
+			want[n], got[n] = guard, guard
+			convolveRowGeneric(want[:n], line, half)
+			k.convolveRow(got[:n], line, half)
+			for i := range want {
+				if got[i] != want[i] {
+					t.Fatalf("convolveRow with %v: float %d of %d: got %g, want %g", half, i, n, got[i], want[i])
+				}
+			}
+
+			rows, at := make([]float32, n*h), make([]int, 2*len(half)-1)
+			for i := range rows {
+				rows[i] = float32(rng.IntN(510)) / 2 // halves round to even
+				if len(half) > 1 {
+					rows[i] = rng.Float32() * 255
+				}
+			}
+			if len(half) == 1 {
+				half[0] = 1
+			}
+			for i := range at {
+				at[i] = n * rng.IntN(h)
+			}
+			sameMemory(t, rng, w, 1, fmt.Sprintf("convolveColumns with %v", half),
+				func(dst raster) { convolveColumnsGeneric(dst.row(0), rows, at, half) },
+				func(dst raster) { k.convolveColumns(dst.row(0), rows, at, half) })
+		}
+	})
+}
+
 // TestColourKernelsForEveryColour compares all that the assembly's own formulas
 // can be given. For a turn of the hue that is every colour on the way to HSV, and
 // on the way back every saturation and value with every hue.
@@ -276,6 +316,8 @@ func BenchmarkKernels(b *testing.B) {
 	tall := raster{w: size, h: from, stride: 3 * size, pix: randomBytes(rng, 3*from*size)}
 	dst := raster{w: size, h: size, stride: 3 * size, pix: make([]byte, 3*size*size)}
 	pix := randomBytes(rng, len(dst.pix))
+	half := gaussianKernel(&s.kernel, 23, 1.1)
+	floats, at := make([]float32, len(pix)), make([]int, 2*len(half)-1)
 	for _, c := range []struct {
 		name string
 		run  func(k *kernels)
@@ -293,6 +335,8 @@ func BenchmarkKernels(b *testing.B) {
 		{"boxThree", func(k *kernels) {
 			k.boxThree(dst.pix[12:], pix, pix[3:], pix[6:], pix[9:], pix[12:], newBoxWeights(1.5))
 		}},
+		{"convolveRow", func(k *kernels) { k.convolveRow(floats[6*len(half):], pix, half) }},
+		{"convolveColumns", func(k *kernels) { k.convolveColumns(dst.pix, floats, at, half) }},
 	} {
 		for i := range implementations {
 			k := &implementations[i]

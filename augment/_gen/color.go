@@ -84,11 +84,7 @@ func blendLevel() {
 	dst, src, n := arg("dst"), arg("src"), arg("n")
 	level, factor := broadcastFloat("level"), broadcastFloat("factor")
 	order := YMM()
-	VMOVDQU(constant("interleave_lanes", func() {
-		for i, from := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
-			DATA(4*i, U32(from))
-		}
-	}), order)
+	VMOVDQU(interleaveLanes(), order)
 	loop(n, 32, 32, []reg.Register{dst, src}, func() {
 		v := [4]reg.VecVirtual{YMM(), YMM(), YMM(), YMM()}
 		for i := range v {
@@ -102,6 +98,16 @@ func blendLevel() {
 		VMOVDQU(v[0], Mem{Base: dst})
 	})
 	end()
+}
+
+// interleaveLanes is the order of dwords that takes them from both lanes in turn:
+// what was packed twice within the lanes comes into its place.
+func interleaveLanes() Mem {
+	return constant("interleave_lanes", func() {
+		for i, from := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
+			DATA(4*i, U32(from))
+		}
+	})
 }
 
 func saturate() {

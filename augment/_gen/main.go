@@ -26,6 +26,8 @@ func main() {
 	mirror()
 	box("boxOne", 0)
 	box("boxThree", 1)
+	convolveRow()
+	convolveColumns()
 	Generate()
 }
 
