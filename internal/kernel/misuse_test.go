@@ -37,6 +37,16 @@ func TestBindingPanicsOnMisuse(t *testing.T) {
 			s.Forward(a, Alloc(s.ScratchLen()))
 		}},
 		{"batch norm of nothing", "want every size positive", func() { BatchNormShape{}.Forward(args, scratch) }},
+		{"group norm input", "x: got 127 elements, want 128", func() {
+			s := GroupNormShape{N: 2, HW: 4, C: 16, Groups: 4}
+			s.Forward(GroupNormArgs{Y: Alloc(128), X: Alloc(127), Gamma: Alloc(16), Beta: Alloc(16), Saved: Alloc(s.SavedLen())}, Alloc(s.ScratchLen()))
+		}},
+		{"group norm of odd groups", "groups that divide the channels", func() { GroupNormShape{N: 2, HW: 4, C: 16, Groups: 3}.Forward(GroupNormArgs{}, nil) }},
+		{"layer norm scratch", "scratch: got 0 elements, want 32", func() {
+			LayerNormShape{Rows: 1, C: 16}.Backward(LayerNormGrads{DY: Alloc(16), DX: Alloc(16), DGamma: Alloc(16), DBeta: Alloc(16)},
+				LayerNormArgs{Y: Alloc(16), X: Alloc(16), Gamma: Alloc(16), Beta: Alloc(16)}, nil)
+		}},
+		{"layer norm of nothing", "want every size positive", func() { LayerNormShape{}.Forward(LayerNormArgs{}) }},
 		{"infonce keys", "keys: got 11 elements, want 12", func() { a := loss; a.Keys = a.Keys[:11]; nce.Bind(&a, nceScratch) }},
 		{"infonce without positives", "want one of the two", func() { a := loss; a.Positive = nil; nce.Bind(&a, nceScratch) }},
 		{"infonce with ids of one side", "want both or none", func() { a := loss; a.KeyIDs = make([]uint64, 3); nce.Bind(&a, nceScratch) }},

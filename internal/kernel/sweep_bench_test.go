@@ -81,6 +81,38 @@ func BenchmarkBatchNorm(b *testing.B) {
 	}
 }
 
+// Beside batch normalisation at the same shape.
+func BenchmarkGroupNorm(b *testing.B) {
+	const n, hw, c = 128, 256, 128
+	act := ActLen(1, n, hw, c)
+	x, y, dy, gamma, beta := Alloc(act), Alloc(act), Alloc(act), ones(c), Alloc(c)
+	for i := range x {
+		x[i] = float32(i % 17)
+	}
+	group, layer := GroupNormShape{n, hw, c, 32}, LayerNormShape{n * hw, c}
+	groupArgs := GroupNormArgs{Y: y, X: x, Gamma: gamma, Beta: beta, Saved: Alloc(group.SavedLen()), Eps: 1e-5}
+	layerArgs := LayerNormArgs{Y: y, X: x, Gamma: gamma, Beta: beta, Eps: 1e-5}
+	scratch := Alloc(max(group.ScratchLen(), layer.ScratchLen()))
+	for _, op := range []struct {
+		name   string
+		arrays int
+		phases func() []par.Phase
+	}{
+		{"norm=group32,pass=forward", 3, func() []par.Phase { return group.Forward(groupArgs, scratch) }},
+		{"norm=group32,pass=backward", 5, func() []par.Phase {
+			return group.Backward(GroupNormGrads{DY: dy, DX: dy, DGamma: Alloc(c), DBeta: Alloc(c)}, groupArgs, scratch)
+		}},
+		{"norm=layer,pass=forward", 3, func() []par.Phase { return layer.Forward(layerArgs) }},
+		{"norm=layer,pass=backward", 3, func() []par.Phase {
+			return layer.Backward(LayerNormGrads{DY: dy, DX: dy, DGamma: Alloc(c), DBeta: Alloc(c)}, layerArgs, scratch)
+		}},
+	} {
+		b.Run(op.name, func(b *testing.B) {
+			eachVariantBench(b, func(b *testing.B) { benchPhases(b, op.phases(), op.arrays*act*4, 0) })
+		})
+	}
+}
+
 func BenchmarkSweep(b *testing.B) {
 	const n = 11 << 20 // a ResNet-18
 	x, y, z, v := Alloc(n), Alloc(n), Alloc(n), Alloc(n)
