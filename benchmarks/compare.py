@@ -86,7 +86,7 @@ class Peer:
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.process.args[1]} ended with exit code {self.process.wait()}")
+            raise RuntimeError(f"{pathlib.Path(self.process.args[1]).name} ended with exit code {self.process.wait()}")
         return json.loads(line)
 
     def measure(self, runs):
@@ -102,7 +102,7 @@ class Peer:
 def compare(binary, suite, rounds, runs):
     """Returns {label: {case: throughputs}}, the program first, and versions."""
     program = Program(binary, suite)
-    throughputs, versions, members = {}, {}, [("clpipe", program)]
+    throughputs, versions, left_out, members = {}, {}, {}, [("clpipe", program)]
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as cases:
         if any("{cases}" in args for _, _, args, _ in suite["peers"]):
             program.measure(1)
@@ -111,8 +111,13 @@ def compare(binary, suite, rounds, runs):
         try:
             for label, script, args, env in suite["peers"]:
                 args = [cases.name if a == "{cases}" else a for a in args]
-                members.append((label, Peer(script, args, suite["threads"], env)))
-                versions.update(members[-1][1].facts)
+                try:
+                    peer = Peer(script, args, suite["threads"], env)
+                except RuntimeError as reason:  # torch.compile where no C++ compiler is: the others are measured still
+                    left_out[label] = str(reason)
+                    continue
+                members.append((label, peer))
+                versions.update(peer.facts)
             for number in range(rounds):
                 for label, member in members:
                     for case, rates in member.measure(runs).items():
@@ -124,7 +129,7 @@ def compare(binary, suite, rounds, runs):
     total = program.lines[-1]
     return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], unit=total["unit"], kernel=total["kernel"],
                 arena_bytes=total.get("arena_bytes"), command=" ".join(["clpipe", *program.command[1:]]).replace(f"{ROOT.parent}/", "../"),
-                throughputs=throughputs), versions
+                throughputs=throughputs, left_out=left_out), versions
 
 
 def processor():

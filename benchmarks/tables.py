@@ -30,6 +30,8 @@ def suite_table(s):
         for label, cases in peers.items():
             median = statistics.median(cases[case])
             lines.append(f"{other}| {label} | {number(median)} | {spread(cases[case])} | {own / median:.2f} × |")
+    for label, reason in s["left_out"].items():
+        lines += ["", f"{label}: not measured, {reason}."]
     if s.get("arena_bytes"):
         lines += ["", f"Activations of clpipe's step: {s['arena_bytes'] / 2**20:.0f} MiB."]
     return lines + [""]
