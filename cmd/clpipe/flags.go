@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -89,8 +90,9 @@ func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
 	fs.StringVar(&s.shuffleBytes, "shuffle-bytes", "512MiB", "bytes of images shuffled among each other, at most; decides the order as --shuffle-buffer does")
 	fs.IntVar(&s.interleave, "interleave", ingest.DefaultInterleave, "shards read at once")
 	fs.IntVar(&s.limit, "limit", 0, "samples of an epoch (0: all)")
-	fs.IntVar(&s.rank, "rank", 0, "part of the stream for this process")
-	fs.IntVar(&s.world, "world", 1, "number of processes that share the stream")
+	rank, world := launched(os.Getenv)
+	fs.IntVar(&s.rank, "rank", rank, "part of the stream for this process; known from torchrun, mpirun or srun")
+	fs.IntVar(&s.world, "world", world, "number of processes that share the stream; likewise")
 	s.addLimits(fs)
 }
 
@@ -150,6 +152,9 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 		Limit: s.limit, Rank: s.rank, World: s.world, Workers: c.workers, MaxPixels: pixels,
 		Rejects: rejects, Mem: memory.DefaultAllocator, Log: log,
 		NoSignRequest: s.noSignRequest, StallTimeout: c.stallTimeout / readsPerStall,
+	}
+	if s.world > 1 {
+		log.Info("a part of the stream", "rank", s.rank, "world", s.world)
 	}
 	if s.from != "" {
 		if cfg.From, err = batch.ParsePosition(s.from); err != nil {

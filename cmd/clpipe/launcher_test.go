@@ -1,0 +1,22 @@
+package main
+
+import "testing"
+
+func TestLaunched(t *testing.T) {
+	for _, c := range []struct {
+		env         map[string]string
+		rank, world int
+	}{
+		{nil, 0, 1},
+		{map[string]string{"RANK": "2", "WORLD_SIZE": "4"}, 2, 4},
+		{map[string]string{"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "3", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, 1, 3},
+		{map[string]string{"SLURM_PROCID": "7", "SLURM_NTASKS": "8"}, 7, 8},
+		{map[string]string{"RANK": "2"}, 0, 1},
+		{map[string]string{"RANK": "two", "WORLD_SIZE": "4", "PMI_RANK": "1", "PMI_SIZE": "2"}, 1, 2},
+	} {
+		rank, world := launched(func(name string) string { return c.env[name] })
+		if rank != c.rank || world != c.world {
+			t.Errorf("%v: got rank %d of %d, want %d of %d", c.env, rank, world, c.rank, c.world)
+		}
+	}
+}
