@@ -6,6 +6,14 @@
 //	if err != nil { ... }
 //	err = batch.Run(ctx, 4, nil, out, src.Stage(), augment)
 //
+// # Sources
+//
+// Shards lie in files (package local), in buckets of S3 (package s3), behind
+// HTTP (package httpfile) or come in on standard input (package stdin). Remote
+// ones are read in sequence; a connection that is cut goes on where it was
+// (package remote). The same shards give the same ids in the same order from
+// disk, S3 and HTTP.
+//
 // # Order
 //
 // An epoch's order is a function of the Config and the epoch alone; workers

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"path"
 	"strings"
 
 	"clpipe/ingest/brace"
@@ -88,12 +87,12 @@ func parse(source string) ([]file, error) {
 	files := make([]file, len(paths))
 	for i, p := range paths {
 		u, err := url.Parse(scheme + "://" + host + "/" + p + query)
-		if err != nil {
-			return nil, wrong("is no address") // the error would show it
+		if err != nil || u.Host == "" {
+			return nil, wrong("is no address") // an error of url would show it
 		}
 		name, err := url.PathUnescape(strings.TrimPrefix(p, root))
-		if err != nil || path.Base(name) == "/" {
-			return nil, wrong("is no address")
+		if err != nil || name == "" || strings.HasSuffix(name, "/") {
+			return nil, wrong("names no file")
 		}
 		files[i] = file{u, name}
 	}

@@ -89,6 +89,7 @@ func TestSourcesThatNameNothing(t *testing.T) {
 		s.URL + "/set/?k=secret":             "lists no directories",
 		s.URL + "/set/*.tar":                 "matches no globs",
 		s.URL + "/set/{0.tar":                "a { without its }",
+		s.URL + "/set/{a/,b}":                "names no file",
 		s.URL + "/set/%zz":                   "is no address",
 		s.URL + "/set/a/{0..2}.tar?k=secret": "there is no " + s.URL + "/set/a/2.tar",
 	} {

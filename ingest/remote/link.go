@@ -35,7 +35,8 @@ type Link struct {
 	Attempts int
 	// Wait pauses; default on the machine's clock.
 	Wait func(ctx context.Context, d time.Duration) error
-	// Log receives a line a repeated request; nil drops them.
+	// Log receives a line a repeated request, for the first in a row at debug
+	// level; nil drops them.
 	Log *slog.Logger
 
 	gate gate
@@ -90,7 +91,11 @@ func (l *Link) again(ctx context.Context, op, where string, offset int64, failur
 	}
 	pause := max(backoff(*failures), f.RetryAfter)
 	if l.Log != nil {
-		l.Log.Info(fmt.Sprintf("ingest: %s %s: %v; again from byte %d in %v (%d of %d)",
+		level := slog.LevelInfo
+		if *failures == 1 {
+			level = slog.LevelDebug // servers cut connections nobody has read from for a while
+		}
+		l.Log.Log(ctx, level, fmt.Sprintf("ingest: %s %s: %v; again from byte %d in %v (%d of %d)",
 			op, where, f.Why, offset, pause.Round(time.Millisecond), *failures+1, attempts))
 	}
 	if l.Wait != nil {
