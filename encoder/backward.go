@@ -141,6 +141,9 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 			return shape.Backward(g, c.normArgs(a, u, y, x, -1, saved), a.scratch)
 		})
 
+	case GroupNorm, LayerNorm:
+		c.sampleNormBackward(u, x, y, dy, needs)
+
 	case ReLU:
 		dx, add := c.gradientInPlace(u.in[0], dy, needs)
 		c.use(y, dy, dx)

@@ -108,6 +108,9 @@ func (c *compiler) forwardOf(u unit) {
 			return phases
 		})
 
+	case GroupNorm, LayerNorm:
+		c.sampleNormForward(u, x)
+
 	case ReLU:
 		y := x
 		if !c.inPlace(u.in[0]) {
@@ -167,7 +170,7 @@ func (c *compiler) normArgs(a *Arena, u unit, y, x, residual, saved int) kernel.
 		Y: a.act(y), X: a.act(x), ReLU: u.relu,
 		Gamma: p.value(u.name + ".weight"), Beta: p.value(u.name + ".bias"),
 		RunningMean: p.value(u.name + ".running_mean"), RunningVar: p.value(u.name + ".running_var"),
-		Saved: a.buf(saved), Eps: 1e-5, Momentum: 0.1,
+		Saved: a.buf(saved), Eps: normEps, Momentum: 0.1,
 	}
 	if a.plan.opts.KeepStatistics {
 		args.Momentum = 0

@@ -64,6 +64,13 @@ type (
 	// BatchNorm normalises each channel over batch and pixels (Ioffe and
 	// Szegedy 2015), with PyTorch's eps 1e-5 and momentum 0.1.
 	BatchNorm struct{}
+	// GroupNorm normalises each sample by itself, C/Groups channels over all
+	// pixels together (Wu and He 2018), with PyTorch's eps 1e-5; Groups divides
+	// C. With one group it is layer normalisation over [H,W,C].
+	GroupNorm struct{ Groups int }
+	// LayerNorm normalises each pixel over its channels (Ba et al. 2016), with
+	// PyTorch's eps 1e-5.
+	LayerNorm struct{}
 	// ReLU is max(x, 0).
 	ReLU struct{}
 	// MaxPool takes the maximum of [K,K] windows; padding counts as -inf.

@@ -221,6 +221,33 @@ func TestOperationsMatchReference(t *testing.T) {
 			x = g.Add("n1", norm, g.Add("c", conv(6, 3, 1, 1), x))
 			g.Output("y", g.Add("n2", norm, x))
 		}},
+		{"group norm on pixels", 4, 4, func(g graph, x value) { g.Output("y", g.Add("n", encoder.GroupNorm{Groups: 3}, x)) }},
+		{"group norm", 5, 5, func(g graph, x value) {
+			x = g.Add("n", encoder.GroupNorm{Groups: 3}, g.Add("c", conv(18, 3, 1, 1), x))
+			g.Output("y", g.Add("d", conv(5, 3, 1, 1), g.Add("r", relu, x)))
+		}},
+		{"group norm of one group beside another consumer", 4, 4, func(g graph, x value) {
+			x = g.Add("c", conv(6, 3, 1, 1), x)
+			g.Output("y", g.Add("n", encoder.GroupNorm{Groups: 1}, x))
+			g.Output("z", g.Add("d", conv(5, 3, 1, 1), x))
+		}},
+		{"group norm of patches", 20, 5, func(g graph, x value) {
+			x = g.Add("c", conv(6, 3, 1, 1), g.Add("open", encoder.Unfold{G: 2}, x))
+			g.Output("y", g.Add("p", avg, g.Add("r", relu, g.Add("n", encoder.GroupNorm{Groups: 2}, x))))
+		}},
+		{"group norm on a vector", 4, 4, func(g graph, x value) {
+			x = g.Add("fc1", linear(20), g.Add("p", avg, x))
+			g.Output("y", g.Add("fc2", linear(7), g.Add("n", encoder.GroupNorm{Groups: 2}, x)))
+		}},
+		{"layer norm", 5, 5, func(g graph, x value) {
+			x = g.Add("n", encoder.LayerNorm{}, g.Add("c", conv(18, 3, 1, 1), x))
+			g.Output("y", g.Add("d", conv(5, 3, 1, 1), g.Add("r", relu, x)))
+		}},
+		{"layer norm beside another consumer", 4, 4, func(g graph, x value) {
+			x = g.Add("c", conv(6, 3, 1, 1), x)
+			g.Output("y", g.Add("n", encoder.LayerNorm{}, x))
+			g.Output("z", g.Add("d", conv(5, 3, 1, 1), x))
+		}},
 		{"conv, batch norm, relu", 5, 5, func(g graph, x value) {
 			x = g.Add("n", norm, g.Add("c", conv(19, 3, 1, 1), x))
 			g.Output("y", g.Add("r", relu, x))

@@ -335,6 +335,10 @@ func TestGraphRefusesWhatDoesNotFit(t *testing.T) {
 		{"linear layer on a map", "[1,1,C]", func(g *encoder.Graph, x encoder.Value) {
 			g.Add("fc", encoder.Linear{Out: 3}, x)
 		}},
+		{"groups that do not divide the channels", "3 channels cannot be split into 2 groups", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("n", encoder.GroupNorm{Groups: 2}, x)
+		}},
+		{"no groups", "into 0 groups", func(g *encoder.Graph, x encoder.Value) { g.Add("n", encoder.GroupNorm{}, x) }},
 		{"patches that do not divide the image", "patches", func(g *encoder.Graph, x encoder.Value) {
 			g.Add("u", encoder.Unfold{G: 2}, x)
 		}},

@@ -94,6 +94,14 @@ func (r *reference) value(node encoder.Node, y image) {
 		} else {
 			r.normalizeByBatch(node, x, y)
 		}
+	case encoder.GroupNorm, encoder.LayerNorm:
+		gamma, beta := r.params[node.Name+".weight"], r.params[node.Name+".bias"]
+		together(node.Op, x, func(places, channels []int) {
+			mean, variance := moments(x.v, places)
+			for i, at := range places {
+				y.v[at] = (x.v[at]-mean)/math.Sqrt(variance+normEps)*gamma[channels[i]] + beta[channels[i]]
+			}
+		})
 	case encoder.ReLU:
 		for i := range y.v {
 			y.v[i] = max(x.v[i], 0)
@@ -137,6 +145,8 @@ func (r *reference) gradient(node encoder.Node, y, dy image) {
 		}
 	case encoder.BatchNorm:
 		r.gradientOfNorm(node, x, dx, dy)
+	case encoder.GroupNorm, encoder.LayerNorm:
+		r.gradientOfSampleNorm(node, x, dx, dy)
 	case encoder.ReLU:
 		for i, g := range dy.v {
 			if y.v[i] > 0 {
@@ -334,4 +344,51 @@ func (r *reference) gradientOfNorm(node encoder.Node, x, dx, dy image) {
 			}
 		}
 	}
+}
+
+// together calls f for every set of values that a normalisation of samples
+// takes together, with their places and channels.
+func together(op encoder.Op, x image, f func(places, channels []int)) {
+	for n := range x.n {
+		switch op := op.(type) {
+		case encoder.GroupNorm:
+			for g := range op.Groups {
+				var places, channels []int
+				for c := g * x.c / op.Groups; c < (g+1)*x.c/op.Groups; c++ {
+					for i := range x.h * x.w {
+						places, channels = append(places, x.at(n, c, 0, 0)+i), append(channels, c)
+					}
+				}
+				f(places, channels)
+			}
+		case encoder.LayerNorm:
+			for i := range x.h * x.w {
+				var places, channels []int
+				for c := range x.c {
+					places, channels = append(places, x.at(n, c, 0, 0)+i), append(channels, c)
+				}
+				f(places, channels)
+			}
+		}
+	}
+}
+
+func (r *reference) gradientOfSampleNorm(node encoder.Node, x, dx, dy image) {
+	gamma, dgamma, dbeta := r.params[node.Name+".weight"], r.grads[node.Name+".weight"], r.grads[node.Name+".bias"]
+	together(node.Op, x, func(places, channels []int) {
+		mean, variance := moments(x.v, places)
+		std := math.Sqrt(variance + normEps)
+		var sum, dot float64
+		for i, at := range places {
+			g, xh := dy.v[at]*gamma[channels[i]], (x.v[at]-mean)/std
+			sum += g
+			dot += g * xh
+			dbeta[channels[i]] += dy.v[at]
+			dgamma[channels[i]] += dy.v[at] * xh
+		}
+		n := float64(len(places))
+		for i, at := range places {
+			dx.v[at] += (dy.v[at]*gamma[channels[i]] - sum/n - (x.v[at]-mean)/std*dot/n) / std
+		}
+	})
 }
