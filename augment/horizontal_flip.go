@@ -7,7 +7,9 @@ type horizontalFlip struct{}
 func parseHorizontalFlip(*arguments) operator { return horizontalFlip{} }
 
 func (horizontalFlip) apply(im raster, s *Scratch) (raster, error) {
-	out := s.target(im)
+	// Not in place: vectors overlap by a byte, and a load must not wait for the
+	// store before it.
+	out := s.fresh(im, im.w, im.h)
 	for y := range im.h {
 		active.mirror(out.row(y), im.row(y))
 	}

@@ -28,24 +28,39 @@ bits of the weights full and end, each in a word, upper the bits above.`, name))
 	lower, upper := broadcast("lower"), broadcast("upper")
 	half := YMM()
 	VMOVDQU(dwords("box_half", 1<<23), half)
+	zero, ones := YMM(), YMM()
+	VPXOR(zero, zero, zero)
+	VMOVDQU(dwords("byte_ones", 0x01010101), ones)
+	// words are the bytes of p, plus those of q where there is one, widened:
+	// bytes 0 to 7 of either lane, then bytes 8 to 15.
+	words := func(p, q reg.Register) [2]reg.VecVirtual {
+		v := [2]reg.VecVirtual{YMM(), YMM()}
+		VMOVDQU(Mem{Base: p}, v[0])
+		other := zero
+		if q != nil {
+			other = YMM()
+			VMOVDQU(Mem{Base: q}, other)
+		}
+		VPUNPCKHBW(other, v[0], v[1])
+		VPUNPCKLBW(other, v[0], v[0])
+		if q != nil {
+			VPMADDUBSW(ones, v[0], v[0])
+			VPMADDUBSW(ones, v[1], v[1])
+		}
+		return v
+	}
 	loop(n, 32, 32, append([]reg.Register{dst}, sources...), func() {
-		halves := [2]reg.VecVirtual{YMM(), YMM()}
-		for i := range halves {
-			sum := func(sources []reg.Register) reg.VecVirtual {
-				v := YMM()
-				VPMOVZXBW(Mem{Base: sources[0], Disp: 16 * i}, v)
-				for _, p := range sources[1:] {
-					t := YMM()
-					VPMOVZXBW(Mem{Base: p, Disp: 16 * i}, t)
-					VPADDW(t, v, v)
-				}
-				return v
+		ends := words(sources[0], sources[len(sources)-1])
+		halves := words(sources[len(sources)/2], nil)
+		if radius == 1 {
+			for i, beside := range words(sources[1], sources[3]) {
+				VPADDW(beside, halves[i], halves[i])
 			}
-			last := len(sources) - 1
-			inside, ends := sum(sources[1:last]), sum([]reg.Register{sources[0], sources[last]})
+		}
+		for i, inside := range halves {
 			first, second := YMM(), YMM()
-			VPUNPCKLWD(ends, inside, first)
-			VPUNPCKHWD(ends, inside, second)
+			VPUNPCKLWD(ends[i], inside, first)
+			VPUNPCKHWD(ends[i], inside, second)
 			for _, v := range []reg.VecVirtual{first, second} {
 				t := YMM()
 				VPMADDWD(upper, v, t)
@@ -58,7 +73,6 @@ bits of the weights full and end, each in a word, upper the bits above.`, name))
 			VPACKSSDW(second, first, halves[i])
 		}
 		VPACKUSWB(halves[1], halves[0], halves[0])
-		VPERMQ(U8(0b11011000), halves[0], halves[0])
 		VMOVDQU(halves[0], Mem{Base: dst})
 	})
 	end()
