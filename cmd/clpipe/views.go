@@ -55,9 +55,6 @@ func sideFor(short int) int {
 
 // shortSide returns the short side of a source's first image.
 func shortSide(ctx context.Context, src *ingest.Source) (int, error) {
-	if slices.Contains(src.Config().Sources, "-") {
-		return 0, usagef("--size is missing: --src - is read only once, so that its first image cannot decide")
-	}
 	first, err := src.First(ctx)
 	return min(first.W, first.H), err
 }
