@@ -103,14 +103,15 @@ def compare(binary, suite, rounds, runs):
     """Returns {label: {case: throughputs}}, the program first, and versions."""
     program = Program(binary, suite)
     throughputs, versions, left_out, members = {}, {}, {}, [("clpipe", program)]
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as cases:
+    with tempfile.TemporaryDirectory() as scratch:
+        cases = pathlib.Path(scratch) / "cases.jsonl"
         if any("{cases}" in args for _, _, args, _ in suite["peers"]):
             program.measure(1)
-            cases.write("".join(json.dumps(line) + "\n" for line in program.lines))
-            cases.flush()
+            cases.write_text("".join(json.dumps(line) + "\n" for line in program.lines))
         try:
             for label, script, args, env in suite["peers"]:
-                args = [cases.name if a == "{cases}" else a for a in args]
+                args = [cases if a == "{cases}" else a for a in args]
+                env = {"TORCHINDUCTOR_CACHE_DIR": scratch, **env}  # one of an interrupted run may hold half a library
                 try:
                     peer = Peer(script, args, suite["threads"], env)
                 except RuntimeError as reason:  # torch.compile where no C++ compiler is: the others are measured still
