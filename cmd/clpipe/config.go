@@ -19,7 +19,7 @@ var notRecorded = []string{"config", "help", "version", "run", "resume", "json",
 // notResult are recorded settings that change no weight: a resumed run may have
 // others. Of a preset the settings it stands for are compared.
 var notResult = []string{
-	"preset", "workers", "mem", "log-every", "checkpoint-every", "keep", "stall-timeout", "val", "val-train", "eval-every", "from",
+	"preset", "workers", "mem", "log-every", "checkpoint-every", "keep", "stall-timeout", "val", "val-train", "eval-every", "from", "in",
 	"max-rejects", "compress",
 }
 

@@ -27,6 +27,8 @@ const (
 	endpointHelp  = "file, named pipe, unix:PATH or unix-listen:PATH (connects or listens), or -"
 )
 
+var errTwoInputs = usagef("--in and --src are both given: read a stream or shards")
+
 // connectPatience is how long a socket is waited for that nobody listens on yet.
 const connectPatience = 10 * time.Second
 
@@ -41,7 +43,10 @@ type inputStream struct {
 func openInput(ctx context.Context, std stdio, path string) (*inputStream, error) {
 	if path == "-" {
 		in, err := stdinReader(std)
-		return &inputStream{IPCReader: in}, err
+		if err != nil {
+			return nil, err
+		}
+		return &inputStream{IPCReader: in}, nil
 	}
 	src, err := openEnd(ctx, path, os.O_RDONLY)
 	if err != nil {
@@ -98,6 +103,11 @@ func (s *outputStream) close(err error) error {
 		err = errors.Join(err, s.dst.Close())
 	}
 	return err
+}
+
+// addStreamInput adds the flag of a command that reads a stream.
+func addStreamInput(fs *pflag.FlagSet, input *string, of string) {
+	fs.StringVar(input, "in", "-", "stream of "+of+" to read: "+endpointHelp)
 }
 
 // addStreamOutput adds the flags of a command that writes a stream.

@@ -110,6 +110,9 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 			p := &pipeline{stall: common.stallTimeout, reportOnly: !changed(fs, "stall-timeout"), log: log}
 			seed := given(fs, "seed", &common.seed)
 			var firstSide func() (int, error)
+			if len(source.src) > 0 && changed(fs, "in") {
+				return errTwoInputs
+			}
 			if len(source.src) > 0 {
 				cfg, err := source.ingestConfig(&common, rejects, log)
 				if err != nil {
@@ -162,7 +165,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 	source.add(fs, true)
 	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX (with --src)")
 	views.add(fs)
-	fs.StringVar(&input, "in", "-", "stream of images to read: "+endpointHelp)
+	addStreamInput(fs, &input, "images")
 	fs.IntVar(&rows, "batch", 256, "pairs in a record")
 	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves; with --src)")
 	addStreamOutput(fs, &output, &compress)

@@ -33,6 +33,7 @@ type trainFlags struct {
 	common        commonFlags
 	source        sourceFlags
 	views         viewFlags
+	in            string // stream of pairs, where there is no source
 	method        methodFlags
 	val, valTrain string
 	evalEvery     int
@@ -47,6 +48,7 @@ func (t *trainFlags) add(fs *pflag.FlagSet) {
 	t.common.add(fs)
 	t.source.add(fs, true)
 	t.views.add(fs)
+	addStreamInput(fs, &t.in, "pairs")
 	t.method.add(fs)
 	fs.StringVar(&t.val, "val", "", "labelled images to classify by kNN at epochs' ends")
 	fs.StringVar(&t.valTrain, "val-train", "", "labelled images that are the neighbours (default --src)")
@@ -65,9 +67,10 @@ func trainCommand(std stdio, sig *signals) *cobra.Command {
 		Use:   "train [--src URL]",
 		Short: "Train an encoder, from pairs on standard input or from shards",
 		Long: `Trains an encoder by contrast and writes the run directory. Pairs come from
-standard input, or with --src from shards, all stages in one process.`,
+standard input or another stream (--in), or with --src from shards, all stages in one process.`,
 		Example: `  clpipe train --src s3shards/ --epochs 20 --run runs/first
-  clpipe augment --src s3shards/ --epochs 0 | clpipe train --steps 500 --run runs/piped`,
+  clpipe augment --src s3shards/ --epochs 0 | clpipe train --steps 500 --run runs/piped
+  clpipe train --in pairs.arrows --run runs/fromfile`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Parent() == nil && cmd.Flags().NFlag() == 0 {
@@ -97,7 +100,7 @@ type trainJob struct {
 
 	log     *slog.Logger
 	rejects *batch.Rejects
-	source  *ingest.Source // nil: pairs come from standard input
+	source  *ingest.Source // nil: pairs come from a stream
 	policy  *augment.Policy
 	cfg     contrast.Config
 
@@ -159,12 +162,17 @@ func (j *trainJob) initialWeights() (*batch.State, *encoder.Inferred, error) {
 	return &state, &inferred, nil
 }
 
-// open opens the input, shards or standard input, and settles what depends on
+// open opens the input, shards or a stream, and settles what depends on
 // it: the size of the views, the method's configuration and the policy.
-func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*batch.IPCReader, error) {
+func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*inputStream, error) {
 	var err error
+	if len(j.trainFlags.source.src) > 0 && changed(j.fs, "in") {
+		return nil, errTwoInputs
+	}
 	if len(j.trainFlags.source.src) == 0 {
-		in, err := stdinReader(j.std)
+		waiting, cancel := j.sig.stoppable(ctx)
+		in, err := openInput(waiting, j.std, j.in)
+		cancel()
 		if err != nil {
 			return nil, err
 		}
@@ -223,7 +231,7 @@ func (j *trainJob) readOnce() error {
 }
 
 // openStream settles the configuration by what the stream of pairs says of itself.
-func (j *trainJob) openStream(ctx context.Context, in *batch.IPCReader, inferred *encoder.Inferred) error {
+func (j *trainJob) openStream(ctx context.Context, in *inputStream, inferred *encoder.Inferred) error {
 	ctx, cancel := j.sig.stoppable(ctx)
 	defer cancel()
 	var schema *arrow.Schema
@@ -233,7 +241,7 @@ func (j *trainJob) openStream(ctx context.Context, in *batch.IPCReader, inferred
 		return err
 	})
 	if errors.Is(err, io.EOF) {
-		return errors.New("the stream on standard input ended before it said what it holds")
+		return errors.New("the stream of pairs ended before it said what it holds")
 	}
 	if err != nil {
 		return err
@@ -314,7 +322,7 @@ func (j *trainJob) checkpointEvery() error {
 }
 
 // train opens the run directory and runs the stages.
-func (j *trainJob) train(ctx context.Context, in *batch.IPCReader, initial *batch.State) (*sink.Summary, error) {
+func (j *trainJob) train(ctx context.Context, in *inputStream, initial *batch.State) (*sink.Summary, error) {
 	if j.run == "" {
 		j.run = unusedRun(j.cfg.Method + time.Now().Format("-20060102-150405"))
 	}
