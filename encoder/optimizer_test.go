@@ -274,3 +274,30 @@ func TestParseOptimizer(t *testing.T) {
 		t.Errorf("lion: got error %v, want one that names it", err)
 	}
 }
+
+// A clipped optimiser moves as the one inside does by clipped gradients, and
+// keeps no state of its own.
+func TestClip(t *testing.T) {
+	plain, most := optimizations[0], 0.25
+	clipped := optimization{make: func(p *encoder.Params, pool *par.Pool) encoder.Optimizer {
+		return encoder.Clip(plain.make(p, pool), p, most, pool)
+	}}
+	got, want := newTrainer(t, clipped, 1, 2), newTrainer(t, plain, 1, 2)
+	pool := par.NewPool(1)
+	defer pool.Close()
+	for step := range uint64(2) {
+		got.steps(step, step+1)
+		want.gradients(step)
+		before := want.params.Grads().Digest()
+		for _, ph := range kernel.ClipNorm(want.params.Grad, most) {
+			pool.Run(ph)
+		}
+		if want.params.Grads().Digest() == before {
+			t.Fatalf("step %d: gradients shorter than %v, nothing to clip", step, most)
+		}
+		want.optimizer.Step(trainerLR)
+	}
+	if got.digest() != want.digest() {
+		t.Error("two clipped steps differ from steps by clipped gradients")
+	}
+}

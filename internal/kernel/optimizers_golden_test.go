@@ -31,6 +31,10 @@ type goldenOptimizers struct {
 		P                                []float64
 		G, After                         [][]float64
 	}
+	Clip []struct {
+		Most       float64
+		G, Clipped []float64
+	}
 }
 
 func readGoldenOptimizers(t *testing.T) goldenOptimizers {
@@ -121,4 +125,14 @@ func TestLARSEqualsItsForms(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestClipNormEqualsPyTorch(t *testing.T) {
+	pool := par.NewPool(2)
+	defer pool.Close()
+	for _, c := range readGoldenOptimizers(t).Clip {
+		g := narrowed(c.G)
+		runPhases(pool, ClipNorm(g, c.Most))
+		compare(t, fmt.Sprintf("most %v", c.Most), widened(g), c.Clipped, errorBound{1e-7, 1e-6})
+	}
 }

@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"clpipe/internal/par"
@@ -88,6 +89,7 @@ func TestOptimizersAllocateNothing(t *testing.T) {
 	eachVariant(t, func(t *testing.T) {
 		for name, phases := range map[string][]par.Phase{
 			"lars": LARS(p, g, m, []LARSTensor{{0, n, true}}, &LARSArgs{LR: 0.1, Trust: 0.1}),
+			"clip": ClipNorm(g, 1),
 			"adam": Adam(p, g, m, v, &AdamArgs{LR: 0.1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Step: 1}),
 		} {
 			if n := testing.AllocsPerRun(3, func() { runPhases(pool, phases) }); n != 0 {
@@ -95,4 +97,36 @@ func TestOptimizersAllocateNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Long gradients, in blocks: the scale is the same for all, and the bits do not
+// depend on workers. What is no number stays visible.
+func TestClipNorm(t *testing.T) {
+	var want []float32
+	for _, workers := range []int{1, 2, 5} {
+		pool := par.NewPool(workers)
+		defer pool.Close()
+		g := Alloc(2*vectorChunk + 5)
+		for i := range g {
+			g[i] = float32(i%7) - 3 // of mean square about 4
+		}
+		phases := ClipNorm(g, 2)
+		runPhases(pool, phases)
+		if norm := math.Sqrt(float64(len(g))) * rms(widened(g)); math.Abs(norm-2) > 1e-5 {
+			t.Errorf("%d workers: norm %v after clipping, want 2", workers, norm)
+		}
+		if want == nil {
+			want = slices.Clone(g)
+		} else if !slices.Equal(g, want) {
+			t.Errorf("%d workers give other bits than one", workers)
+		}
+		for _, bad := range []float32{float32(math.Inf(1)), float32(math.NaN())} {
+			before := g[2]
+			g[1] = bad
+			runPhases(pool, phases)
+			if g[1]-g[1] == 0 || g[2] != before {
+				t.Errorf("a gradient of %v: got %v and %v, want %v and %v", bad, g[1], g[2], bad, before)
+			}
+		}
+	}
 }

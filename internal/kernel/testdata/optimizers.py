@@ -1,5 +1,5 @@
-"""Writes optimizers.json: five steps of Adam, AdamW and the forms of LARS, in
-float64 from inputs that float32 holds. Adam is PyTorch's own; LARS, which
+"""Writes optimizers.json: five steps of Adam, AdamW and the forms of LARS, and
+clipped gradients, in float64 from inputs that float32 holds. Adam is PyTorch's own; LARS, which
 PyTorch lacks, is written down here after the published code of each form.
 
     python optimizers.py > optimizers.json
@@ -86,10 +86,19 @@ def lars(form, lr, trust, clip=False):
     return case
 
 
+def clip(most):
+    p = torch.zeros(19).requires_grad_()
+    p.grad = randn(19)
+    case = {"most": most, "g": flat(p.grad)}
+    torch.nn.utils.clip_grad_norm_([p], most)
+    return case | {"clipped": flat(p.grad)}
+
+
 print(json.dumps({
     "made": f"torch {torch.__version__}, seed 21: python optimizers.py > optimizers.json",
     "adam": [adam(torch.optim.Adam, lr=0.01), adam(torch.optim.Adam, lr=0.01, weight_decay=0.1, betas=[0.8, 0.99]),
              adam(torch.optim.AdamW, lr=0.01, weight_decay=0.1), adam(torch.optim.AdamW, lr=0.01, weight_decay=0, eps=0.1)],
     "lars": [lars(simclr, 0.5, 0.05), lars(moco_v3, 0.5, 0.05), lars(solo_learn, 0.5, 0.05),
              lars(solo_learn, 0.1, 0.02, clip=True), lars(solo_learn, 0.001, 0.02, clip=True)],
+    "clip": [clip(0.5), clip(100)],
 }, separators=(",", ":")))
