@@ -33,6 +33,7 @@ type Config struct {
 	Optimizer   encoder.OptimizerKind
 	SGDMomentum float64 // of the optimiser, SGD or LARS; Adam's beta 1
 	WeightDecay float64
+	ClipNorm    float64          // largest norm of the gradients of all weights together; 0: any
 	Schedule    encoder.Schedule // Schedule.Epochs and Steps: the length of the run
 
 	Conv    kernel.Algorithm
@@ -179,6 +180,7 @@ func (c Config) Validate() error {
 	check(c.Schedule.Base >= 0 && !math.IsInf(c.Schedule.Base, 0), "lr", c.Schedule.Base, "at least 0")
 	check(c.Schedule.Warmup >= 0, "warmup", c.Schedule.Warmup, "at least 0")
 	check(c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0), "weight-decay", c.WeightDecay, "at least 0")
+	check(c.ClipNorm >= 0 && !math.IsInf(c.ClipNorm, 0), "clip-norm", c.ClipNorm, "at least 0")
 	check(c.Schedule.Epochs >= 0, "epochs", c.Schedule.Epochs, "at least 0")
 	check(c.Schedule.Steps > 0 || c.Schedule.Steps == 0 && c.Schedule.Epochs > 0, "steps", c.Schedule.Steps, "a length of the run, in --steps or --epochs")
 	if len(wrong) == 0 {

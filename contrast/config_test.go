@@ -110,6 +110,7 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		{func(c *contrast.Config) { c.Schedule.Base = math.Inf(1) }, "lr is +Inf, want at least 0"},
 		{func(c *contrast.Config) { c.Schedule.Warmup = -1 }, "warmup is -1, want at least 0"},
 		{func(c *contrast.Config) { c.WeightDecay = math.NaN() }, "weight-decay is NaN, want at least 0"},
+		{func(c *contrast.Config) { c.ClipNorm = math.NaN() }, "clip-norm is NaN, want at least 0"},
 		{func(c *contrast.Config) { c.Schedule.Epochs = -1 }, "epochs is -1, want at least 0"},
 		{func(c *contrast.Config) { c.Schedule.Steps = 0 }, "steps is 0, want a length of the run"},
 		{func(c *contrast.Config) { c.Schedule.Steps, c.Schedule.Epochs = -1, 1 }, "steps is -1, want a length of the run"},

@@ -35,9 +35,19 @@ func (c *Config) SetOptimizer(kind encoder.OptimizerKind) {
 	}
 }
 
-// newOptimizer returns the configuration's optimiser of params. LARS takes the
-// form of MoCo v3.
+// newOptimizer returns the configuration's optimiser of params, which clips
+// their gradients if it says so.
 func (c Config) newOptimizer(params *encoder.Params, pool *par.Pool) encoder.Optimizer {
+	o := c.plainOptimizer(params, pool)
+	if c.ClipNorm > 0 {
+		return encoder.Clip(o, params, c.ClipNorm, pool)
+	}
+	return o
+}
+
+// plainOptimizer returns the optimiser without clipping. LARS takes the form of
+// MoCo v3.
+func (c Config) plainOptimizer(params *encoder.Params, pool *par.Pool) encoder.Optimizer {
 	switch c.Optimizer {
 	case encoder.LARSOptimizer:
 		return encoder.NewLARS(params, encoder.LARSConfig{

@@ -64,3 +64,16 @@ func TestStateOfAnotherOptimizerIsRefused(t *testing.T) {
 		t.Errorf("loading SGD's state into Adam: got error %v, want %q", err, want)
 	}
 }
+
+func TestClipNormChangesTheRun(t *testing.T) {
+	weights := map[float64]string{}
+	for _, most := range []float64{0, 1e9, 1e-3} {
+		cfg := small(t, 2)
+		cfg.ClipNorm = most
+		summary, _ := train(t, cfg, newSource(8, 1, 8, 4), nil, contrast.Hooks{})
+		weights[most] = summary.Weights
+	}
+	if weights[0] != weights[1e9] || weights[0] == weights[1e-3] {
+		t.Errorf("weights %v, want those of 0 and 1e9 alone to be equal", weights)
+	}
+}

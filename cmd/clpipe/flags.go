@@ -188,6 +188,7 @@ type methodFlags struct {
 	maskSameID            bool
 	splitBN               int
 	lr, weightDecay       float64
+	clipNorm              float64
 	optimizer, schedule   string
 	warmup                int
 	epochs, steps         int
@@ -214,6 +215,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&m.lr, "lr", 0, "learning rate (default the method's, scaled by the batch)")
 	fs.Float64Var(&m.weightDecay, "weight-decay", 0, "weight decay (default the method's)")
 	fs.StringVar(&m.optimizer, "optimizer", "", "sgd, lars (in MoCo v3's form), adam, adamw; brings its own --lr and --weight-decay (default the method's)")
+	fs.Float64Var(&m.clipNorm, "clip-norm", 0, "largest norm of all gradients together; longer ones are scaled down to it, 0 leaves them")
 	fs.StringVar(&m.schedule, "schedule", "", "cosine, step or constant (default the method's)")
 	fs.IntVar(&m.warmup, "warmup", 0, "steps over which the learning rate rises from 0")
 	fs.IntVar(&m.epochs, "epochs", 0, "length of the run in epochs (default the method's)")
@@ -275,7 +277,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *float64
 		from float64
-	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}} {
+	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}} {
 		if given(f.name) {
 			*f.to = f.from
 		}

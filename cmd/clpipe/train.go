@@ -285,7 +285,7 @@ func (j *trainJob) resolved() map[string]any {
 		"method": c.Method, "encoder": (encoder.Inferred{Depth: c.Encoder.Depth, CIFAR: c.Encoder.CIFAR}).Name(), "width": c.Encoder.Width,
 		"head": string(c.Head), "size": c.Encoder.Size, "batch": c.Batch, "queue": c.Queue, "dim": c.Dim, "temperature": c.Temperature,
 		"momentum": c.Momentum, "symmetric": c.Symmetric, "queue-init": string(c.QueueInit), "mask-same-id": c.MaskSameID,
-		"split-bn": c.SplitBN, "lr": c.Schedule.Base, "weight-decay": c.WeightDecay, "optimizer": string(c.Optimizer), "schedule": string(c.Schedule.Kind),
+		"split-bn": c.SplitBN, "lr": c.Schedule.Base, "weight-decay": c.WeightDecay, "optimizer": string(c.Optimizer), "clip-norm": c.ClipNorm, "schedule": string(c.Schedule.Kind),
 		"warmup": c.Schedule.Warmup, "normalize": formatNormalize(c.Encoder.Normalize), "conv": j.method.conv, "seed": c.Seed,
 	}
 	if c.Schedule.Steps > 0 {
