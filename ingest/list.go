@@ -94,6 +94,9 @@ func find(ctx context.Context, cfg Config, source string) ([]shard.Object, error
 		return nil, &UsageError{fmt.Errorf("ingest: list: %w", err)}
 	}
 	source = remote.Redact(source)
+	if lost := (*remote.Error)(nil); errors.As(err, &lost) {
+		return nil, fmt.Errorf("ingest: %w", err) // which names the source
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ingest: list: source %.200q: %w", source, err)
 	}

@@ -95,8 +95,8 @@ func (l *Link) again(ctx context.Context, op, where string, offset int64, failur
 		if *failures == 1 {
 			level = slog.LevelDebug // servers cut connections nobody has read from for a while
 		}
-		l.Log.Log(ctx, level, fmt.Sprintf("ingest: %s %s: %v; again from byte %d in %v (%d of %d)",
-			op, where, f.Why, offset, pause.Round(time.Millisecond), *failures+1, attempts))
+		l.Log.Log(ctx, level, fmt.Sprintf("ingest: %v; again in %v (%d of %d)",
+			&Error{op, where, offset, 1, f.Why}, pause.Round(time.Millisecond), *failures+1, attempts))
 	}
 	if l.Wait != nil {
 		return l.Wait(ctx, pause)
