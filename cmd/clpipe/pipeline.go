@@ -53,8 +53,32 @@ func (p *pipeline) slowest() string {
 	return name
 }
 
-// run runs the stages under the watchdog.
+// run runs the stages under the watchdog. When ctx ends while the last stage
+// waits for another process to read, that write is left behind: nothing can
+// cancel it, and the command is about to end.
 func (p *pipeline) run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- p.runStages(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-look.C:
+			if p.waitsOutside() {
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+func (p *pipeline) runStages(ctx context.Context) error {
 	return watch(ctx, p, func(ctx context.Context) error {
 		return batch.Run(ctx, streamDepth, p.in, p.out, p.stages...)
 	})

@@ -25,6 +25,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"golang.org/x/sys/unix"
 )
 
 // patience bounds every wait for a process: far more than any needs.
@@ -237,6 +238,24 @@ func TestSignalsStopAStage(t *testing.T) {
 		p.Process.Signal(c.signal)
 		p.wantCode(c.code)
 	}
+}
+
+// TestSignalFreesABlockedWrite stops a stage whose reader does not read on.
+func TestSignalFreesABlockedWrite(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	p := command(t, "ingest", "--src", shardsIn(t), "--epochs", "0")
+	p.Stdout = w
+	p.start().until(func() bool {
+		full, err := unix.Poll([]unix.PollFd{{Fd: int32(w.Fd()), Events: unix.POLLOUT}}, 0)
+		return err == nil && full == 0
+	})
+	p.Process.Signal(syscall.SIGTERM)
+	p.wantCode(exitTerminated)
 }
 
 // pipeTogether starts the processes, each of which reads what the one before writes.
