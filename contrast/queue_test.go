@@ -137,7 +137,7 @@ func TestRandomQueueIsAFunctionOfTheSeed(t *testing.T) {
 	if s.filled != rows || s.next != 0 || slices.ContainsFunc(s.ids, func(id uint64) bool { return id != 0 }) {
 		t.Errorf("filled %d, next %d, ids %v; want %d, 0 and no ids", s.filled, s.next, s.ids, rows)
 	}
-	if fill(1).State().Digest() != fill(1).State().Digest() {
+	if again := fill(1); again.State().Digest() != fill(1).State().Digest() {
 		t.Error("two fills from one seed differ")
 	}
 	if fill(1).State().Digest() == fill(2).State().Digest() {

@@ -20,11 +20,10 @@ func newCode(length int, symbol byte) code {
 	return code(symbol)<<16 | code(length)<<8 | code(length+int(symbol&15))
 }
 
-func (c code) total() uint   { return uint(c & 63) }
-func (c code) length() uint  { return uint(c >> 8 & 63) }
-func (c code) size() uint    { return uint(c >> 16 & 15) }
-func (c code) run() int      { return int(c >> 20) }
-func (c code) symbol() uint8 { return uint8(c >> 16) }
+func (c code) total() uint  { return uint(c & 63) }
+func (c code) length() uint { return uint(c >> 8 & 63) }
+func (c code) size() uint   { return uint(c >> 16 & 15) }
+func (c code) run() int     { return int(c >> 20) }
 
 // badCode stands for bits that are no code of the table: libjpeg takes 17 of
 // them and goes on with symbol 0.
