@@ -151,10 +151,15 @@ func (a *Arena) SetGroups(place []int) {
 }
 
 // Forward runs the network on pixels, uint8 of the input's shape for each of
-// the N samples. They must stay as they are until the pass is over.
+// the N samples. They must stay as they are until the pass is over. A network
+// of float vectors takes nil and runs on what Input holds.
 func (a *Arena) Forward(pixels []byte) {
-	s := a.plan.graph.Inputs[0].Shape
-	if want := a.plan.opts.Batch * s.H * s.W * s.C; len(pixels) != want {
+	in := a.plan.graph.Inputs[0]
+	s, want := in.Shape, 0
+	if !in.Float {
+		want = a.plan.opts.Batch * s.H * s.W * s.C
+	}
+	if len(pixels) != want {
 		panic(fmt.Sprintf("encoder: Forward: %d bytes of pixels, want %d for a batch of %d %v", len(pixels), want, a.plan.opts.Batch, s))
 	}
 	if m := a.model; m.version != m.params.version {
@@ -205,10 +210,25 @@ func (a *Arena) Output(name string) Rows { return a.rows(name, a.plan.values) }
 // between Forward, which sets it to zero, and Backward.
 func (a *Arena) OutputGrad(name string) Rows { return a.rows(name, a.plan.grads) }
 
+// Input returns the float input's place, a row for each sample, to be filled
+// before Forward.
+func (a *Arena) Input() Rows { return a.rowsOf(0, "input", a.plan.values) }
+
+// InputGrad returns the gradient of the float input after Backward of a frozen
+// plan.
+func (a *Arena) InputGrad() Rows { return a.rowsOf(0, "input", a.plan.grads) }
+
 func (a *Arena) rows(name string, buffers []int) Rows {
 	v, ok := a.plan.graph.Find(name)
-	if !ok || buffers[v] < 0 {
-		panic("encoder: the plan has no output or gradient " + name)
+	if !ok {
+		v = -1
+	}
+	return a.rowsOf(v, name, buffers)
+}
+
+func (a *Arena) rowsOf(v Value, name string, buffers []int) Rows {
+	if v < 0 || buffers[v] < 0 {
+		panic("encoder: the plan has no value or gradient " + name)
 	}
 	s := a.plan.graph.Shape(v)
 	data := a.act(buffers[v])

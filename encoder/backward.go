@@ -12,9 +12,12 @@ import (
 // written by the first of its consumers that comes by, and added to by the
 // others.
 func (c *compiler) compileBackward(units []unit) {
-	needs := make([]bool, len(c.graph.shapes)) // something below the value is trained
+	needs := make([]bool, len(c.graph.shapes)) // something below the value wants a gradient
+	for v, in := range c.graph.Inputs {
+		needs[v] = c.opts.Frozen && in.Float
+	}
 	for _, u := range units {
-		needs[u.out] = len(u.op.params(c.graph.shapesOf(u.in))) > 0
+		needs[u.out] = !c.opts.Frozen && len(u.op.params(c.graph.shapesOf(u.in))) > 0
 		for _, v := range slices.Concat(u.in, u.residualIn()) {
 			needs[u.out] = needs[u.out] || needs[v]
 		}
@@ -23,6 +26,11 @@ func (c *compiler) compileBackward(units []unit) {
 	for i := len(units) - 1; i >= 0; i-- {
 		if u := units[i]; c.grads[u.out] >= 0 && needs[u.out] {
 			c.backwardOf(u, needs)
+		}
+	}
+	for v := range c.graph.Inputs {
+		if c.grads[v] >= 0 {
+			c.buffers[c.grads[v]].last = forever
 		}
 	}
 }
@@ -95,15 +103,15 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 	x, y, dy := c.values[u.in[0]], c.values[u.out], c.grads[u.out]
 	switch op := u.op.(type) {
 	case Conv, Linear:
-		if l, ok := op.(Linear); ok {
-			c.linearBackward(u, l, y, dy)
-		}
+		c.biasBackward(u, y, dy)
 		p := slices.IndexFunc(c.packs, func(p pack) bool { return p.weight == u.name+".weight" })
 		conv := c.packs[p].conv
-		c.use(x, dy)
-		c.addBackward(u.name+" weight", conv.Flops(), func(a *Arena) []par.Phase {
-			return conv.BackwardWeight(a.model.params.grad(u.name+".weight"), a.buf(x), a.buf(dy), a.scratch)
-		})
+		if !c.opts.Frozen {
+			c.use(x, dy)
+			c.addBackward(u.name+" weight", conv.Flops(), func(a *Arena) []par.Phase {
+				return conv.BackwardWeight(a.model.params.grad(u.name+".weight"), a.buf(x), a.buf(dy), a.scratch)
+			})
+		}
 		if dx, add := c.gradientOf(u.in[0], needs); dx >= 0 {
 			_, backward := conv.PackedLen()
 			c.packs[p].backward = c.packedLen
@@ -153,6 +161,15 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 			}
 			return append(kernel.ReLUBackward(a.act(dy), a.act(dy), a.act(y)), kernel.Add(a.act(dx), a.act(dy))...)
 		})
+
+	case Sigmoid:
+		shape := kernel.SigmoidShape{Rows: n * out.H * out.W, C: out.C}
+		dx, add := c.gradientInPlace(u.in[0], dy, needs)
+		c.use(y, dy, dx)
+		c.addBackward(u.name, 0, func(a *Arena) []par.Phase { return shape.Backward(a.act(dx), a.act(dy), a.act(y), add) })
+
+	case rearrangement:
+		c.rearrangeBackward(u, op, dy, needs)
 
 	case Add:
 		for _, v := range u.in {
@@ -212,12 +229,15 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 	}
 }
 
-// linearBackward adds the bias' part and the ReLU's, in place.
-func (c *compiler) linearBackward(u unit, l Linear, y, dy int) {
-	if !l.Bias && !u.relu {
+// biasBackward adds the bias' part and the ReLU's, in place.
+func (c *compiler) biasBackward(u unit, y, dy int) {
+	_, biased := products(u.op)
+	biased = biased && !c.opts.Frozen
+	if !biased && !u.relu {
 		return
 	}
-	bias := kernel.BiasShape{Rows: c.batchOf(u.out), C: l.Out}
+	out := c.graph.Shape(u.out)
+	bias := kernel.BiasShape{Rows: c.batchOf(u.out) * out.H * out.W, C: out.C}
 	c.use(dy)
 	if u.relu {
 		c.use(y)
@@ -227,7 +247,7 @@ func (c *compiler) linearBackward(u unit, l Linear, y, dy int) {
 		if u.relu {
 			phases = kernel.ReLUBackward(a.act(dy), a.act(dy), a.act(y))
 		}
-		if l.Bias {
+		if biased {
 			phases = append(phases, bias.Backward(a.model.params.grad(u.name+".bias"), a.act(dy), a.scratch)...)
 		}
 		return phases

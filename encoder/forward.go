@@ -9,6 +9,13 @@ import (
 
 func (c *compiler) compileForward(units []unit) {
 	c.aux, c.args = map[Value]int{}, map[Value]int{}
+	for v, in := range c.graph.Inputs {
+		if in.Float {
+			// Nothing else may lie there: the caller writes no padding.
+			c.values[v] = c.activation(Value(v))
+			c.buffers[c.values[v]].last = forever
+		}
+	}
 	for _, u := range units {
 		c.forwardOf(u)
 	}
@@ -23,7 +30,7 @@ func (c *compiler) conv(u unit) *kernel.Conv {
 	s := kernel.ConvShape{N: c.batchOf(u.in[0]), H: in.H, W: in.W, C: in.C, KH: 1, KW: 1, Stride: 1}
 	switch op := u.op.(type) {
 	case Conv:
-		s.O, s.KH, s.KW, s.Stride, s.Pad = op.Out, op.K, op.K, op.Stride, op.Pad
+		s.O, s.KH, s.KW, s.Stride, s.Pad = op.Out, op.K, op.width(), op.Stride, op.Pad
 	case Linear:
 		s.O = op.Out
 	}
@@ -49,33 +56,20 @@ func (c *compiler) forwardOf(u unit) {
 			return kernel.Normalize(a.buf(y), &a.pixels[input], n, out.H, out.W, op.Mean, op.Std)
 		})
 
-	case Conv:
+	case Conv, Linear:
 		conv := c.conv(u)
 		c.scratch(conv.ScratchLen())
 		y := c.activation(u.out)
 		c.values[u.out] = y
 		c.use(x)
 		p := c.pack(conv, u.name+".weight")
-		c.addForward(u.name, conv.Flops(), func(a *Arena) []par.Phase {
-			return conv.Forward(a.buf(y), a.buf(x), a.model.packedForward(p), a.scratch)
-		})
-
-	case Linear:
-		conv := c.conv(u)
-		c.scratch(conv.ScratchLen())
-		y := c.activation(u.out)
-		c.values[u.out] = y
-		c.use(x)
-		p := c.pack(conv, u.name+".weight")
-		bias := kernel.BiasShape{Rows: n, C: out.C}
+		_, biased := products(op)
+		bias := kernel.BiasShape{Rows: n * out.H * out.W, C: out.C}
 		c.scratch(bias.ScratchLen())
 		c.addForward(u.name, conv.Flops(), func(a *Arena) []par.Phase {
 			phases := conv.Forward(a.buf(y), a.buf(x), a.model.packedForward(p), a.scratch)
-			switch {
-			case op.Bias:
+			if biased {
 				phases = append(phases, bias.Forward(a.act(y), a.act(y), a.model.params.value(u.name+".bias"), u.relu, a.scratch)...)
-			case u.relu:
-				phases = append(phases, kernel.ReLU(a.act(y), a.act(y))...)
 			}
 			return phases
 		})
@@ -119,6 +113,16 @@ func (c *compiler) forwardOf(u unit) {
 		c.values[u.out] = y
 		c.use(x, y)
 		c.addForward(u.name, 0, func(a *Arena) []par.Phase { return kernel.ReLU(a.act(y), a.act(x)) })
+
+	case Sigmoid:
+		shape := kernel.SigmoidShape{Rows: n * out.H * out.W, C: out.C}
+		y := c.activation(u.out)
+		c.values[u.out] = y
+		c.use(x)
+		c.addForward(u.name, 0, func(a *Arena) []par.Phase { return shape.Forward(a.act(y), a.act(x)) })
+
+	case rearrangement:
+		c.rearrangeForward(u, op, x)
 
 	case Add:
 		y := c.activation(u.out)

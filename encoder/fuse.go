@@ -13,7 +13,7 @@ type unit struct {
 }
 
 // fuse joins batch normalisation with the addition and the ReLU behind it, and
-// a linear layer with its ReLU. Only values that nobody else reads disappear.
+// a layer with bias with its ReLU. Only values that nobody else reads disappear.
 func (c *compiler) fuse() []unit {
 	var units []unit
 	for i, n := range c.graph.Nodes {
@@ -34,7 +34,7 @@ func (c *compiler) fuse() []unit {
 // if there is such a unit.
 func (u unit) with(next unit) (unit, bool) {
 	_, isNorm := u.op.(BatchNorm)
-	_, isLinear := u.op.(Linear)
+	_, biased := products(u.op)
 	switch next.op.(type) {
 	case Add:
 		// The gradients of operand and residual would be written to one place.
@@ -43,7 +43,7 @@ func (u unit) with(next unit) (unit, bool) {
 		}
 		u.residual = next.in[1]
 	case ReLU:
-		if !isNorm && !isLinear || u.relu {
+		if !isNorm && !biased || u.relu {
 			return u, false
 		}
 		u.relu = true
@@ -52,4 +52,16 @@ func (u unit) with(next unit) (unit, bool) {
 	}
 	u.out = next.out
 	return u, true
+}
+
+// products tells whether an operation multiplies by a matrix of weights, and
+// whether it then adds a bias.
+func products(op Op) (yes, bias bool) {
+	switch op := op.(type) {
+	case Conv:
+		return true, op.Bias
+	case Linear:
+		return true, op.Bias
+	}
+	return false, false
 }

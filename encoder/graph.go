@@ -19,10 +19,11 @@ type Graph struct {
 // A Value is a result in the graph: first the inputs, then one for every node.
 type Value int
 
-// An Input is a named image input, uint8 [N,H,W,3] RGB.
+// An Input is a named input: images, uint8 [N,H,W,3] RGB, or float32 vectors.
 type Input struct {
 	Name  string
 	Shape Shape
+	Float bool // vectors [1,1,C], which the caller fills in, see Arena.Input
 }
 
 // An Output is a named result of the network.
@@ -56,9 +57,11 @@ type Op interface {
 type (
 	// Normalize turns pixels into numbers, (x/255 - Mean)/Std by channel.
 	Normalize struct{ Mean, Std [3]float32 }
-	// Conv is a convolution without bias, [K,K] window, zero padding.
+	// Conv is a convolution, [K,K] window, zero padding on all sides.
 	Conv struct {
 		Out, K, Stride, Pad int
+		KW                  int // width of a window that is not square; 0: K
+		Bias                bool
 		Init                Init
 	}
 	// BatchNorm normalises each channel over batch and pixels (Ioffe and
@@ -73,6 +76,8 @@ type (
 	LayerNorm struct{}
 	// ReLU is max(x, 0).
 	ReLU struct{}
+	// Sigmoid is 1/(1+exp(-x)).
+	Sigmoid struct{}
 	// MaxPool takes the maximum of [K,K] windows; padding counts as -inf.
 	MaxPool struct{ K, Stride, Pad int }
 	// GlobalAvgPool averages over all pixels: [H,W,C] to [1,1,C].
@@ -102,12 +107,24 @@ const (
 	// DefaultUniform is U(±1/sqrt(in*K*K)), PyTorch's for a layer that ResNet's
 	// loop does not see, such as a stem exchanged later.
 	DefaultUniform
+	// Zero starts the branch of a residual block at nothing.
+	Zero
+	// NearIdentity passes channel c of the input on as channel c, with
+	// U(±0.01) of every other: for 1x1 convolutions to at least as many
+	// channels, else it is DefaultUniform.
+	NearIdentity
 )
 
 // NewGraph returns a graph with one input: images of height×width RGB pixels.
 func NewGraph(height, width int) *Graph {
 	s := Shape{1, height, width, 3}
-	return &Graph{Inputs: []Input{{"input", s}}, shapes: []Shape{s}}
+	return &Graph{Inputs: []Input{{Name: "input", Shape: s}}, shapes: []Shape{s}}
+}
+
+// NewVectorGraph returns a graph with one input: vectors of dim floats.
+func NewVectorGraph(dim int) *Graph {
+	s := Shape{1, 1, 1, dim}
+	return &Graph{Inputs: []Input{{Name: "input", Shape: s, Float: true}}, shapes: []Shape{s}}
 }
 
 // Shape returns the shape of a value.
@@ -138,9 +155,11 @@ func (g *Graph) check(name string, op Op, in []Value) error {
 	}
 	_, normalizes := op.(Normalize)
 	for _, v := range in {
-		if isInput := int(v) < len(g.Inputs); isInput != normalizes {
+		isInput := int(v) < len(g.Inputs)
+		if arePixels := isInput && !g.Inputs[v].Float; arePixels != normalizes {
 			return fmt.Errorf("pixels go through Normalize, and only they do")
-		} else if isInput {
+		}
+		if isInput {
 			continue
 		}
 		if _, ok := g.Nodes[int(v)-len(g.Inputs)].Op.(L2Normalize); ok {
@@ -203,8 +222,16 @@ func (c Conv) infer(in []Shape) (Shape, error) {
 	if err != nil {
 		return s, err
 	}
-	s.H, s.W, s.C = window(s.H, c.K, c.Stride, c.Pad), window(s.W, c.K, c.Stride, c.Pad), c.Out
-	return s, fits(s, c.K)
+	s.H, s.W, s.C = window(s.H, c.K, c.Stride, c.Pad), window(s.W, c.width(), c.Stride, c.Pad), c.Out
+	return s, fits(s, max(c.K, c.width()))
+}
+
+// width returns the width of the window.
+func (c Conv) width() int {
+	if c.KW > 0 {
+		return c.KW
+	}
+	return c.K
 }
 
 // window returns how many windows fit along an axis of n pixels.
@@ -225,6 +252,7 @@ func fits(s Shape, k int) error {
 
 func (BatchNorm) infer(in []Shape) (Shape, error) { return one(in) }
 func (ReLU) infer(in []Shape) (Shape, error)      { return one(in) }
+func (Sigmoid) infer(in []Shape) (Shape, error)   { return one(in) }
 
 func (m MaxPool) infer(in []Shape) (Shape, error) {
 	s, err := one(in)

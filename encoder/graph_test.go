@@ -209,6 +209,46 @@ func TestOperationsMatchReference(t *testing.T) {
 		{"conv 7x7 stride 2", 9, 9, func(g graph, x value) { g.Output("y", g.Add("c", conv(8, 7, 2, 3), x)) }},
 		{"conv 1x1 stride 2", 6, 6, func(g graph, x value) { g.Output("y", g.Add("c", conv(3, 1, 2, 0), x)) }},
 		{"conv 4x4 without padding", 6, 6, func(g graph, x value) { g.Output("y", g.Add("c", conv(33, 4, 2, 0), x)) }},
+		{"conv with bias", 5, 5, func(g graph, x value) {
+			x = g.Add("a", encoder.Conv{Out: 20, K: 3, Stride: 1, Pad: 1, Bias: true}, x)
+			g.Output("y", g.Add("b", encoder.Conv{Out: 18, K: 3, Stride: 2, Bias: true}, g.Add("r", relu, x)))
+		}},
+		{"conv of a window that is not square", 6, 5, func(g graph, x value) {
+			x = g.Add("a", encoder.Conv{Out: 20, K: 1, KW: 3, Stride: 1, Bias: true}, x)
+			g.Output("y", g.Add("b", encoder.Conv{Out: 18, K: 2, KW: 1, Stride: 1}, x))
+		}},
+		{"zeros around", 4, 5, func(g graph, x value) {
+			x = g.Add("p", encoder.Pad{Top: 1, Left: 2}, g.Add("a", conv(20, 3, 1, 1), x))
+			g.Output("y", g.Add("b", conv(5, 2, 1, 0), g.Add("q", encoder.Pad{Bottom: 3, Right: 1}, x)))
+		}},
+		{"a mirrored edge", 4, 5, func(g graph, x value) {
+			x = g.Add("p", encoder.Pad{Top: 2, Bottom: 1, Left: 3, Right: 2, Reflect: true}, g.Add("a", conv(6, 3, 1, 1), x))
+			g.Output("y", g.Add("b", conv(5, 3, 2, 0), x))
+		}},
+		{"a mirrored edge of pixels", 6, 6, func(g graph, x value) {
+			g.Output("y", g.Add("b", conv(17, 5, 2, 0), g.Add("p", encoder.Pad{Top: 2, Bottom: 2, Left: 2, Right: 2, Reflect: true}, x)))
+		}},
+		{"rows flipped and left out", 6, 4, func(g graph, x value) {
+			x = g.Add("a", conv(6, 3, 1, 1), x)
+			g.Output("y", g.Add("crop", encoder.CropRows{Bottom: 2}, g.Add("flip", encoder.FlipRows{}, x)))
+			g.Output("z", g.Add("crop2", encoder.CropRows{Top: 1, Bottom: 1}, x))
+		}},
+		{"means of windows", 6, 6, func(g graph, x value) {
+			x = g.Add("a", conv(20, 3, 1, 1), x)
+			g.Output("y", g.Add("p", encoder.AvgPool{K: 4, Stride: 2}, x))
+			g.Output("z", g.Add("q", encoder.AvgPool{K: 3, Stride: 1}, x))
+			g.Output("w", g.Add("r", encoder.AvgPool{K: 1, Stride: 1}, x))
+		}},
+		{"channels of zeros", 4, 4, func(g graph, x value) {
+			x = g.Add("a", conv(18, 3, 1, 1), x)
+			g.Output("y", g.Add("s", add, g.Add("b", conv(37, 1, 1, 0), x), g.Add("w", encoder.PadChannels{Out: 37}, x)))
+			g.Output("z", g.Add("v", encoder.PadChannels{Out: 20}, x))
+		}},
+		{"sigmoid", 4, 4, func(g graph, x value) {
+			x = g.Add("s", encoder.Sigmoid{}, g.Add("a", conv(18, 3, 1, 1), x))
+			g.Output("y", g.Add("b", conv(6, 3, 1, 1), x))
+			g.Output("z", g.Add("t", encoder.Sigmoid{}, x))
+		}},
 		{"conv on conv", 5, 5, func(g graph, x value) {
 			x = g.Add("a", conv(20, 3, 1, 1), x)
 			g.Output("y", g.Add("b", conv(18, 3, 2, 1), x))
@@ -433,7 +473,7 @@ func listing(g *encoder.Graph) string {
 // randomTrial draws a graph of up to ten operations on values drawn among all
 // before them. What nobody uses becomes an output, and so does some of the rest.
 func randomTrial(seed uint64) trial {
-	draw := rng.New(seed, rng.Benchmark, 3)
+	draw, among := rng.New(seed, rng.Benchmark, 3), rng.New(seed, rng.Benchmark, 4)
 	side := 3 + draw.IntN(3)
 	folded := draw.IntN(3) == 0
 	height := side
@@ -461,7 +501,10 @@ func randomTrial(seed uint64) trial {
 		case kind < 5:
 			op = encoder.BatchNorm{}
 		case kind < 6:
-			op = encoder.ReLU{}
+			op = []encoder.Op{
+				encoder.ReLU{}, encoder.ReLU{}, encoder.Sigmoid{}, encoder.FlipRows{}, encoder.PadChannels{Out: s.C + 5},
+				encoder.AvgPool{K: (s.H + 1) / 2, Stride: 1}, encoder.Pad{Top: 1, Left: 2}, encoder.CropRows{Top: (s.H - 1) / 2},
+			}[among.IntN(8)]
 		case kind < 7 && s.H >= 3:
 			op = encoder.MaxPool{K: 3, Stride: 1 + draw.IntN(2), Pad: draw.IntN(2)}
 		case kind < 7 && vector && s.Per == 4:

@@ -54,8 +54,21 @@ func uniform(bound float64) func(uint64, uint64, uint64) float32 {
 	}
 }
 
+// nearIdentity is 1 where channel in goes to channel out, else U(±0.01), for
+// weights [in,out].
+func nearIdentity(out int) func(uint64, uint64, uint64) float32 {
+	small := uniform(0.01)
+	return func(i, seed, param uint64) float32 {
+		if i/uint64(out) == i%uint64(out) {
+			return 1
+		}
+		return small(i, seed, param)
+	}
+}
+
 func (Normalize) params([]Shape) []paramSpec     { return nil }
 func (ReLU) params([]Shape) []paramSpec          { return nil }
+func (Sigmoid) params([]Shape) []paramSpec       { return nil }
 func (MaxPool) params([]Shape) []paramSpec       { return nil }
 func (GlobalAvgPool) params([]Shape) []paramSpec { return nil }
 func (Add) params([]Shape) []paramSpec           { return nil }
@@ -64,11 +77,22 @@ func (Unfold) params([]Shape) []paramSpec        { return nil }
 func (Fold) params([]Shape) []paramSpec          { return nil }
 
 func (c Conv) params(in []Shape) []paramSpec {
-	init := normal(math.Sqrt(2 / float64(c.Out*c.K*c.K)))
-	if c.Init == DefaultUniform {
-		init = uniform(1 / math.Sqrt(float64(in[0].C*c.K*c.K)))
+	taps, channels := c.K*c.width(), in[0].C
+	bound := 1 / math.Sqrt(float64(channels*taps))
+	init := uniform(bound)
+	switch {
+	case c.Init == KaimingFanOut:
+		init = normal(math.Sqrt(2 / float64(c.Out*taps)))
+	case c.Init == Zero:
+		init = constant(0)
+	case c.Init == NearIdentity && taps == 1 && c.Out >= channels:
+		init = nearIdentity(c.Out)
 	}
-	return []paramSpec{{"weight", convWeight, []int{c.K, c.K, in[0].C, c.Out}, init}}
+	out := []paramSpec{{"weight", convWeight, []int{c.K, c.width(), channels, c.Out}, init}}
+	if c.Bias {
+		out = append(out, paramSpec{"bias", vectorParam, []int{c.Out}, uniform(bound)})
+	}
+	return out
 }
 
 func (BatchNorm) params(in []Shape) []paramSpec {

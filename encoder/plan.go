@@ -30,6 +30,9 @@ type Options struct {
 	Conv    kernel.Algorithm // of the convolutions
 	Workers int              // of the pool that will run it, at most; 0: one
 	Grads   []string         // in mode Train: the outputs that receive gradients
+	// Frozen sends gradients to the float inputs (Arena.InputGrad) and none to
+	// the parameters. The network must be one without normalisation.
+	Frozen bool
 	// KeepStatistics leaves the running statistics as they are: for a forward
 	// pass that repeats another, as the second one of gradient caching does.
 	KeepStatistics bool
@@ -83,6 +86,14 @@ func Compile(g *Graph, o Options) (*Plan, error) {
 	}
 	if o.Mode != Train && len(o.Grads) > 0 {
 		wrong = append(wrong, fmt.Errorf("encoder: compile: gradients of %q, but only mode Train has gradients", o.Grads))
+	}
+	if o.Frozen {
+		for _, n := range g.Nodes {
+			switch n.Op.(type) {
+			case BatchNorm, GroupNorm, LayerNorm:
+				wrong = append(wrong, fmt.Errorf("encoder: compile: %s normalises, which a frozen network cannot", n.Name))
+			}
+		}
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err

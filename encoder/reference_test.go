@@ -10,11 +10,12 @@ import (
 // that follow the definitions. It fuses nothing and keeps every value, so it
 // shares neither arithmetic nor planning with the package.
 type reference struct {
-	graph  *encoder.Graph
-	batch  int
-	groups int
-	place  []int // of each sample, as for Arena.SetGroups
-	eval   bool
+	graph   *encoder.Graph
+	batch   int
+	groups  int
+	place   []int     // of each sample, as for Arena.SetGroups
+	vectors []float64 // of a float input
+	eval    bool
 
 	params map[string][]float64 // by name, in the layout of Params.State
 	grads  map[string][]float64 // likewise
@@ -45,6 +46,7 @@ func (r *reference) forward(pixels []byte) {
 		r.grads[name] = make([]float64, len(p))
 	}
 	in := r.values[0]
+	copy(in.v, r.vectors)
 	for i, p := range pixels { // NHWC
 		c, w, h, n := i%3, i/3%in.w, i/3/in.w%in.h, i/3/in.w/in.h
 		in.v[in.at(n, c, h, w)] = float64(p)
@@ -78,11 +80,16 @@ func (r *reference) value(node encoder.Node, y image) {
 			y.v[i] = (x.v[i]/255 - float64(op.Mean[c])) / float64(op.Std[c])
 		}
 	case encoder.Conv:
-		w := r.params[node.Name+".weight"]
-		products(op.K, op.Stride, op.Pad, x, y, func(from, tap, to int) { y.v[to] += x.v[from] * w[tap] })
+		w, bias := r.params[node.Name+".weight"], r.params[node.Name+".bias"]
+		products(op.K, width(op), op.Stride, op.Pad, x, y, func(from, tap, to int) { y.v[to] += x.v[from] * w[tap] })
+		for i := range y.v {
+			if op.Bias {
+				y.v[i] += bias[i/(y.h*y.w)%y.c]
+			}
+		}
 	case encoder.Linear:
 		w, bias := r.params[node.Name+".weight"], r.params[node.Name+".bias"]
-		products(1, 1, 0, x, y, func(from, tap, to int) { y.v[to] += x.v[from] * w[tap] })
+		products(1, 1, 1, 0, x, y, func(from, tap, to int) { y.v[to] += x.v[from] * w[tap] })
 		for i := range y.v {
 			if op.Bias {
 				y.v[i] += bias[i%y.c]
@@ -106,6 +113,14 @@ func (r *reference) value(node encoder.Node, y image) {
 		for i := range y.v {
 			y.v[i] = max(x.v[i], 0)
 		}
+	case encoder.Sigmoid:
+		for i, v := range x.v {
+			y.v[i] = 1 / (1 + math.Exp(-v))
+		}
+	case encoder.AvgPool:
+		means(op, x, y, func(from, to int) { y.v[to] += x.v[from] / float64(op.K*op.K) })
+	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels:
+		moves(op, x, y, func(from, to int) { y.v[to] = x.v[from] })
 	case encoder.Add:
 		for i := range y.v {
 			y.v[i] = x.v[i] + r.values[node.In[1]].v[i]
@@ -135,9 +150,14 @@ func (r *reference) gradient(node encoder.Node, y, dy image) {
 	x, dx := r.values[node.In[0]], r.dvals[node.In[0]]
 	switch op := node.Op.(type) {
 	case encoder.Conv:
-		r.gradientOfProducts(node.Name, op.K, op.Stride, op.Pad, x, dx, dy)
+		r.gradientOfProducts(node.Name, op.K, width(op), op.Stride, op.Pad, x, dx, dy)
+		for i, g := range dy.v {
+			if op.Bias {
+				r.grads[node.Name+".bias"][i/(y.h*y.w)%y.c] += g
+			}
+		}
 	case encoder.Linear:
-		r.gradientOfProducts(node.Name, 1, 1, 0, x, dx, dy)
+		r.gradientOfProducts(node.Name, 1, 1, 1, 0, x, dx, dy)
 		for i, g := range dy.v {
 			if op.Bias {
 				r.grads[node.Name+".bias"][i%y.c] += g
@@ -153,6 +173,14 @@ func (r *reference) gradient(node encoder.Node, y, dy image) {
 				dx.v[i] += g
 			}
 		}
+	case encoder.Sigmoid:
+		for i, g := range dy.v {
+			dx.v[i] += g * y.v[i] * (1 - y.v[i])
+		}
+	case encoder.AvgPool:
+		means(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] / float64(op.K*op.K) })
+	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels:
+		moves(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] })
 	case encoder.Add:
 		for i, g := range dy.v {
 			dx.v[i] += g
@@ -181,19 +209,27 @@ func (r *reference) gradient(node encoder.Node, y, dy image) {
 	}
 }
 
+// width is that of a convolution's window.
+func width(c encoder.Conv) int {
+	if c.KW == 0 {
+		return c.K
+	}
+	return c.KW
+}
+
 // products calls f for every product of a convolution, with the places of the
-// input, the weight [O,C,K,K] and the output.
-func products(k, stride, pad int, x, y image, f func(from, tap, to int)) {
+// input, the weight [O,C,K,KW] and the output.
+func products(k, kw, stride, pad int, x, y image, f func(from, tap, to int)) {
 	for n := range y.n {
 		for o := range y.c {
 			for i := range y.h {
 				for j := range y.w {
 					for c := range x.c {
 						for a := range k {
-							for b := range k {
+							for b := range kw {
 								h, w := i*stride+a-pad, j*stride+b-pad
 								if h >= 0 && h < x.h && w >= 0 && w < x.w {
-									f(x.at(n, c, h, w), ((o*x.c+c)*k+a)*k+b, y.at(n, o, i, j))
+									f(x.at(n, c, h, w), ((o*x.c+c)*k+a)*kw+b, y.at(n, o, i, j))
 								}
 							}
 						}
@@ -204,9 +240,9 @@ func products(k, stride, pad int, x, y image, f func(from, tap, to int)) {
 	}
 }
 
-func (r *reference) gradientOfProducts(name string, k, stride, pad int, x, dx, dy image) {
+func (r *reference) gradientOfProducts(name string, k, kw, stride, pad int, x, dx, dy image) {
 	w, dw := r.params[name+".weight"], r.grads[name+".weight"]
-	products(k, stride, pad, x, dy, func(from, tap, to int) {
+	products(k, kw, stride, pad, x, dy, func(from, tap, to int) {
 		dx.v[from] += dy.v[to] * w[tap]
 		dw[tap] += dy.v[to] * x.v[from]
 	})
@@ -236,6 +272,59 @@ func maxima(op encoder.MaxPool, x, y image, f func(from, to int)) {
 			}
 		}
 	}
+}
+
+// means calls f for every pixel of every window with its place and that of
+// the window's mean.
+func means(op encoder.AvgPool, x, y image, f func(from, to int)) {
+	for n := range y.n {
+		for c := range y.c {
+			for i := range y.h {
+				for j := range y.w {
+					for a := range op.K {
+						for b := range op.K {
+							f(x.at(n, c, i*op.Stride+a, j*op.Stride+b), y.at(n, c, i, j))
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// moves calls f with the places in x and y of every element of y that is one of x.
+func moves(op encoder.Op, x, y image, f func(from, to int)) {
+	for n := range y.n {
+		for c := range min(x.c, y.c) {
+			for i := range y.h {
+				for j := range y.w {
+					h, w := i, j
+					switch op := op.(type) {
+					case encoder.Pad:
+						h, w = i-op.Top, j-op.Left
+						if op.Reflect {
+							h, w = mirrored(h, x.h), mirrored(w, x.w)
+						}
+					case encoder.CropRows:
+						h += op.Top
+					case encoder.FlipRows:
+						h = x.h - 1 - i
+					}
+					if h >= 0 && h < x.h && w >= 0 && w < x.w {
+						f(x.at(n, c, h, w), y.at(n, c, i, j))
+					}
+				}
+			}
+		}
+	}
+}
+
+// mirrored is the place of i on an axis of n pixels that is mirrored at both ends.
+func mirrored(i, n int) int {
+	if i < 0 {
+		return -i
+	}
+	return min(i, 2*(n-1)-i)
 }
 
 // patches calls f for every element of a column of g*g patches: its place in

@@ -58,7 +58,7 @@ func ResNet(c ResNetConfig) *Graph {
 			}
 			name := fmt.Sprintf("layer%d.%d.", stage+1, block)
 			if c.Depth < 50 {
-				x = basicBlock(g, name, x, width(64<<stage), stride)
+				x = basicBlock(g, name, x, width(64<<stage), stride, BatchNorm{})
 			} else {
 				x = bottleneck(g, name, x, width(64<<stage), width(256<<stage), stride)
 			}
@@ -68,13 +68,13 @@ func ResNet(c ResNetConfig) *Graph {
 	return g
 }
 
-func basicBlock(g *Graph, name string, x Value, out, stride int) Value {
+func basicBlock(g *Graph, name string, x Value, out, stride int, norm Op) Value {
 	y := g.Add(name+"conv1", Conv{Out: out, K: 3, Stride: stride, Pad: 1}, x)
-	y = g.Add(name+"bn1", BatchNorm{}, y)
+	y = g.Add(name+"bn1", norm, y)
 	y = g.Add(name+"relu1", ReLU{}, y)
 	y = g.Add(name+"conv2", Conv{Out: out, K: 3, Stride: 1, Pad: 1}, y)
-	y = g.Add(name+"bn2", BatchNorm{}, y)
-	return join(g, name, x, y, stride)
+	y = g.Add(name+"bn2", norm, y)
+	return join(g, name, x, y, stride, norm)
 }
 
 func bottleneck(g *Graph, name string, x Value, mid, out, stride int) Value {
@@ -86,15 +86,15 @@ func bottleneck(g *Graph, name string, x Value, mid, out, stride int) Value {
 	y = g.Add(name+"relu2", ReLU{}, y)
 	y = g.Add(name+"conv3", Conv{Out: out, K: 1, Stride: 1}, y)
 	y = g.Add(name+"bn3", BatchNorm{}, y)
-	return join(g, name, x, y, stride)
+	return join(g, name, x, y, stride, BatchNorm{})
 }
 
 // join adds the block's input to its output, through a projection where the
 // shape changes.
-func join(g *Graph, name string, x, y Value, stride int) Value {
+func join(g *Graph, name string, x, y Value, stride int, norm Op) Value {
 	if g.Shape(x) != g.Shape(y) {
 		x = g.Add(name+"downsample.0", Conv{Out: g.Shape(y).C, K: 1, Stride: stride}, x)
-		x = g.Add(name+"downsample.1", BatchNorm{}, x)
+		x = g.Add(name+"downsample.1", norm, x)
 	}
 	return g.Add(name+"relu", ReLU{}, g.Add(name+"add", Add{}, y, x))
 }

@@ -54,6 +54,14 @@ func TestBindingPanicsOnMisuse(t *testing.T) {
 		{"max pool padding", "pad <= kernel/2", func() { s := pool; s.Pad = 2; s.Forward(nil, nil, nil) }},
 		{"max pool places", "arg: got 0 elements, want 16", func() { pool.Forward(Alloc(16), Alloc(64), nil) }},
 		{"average pool", "x: got 0 elements, want 64", func() { AvgPoolShape{N: 1, HW: 4, C: 16}.Forward(Alloc(16), nil) }},
+		{"average pool of a window too large", "a window inside the image", func() {
+			AvgWindowShape{N: 1, H: 2, W: 2, C: 16, Kernel: 3, Stride: 1}.Forward(Alloc(64), Alloc(64))
+		}},
+		{"pixel map out of the image", "a map into the image", func() {
+			PixelMapShape{N: 1, H: 2, W: 2, C: 4, Rows: []int{2}, Cols: []int{0}}.Forward(Alloc(4), Alloc(16))
+		}},
+		{"channel map", "source: got 0 elements, want 32", func() { ChannelMapShape{Rows: 2, In: 5, Out: 20}.Forward(Alloc(64), nil) }},
+		{"sigmoid", "y: got 0 elements, want 32", func() { SigmoidShape{Rows: 2, C: 5}.Forward(nil, Alloc(32)) }},
 		{"bias", "bias: got 0 elements, want 5", func() { BiasShape{Rows: 1, C: 5}.Forward(Alloc(16), Alloc(16), nil, true, Alloc(48)) }},
 		{"l2 norm", "inv: got 0 elements, want 2", func() { L2NormShape{N: 2, D: 3}.Forward(Alloc(6), Alloc(8), nil) }},
 		{"add", "x: got 1 elements, want 2", func() { Add(Alloc(2), Alloc(1)) }},

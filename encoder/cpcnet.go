@@ -1,0 +1,103 @@
+package encoder
+
+import (
+	"fmt"
+	"math"
+)
+
+// CPCConfig chooses the network of Contrastive Predictive Coding for images
+// (van den Oord et al. 2018, section 3.3; Hénaff et al. 2020).
+type CPCConfig struct {
+	Grid, Patch int     // a view is Grid×Grid patches of Patch pixels each side
+	Blocks      int     // residual blocks of a stage
+	Width       float64 // factor of all channel counts but Target
+	Target      int     // size of targets and predictions
+	Normalize   Normalize
+}
+
+// A CPCPrediction is one of the network's predictions: the target of the patch
+// Offset rows further on, in reading direction or, with Up, against it. The
+// output of its name is [N,Grid-Offset,Grid,Target], for those rows, in the
+// order of reading, that have a row so far on.
+type CPCPrediction struct {
+	Output string
+	Offset int
+	Up     bool
+}
+
+// CPCPredictions lists the predictions of the network. Patches overlap by half,
+// so that the next row shares pixels with its own: the first offset is 2.
+func CPCPredictions() []CPCPrediction {
+	var out []CPCPrediction
+	for _, up := range []bool{false, true} {
+		for offset := 2; offset <= 4; offset++ {
+			name := "down"
+			if up {
+				name = "up"
+			}
+			out = append(out, CPCPrediction{fmt.Sprint(name, offset), offset, up})
+		}
+	}
+	return out
+}
+
+// cpcContextBlocks is the depth of the context network, which so sees the five
+// rows before its own.
+const cpcContextBlocks = 5
+
+// CPC describes the network. Every patch is encoded by itself, by residual
+// blocks with group normalisation of one group: batch statistics would tell one
+// patch about the others. Outputs:
+//
+//	features  [N,C]                 the codes' mean over the grid: for probes
+//	target    [N,Grid,Grid,Target]  V·z, a projection of each patch's code z
+//	down2 …   the predictions, see CPCPrediction
+//
+// The predictions' factor of 0.1 (the embed scale) is left to the loss.
+func CPC(c CPCConfig) *Graph {
+	width := func(n int) int { return max(1, int(math.Round(float64(n)*c.Width))) }
+	g := NewGraph(c.Grid*c.Grid*c.Patch, c.Patch)
+	x := g.Add("patches", Unfold{G: c.Grid}, g.Add("normalize", c.Normalize, 0))
+	x = g.Add("conv1", Conv{Out: width(64), K: 3, Stride: 1, Pad: 1}, x)
+	x = g.Add("relu", ReLU{}, g.Add("bn1", GroupNorm{Groups: 1}, x))
+	for stage := range 3 {
+		for block := range c.Blocks {
+			stride := 1
+			if stage > 0 && block == 0 {
+				stride = 2
+			}
+			x = basicBlock(g, fmt.Sprintf("layer%d.%d.", stage+1, block), x, width(64<<stage), stride, GroupNorm{Groups: 1})
+		}
+	}
+	z := g.Add("grid", Fold{G: c.Grid}, g.Add("avgpool", GlobalAvgPool{}, x))
+	g.Output("features", g.Add("mean", GlobalAvgPool{}, z))
+	g.Output("target", g.Add("target", Conv{Out: c.Target, K: 1, Stride: 1, Init: DefaultUniform}, z))
+
+	contexts := map[bool]Value{
+		false: cpcContext(g, "context_down", z, width(256)),
+		true:  cpcContext(g, "context_up", g.Add("flip", FlipRows{}, z), width(256)),
+	}
+	for _, p := range CPCPredictions() {
+		seen := g.Add(p.Output+".rows", CropRows{Bottom: p.Offset}, contexts[p.Up])
+		g.Output(p.Output, g.Add(p.Output, Conv{Out: c.Target, K: 1, Stride: 1, Init: DefaultUniform}, seen))
+	}
+	return g
+}
+
+// cpcContext sums up, for every patch, what was read before it: masked
+// convolutions in the manner of PixelCNN, whose row r depends on rows up to r.
+func cpcContext(g *Graph, name string, z Value, hidden int) Value {
+	layer := func(out, k, kw int) Conv {
+		return Conv{Out: out, K: k, KW: kw, Stride: 1, Bias: true, Init: DefaultUniform}
+	}
+	x := z
+	for i := range cpcContextBlocks {
+		at := fmt.Sprintf("%s.%d.", name, i)
+		y := g.Add(at+"relu1", ReLU{}, g.Add(at+"conv1", layer(hidden, 1, 1), x))
+		y = g.Add(at+"conv2", layer(hidden, 1, 3), g.Add(at+"sides", Pad{Left: 1, Right: 1}, y))
+		y = g.Add(at+"conv3", layer(hidden, 2, 1), g.Add(at+"top", Pad{Top: 1}, y))
+		y = g.Add(at+"conv4", layer(g.Shape(z).C, 1, 1), g.Add(at+"relu2", ReLU{}, y))
+		x = g.Add(at+"add", Add{}, y, x)
+	}
+	return g.Add(name+".relu", ReLU{}, x)
+}

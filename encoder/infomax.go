@@ -1,0 +1,89 @@
+package encoder
+
+import (
+	"fmt"
+	"math"
+)
+
+// InfoMaxConfig chooses the network of Deep InfoMax (Hjelm et al. 2019).
+type InfoMaxConfig struct {
+	Size      int     // side of the images, 32 or 64
+	Width     float64 // factor of all channel counts but Code and Units
+	Code      int     // size of the code Y
+	Units     int     // size in which the critic compares
+	Global    bool    // the outputs of DIM(G)
+	Local     bool    // the outputs of DIM(L)
+	Prior     bool    // the output of prior matching
+	Normalize Normalize
+}
+
+// InfoMax describes the encoder of the reference code, basic32x32 or basic64x64,
+// with the encode-and-dot critics whose scores are inner products. Outputs:
+//
+//	features  [N,1024·Width]  the fully connected layer below the code ("fc" of
+//	                          the paper's tables): for probes
+//	global    [N,Units]       the code, encoded
+//	local     [N,8,8,Units]   the local map, encoded (Local)
+//	whole     [N,Units]       the local map as a whole, encoded (Global)
+//	code      [N,Code]        the code's logistic function, in [0,1] (Prior)
+//
+// The encoders of code and local map end in layer normalisation; the reference
+// code has it on the local one alone.
+func InfoMax(c InfoMaxConfig) *Graph {
+	channels := map[int][]int{32: {64, 128, 256}, 64: {64, 128, 256, 512}}[c.Size]
+	if channels == nil {
+		panic(fmt.Sprintf("encoder: InfoMax: images of %d pixels, want 32 or 64", c.Size))
+	}
+	width := func(n int) int { return max(1, int(math.Round(float64(n)*c.Width))) }
+	g := NewGraph(c.Size, c.Size)
+	x := g.Add("normalize", c.Normalize, 0)
+	last := len(channels) - 1
+	for i, out := range channels[:last] {
+		x = infoMaxLayer(g, fmt.Sprintf("conv%d", i+1), x, Conv{Out: width(out), K: 4, Stride: 2, Pad: 1})
+	}
+	local := x // 8×8
+	upper := func(prefix string) Value {
+		x := infoMaxLayer(g, fmt.Sprintf("%sconv%d", prefix, last+1), local, Conv{Out: width(channels[last]), K: 4, Stride: 2, Pad: 1})
+		// A fully connected layer on the 4×4 map.
+		return infoMaxLayer(g, prefix+"fc", x, Conv{Out: width(1024), K: 4, Stride: 1})
+	}
+	features := upper("")
+	g.Output("features", features)
+	code := g.Add("code", Linear{Out: c.Code, Bias: true}, features)
+	g.Output("global", infoMaxCritic(g, "global_net", code, c.Units))
+	if c.Local {
+		g.Output("local", infoMaxCritic(g, "local_net", local, c.Units))
+	}
+	if c.Global {
+		g.Output("whole", g.Add("whole.code", Linear{Out: c.Units, Bias: true}, upper("whole.")))
+	}
+	if c.Prior {
+		g.Output("code", g.Add("sigmoid", Sigmoid{}, code))
+	}
+	return g
+}
+
+func infoMaxLayer(g *Graph, name string, x Value, c Conv) Value {
+	c.Init = DefaultUniform
+	return g.Add(name+".relu", ReLU{}, g.Add(name+".bn", BatchNorm{}, g.Add(name, c, x)))
+}
+
+// infoMaxCritic encodes vectors or a map, pixel by pixel, for the inner product.
+func infoMaxCritic(g *Graph, name string, x Value, units int) Value {
+	layer := Conv{Out: units, K: 1, Stride: 1, Init: DefaultUniform}
+	y := infoMaxLayer(g, name+".conv1", x, layer)
+	layer.Bias = true
+	y = g.Add(name+".conv2", layer, y)
+	shortcut := g.Add(name+".shortcut", Conv{Out: units, K: 1, Stride: 1, Init: NearIdentity}, x)
+	return g.Add(name+".norm", LayerNorm{}, g.Add(name+".add", Add{}, y, shortcut))
+}
+
+// InfoMaxPrior describes the discriminator of prior matching, which tells codes
+// of dim values from draws of the prior. Its output "score" is [N,1].
+func InfoMaxPrior(dim int) *Graph {
+	g := NewVectorGraph(dim)
+	x := g.Add("relu1", ReLU{}, g.Add("fc1", Linear{Out: 1000, Bias: true}, 0))
+	x = g.Add("relu2", ReLU{}, g.Add("fc2", Linear{Out: 200, Bias: true}, x))
+	g.Output("score", g.Add("fc3", Linear{Out: 1, Bias: true}, x))
+	return g
+}

@@ -1,0 +1,190 @@
+package encoder
+
+import (
+	"fmt"
+
+	"clpipe/internal/kernel"
+	"clpipe/internal/par"
+)
+
+type (
+	// AvgPool takes the mean of [K,K] windows that lie inside the image.
+	AvgPool struct{ K, Stride int }
+	// Pad surrounds an image with pixels: zeros, or with Reflect the image
+	// mirrored at its outermost pixels, which are not repeated.
+	Pad struct {
+		Top, Bottom, Left, Right int
+		Reflect                  bool
+	}
+	// CropRows leaves the first Top and the last Bottom rows out.
+	CropRows struct{ Top, Bottom int }
+	// FlipRows turns an image upside down.
+	FlipRows struct{}
+	// PadChannels adds channels of zeros up to Out.
+	PadChannels struct{ Out int }
+)
+
+// A rearrangement is a linear operation without parameters: its backward pass
+// needs neither operand nor result.
+type rearrangement interface {
+	Op
+	// forward sets y, out for each of n samples, from x.
+	forward(n int, in, out Shape, y, x []float32) []par.Phase
+	// backward sets dx from dy, or adds to it if add is set.
+	backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase
+}
+
+func (AvgPool) params([]Shape) []paramSpec     { return nil }
+func (Pad) params([]Shape) []paramSpec         { return nil }
+func (CropRows) params([]Shape) []paramSpec    { return nil }
+func (FlipRows) params([]Shape) []paramSpec    { return nil }
+func (PadChannels) params([]Shape) []paramSpec { return nil }
+
+func (p AvgPool) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	if err != nil {
+		return s, err
+	}
+	s.H, s.W = window(s.H, p.K, p.Stride, 0), window(s.W, p.K, p.Stride, 0)
+	return s, fits(s, p.K)
+}
+
+func (p Pad) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	most := max(p.Top, p.Bottom, p.Left, p.Right)
+	switch {
+	case err != nil:
+	case min(p.Top, p.Bottom, p.Left, p.Right) < 0:
+		err = fmt.Errorf("padding %+v, want no negative number", p)
+	case p.Reflect && most >= min(s.H, s.W):
+		err = fmt.Errorf("a mirror of %d pixels needs more than that in the image", most)
+	}
+	s.H, s.W = s.H+p.Top+p.Bottom, s.W+p.Left+p.Right
+	return s, err
+}
+
+func (c CropRows) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	if err == nil && (min(c.Top, c.Bottom) < 0 || c.Top+c.Bottom >= s.H) {
+		err = fmt.Errorf("%d and %d rows cannot be left out of %d", c.Top, c.Bottom, s.H)
+	}
+	s.H -= c.Top + c.Bottom
+	return s, err
+}
+
+func (FlipRows) infer(in []Shape) (Shape, error) { return one(in) }
+
+func (p PadChannels) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	if err == nil && p.Out < s.C {
+		err = fmt.Errorf("%d channels, want at least the %d there are", p.Out, s.C)
+	}
+	s.C = p.Out
+	return s, err
+}
+
+func (p AvgPool) shape(n int, in Shape) kernel.AvgWindowShape {
+	return kernel.AvgWindowShape{N: n, H: in.H, W: in.W, C: in.C, Kernel: p.K, Stride: p.Stride}
+}
+
+func (p AvgPool) forward(n int, in, _ Shape, y, x []float32) []par.Phase {
+	return p.shape(n, in).Forward(y, x)
+}
+
+func (p AvgPool) backward(n int, in, _ Shape, dx, dy []float32, add bool) []par.Phase {
+	return p.shape(n, in).Backward(dx, dy, add)
+}
+
+// pixelMap returns a map of the pixels of in in which row i of the result is
+// row rows(i) of in, and likewise for columns.
+func pixelMap(n int, in, out Shape, rows, cols func(int) int) kernel.PixelMapShape {
+	s := kernel.PixelMapShape{N: n, H: in.H, W: in.W, C: in.C, Rows: make([]int, out.H), Cols: make([]int, out.W)}
+	for i := range s.Rows {
+		s.Rows[i] = rows(i)
+	}
+	for j := range s.Cols {
+		s.Cols[j] = cols(j)
+	}
+	return s
+}
+
+func same(i int) int { return i }
+
+func (p Pad) pixels(n int, in, out Shape) kernel.PixelMapShape {
+	source := func(before, size int) func(int) int {
+		return func(i int) int {
+			switch i -= before; {
+			case i >= 0 && i < size:
+				return i
+			case !p.Reflect:
+				return -1
+			case i < 0:
+				return -i
+			default:
+				return 2*(size-1) - i
+			}
+		}
+	}
+	return pixelMap(n, in, out, source(p.Top, in.H), source(p.Left, in.W))
+}
+
+func (p Pad) forward(n int, in, out Shape, y, x []float32) []par.Phase {
+	return p.pixels(n, in, out).Forward(y, x)
+}
+
+func (p Pad) backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase {
+	return p.pixels(n, in, out).Backward(dx, dy, add)
+}
+
+func (c CropRows) pixels(n int, in, out Shape) kernel.PixelMapShape {
+	return pixelMap(n, in, out, func(i int) int { return i + c.Top }, same)
+}
+
+func (c CropRows) forward(n int, in, out Shape, y, x []float32) []par.Phase {
+	return c.pixels(n, in, out).Forward(y, x)
+}
+
+func (c CropRows) backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase {
+	return c.pixels(n, in, out).Backward(dx, dy, add)
+}
+
+func (FlipRows) pixels(n int, in Shape) kernel.PixelMapShape {
+	return pixelMap(n, in, in, func(i int) int { return in.H - 1 - i }, same)
+}
+
+func (f FlipRows) forward(n int, in, _ Shape, y, x []float32) []par.Phase {
+	return f.pixels(n, in).Forward(y, x)
+}
+
+func (f FlipRows) backward(n int, in, _ Shape, dx, dy []float32, add bool) []par.Phase {
+	return f.pixels(n, in).Backward(dx, dy, add)
+}
+
+func (PadChannels) channels(n int, in, out Shape) kernel.ChannelMapShape {
+	return kernel.ChannelMapShape{Rows: n * in.H * in.W, In: in.C, Out: out.C}
+}
+
+func (p PadChannels) forward(n int, in, out Shape, y, x []float32) []par.Phase {
+	return p.channels(n, in, out).Forward(y, x)
+}
+
+func (p PadChannels) backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase {
+	return p.channels(n, in, out).Backward(dx, dy, add)
+}
+
+// rearrangeForward adds the forward operation of a rearrangement.
+func (c *compiler) rearrangeForward(u unit, r rearrangement, x int) {
+	in, out, n := c.graph.Shape(u.in[0]), c.graph.Shape(u.out), c.batchOf(u.out)
+	y := c.activation(u.out)
+	c.values[u.out] = y
+	c.use(x)
+	c.addForward(u.name, 0, func(a *Arena) []par.Phase { return r.forward(n, in, out, a.act(y), a.act(x)) })
+}
+
+// rearrangeBackward adds its backward operation.
+func (c *compiler) rearrangeBackward(u unit, r rearrangement, dy int, needs []bool) {
+	in, out, n := c.graph.Shape(u.in[0]), c.graph.Shape(u.out), c.batchOf(u.out)
+	dx, add := c.gradientOf(u.in[0], needs)
+	c.use(dx, dy)
+	c.addBackward(u.name, 0, func(a *Arena) []par.Phase { return r.backward(n, in, out, a.act(dx), a.act(dy), add) })
+}
