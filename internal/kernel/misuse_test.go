@@ -51,6 +51,10 @@ func TestBindingPanicsOnMisuse(t *testing.T) {
 		{"infonce without positives", "want one of the two", func() { a := loss; a.Positive = nil; nce.Bind(&a, nceScratch) }},
 		{"infonce with ids of one side", "want both or none", func() { a := loss; a.KeyIDs = make([]uint64, 3); nce.Bind(&a, nceScratch) }},
 		{"infonce without workers", "0 workers", func() { NewInfoNCE(InfoNCEShape{N: 1, D: 1}, 0) }},
+		{"global-local cells", "local: got 11 elements, want 12", func() {
+			NewGlobalLocal(GlobalLocalShape{2, 3, 2}, 1).Bind(&GlobalLocalArgs{Global: Alloc(4), Local: Alloc(11), DGlobal: Alloc(4), DLocal: Alloc(12)}, nil)
+		}},
+		{"global-local of nothing", "want all positive", func() { NewGlobalLocal(GlobalLocalShape{}, 1) }},
 		{"max pool padding", "pad <= kernel/2", func() { s := pool; s.Pad = 2; s.Forward(nil, nil, nil) }},
 		{"max pool places", "arg: got 0 elements, want 16", func() { pool.Forward(Alloc(16), Alloc(64), nil) }},
 		{"average pool", "x: got 0 elements, want 64", func() { AvgPoolShape{N: 1, HW: 4, C: 16}.Forward(Alloc(16), nil) }},
