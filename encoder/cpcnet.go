@@ -8,11 +8,14 @@ import (
 // CPCConfig chooses the network of Contrastive Predictive Coding for images
 // (van den Oord et al. 2018, section 3.3; Hénaff et al. 2020).
 type CPCConfig struct {
-	Grid, Patch int     // a view is Grid×Grid patches of Patch pixels each side
-	Blocks      int     // residual blocks of a stage
-	Width       float64 // factor of all channel counts but Target
-	Target      int     // size of targets and predictions
-	Normalize   Normalize
+	Grid, Patch int // a view is Grid×Grid patches of Patch pixels each side
+	// Whole takes images [S,S,3] and cuts the patches itself, half a patch
+	// apart: for probes. Training augments every patch, so that views come cut.
+	Whole     bool
+	Blocks    int     // residual blocks of a stage
+	Width     float64 // factor of all channel counts but Target
+	Target    int     // size of targets and predictions
+	Normalize Normalize
 }
 
 // A CPCPrediction is one of the network's predictions: the target of the patch
@@ -56,8 +59,16 @@ const cpcContextBlocks = 5
 // The predictions' factor of 0.1 (the embed scale) is left to the loss.
 func CPC(c CPCConfig) *Graph {
 	width := func(n int) int { return max(1, int(math.Round(float64(n)*c.Width))) }
-	g := NewGraph(c.Grid*c.Grid*c.Patch, c.Patch)
-	x := g.Add("patches", Unfold{G: c.Grid}, g.Add("normalize", c.Normalize, 0))
+	var g *Graph
+	var x Value
+	if stride := c.Patch / 2; c.Whole {
+		size := c.Patch + (c.Grid-1)*stride
+		g = NewGraph(size, size)
+		x = g.Add("patches", Patches{c.Patch, stride}, g.Add("normalize", c.Normalize, 0))
+	} else {
+		g = NewGraph(c.Grid*c.Grid*c.Patch, c.Patch)
+		x = g.Add("patches", Unfold{G: c.Grid}, g.Add("normalize", c.Normalize, 0))
+	}
 	x = g.Add("conv1", Conv{Out: width(64), K: 3, Stride: 1, Pad: 1}, x)
 	x = g.Add("relu", ReLU{}, g.Add("bn1", GroupNorm{Groups: 1}, x))
 	for stage := range 3 {

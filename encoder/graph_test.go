@@ -239,6 +239,10 @@ func TestOperationsMatchReference(t *testing.T) {
 			g.Output("z", g.Add("q", encoder.AvgPool{K: 3, Stride: 1}, x))
 			g.Output("w", g.Add("r", encoder.AvgPool{K: 1, Stride: 1}, x))
 		}},
+		{"patches", 7, 5, func(g graph, x value) {
+			x = g.Add("p", encoder.Patches{Size: 3, Stride: 2}, g.Add("a", conv(6, 3, 1, 1), x))
+			g.Output("y", g.Add("b", conv(5, 3, 1, 1), x))
+		}},
 		{"channels of zeros", 4, 4, func(g graph, x value) {
 			x = g.Add("a", conv(18, 3, 1, 1), x)
 			g.Output("y", g.Add("s", add, g.Add("b", conv(37, 1, 1, 0), x), g.Add("w", encoder.PadChannels{Out: 37}, x)))

@@ -20,6 +20,9 @@ type (
 	CropRows struct{ Top, Bottom int }
 	// FlipRows turns an image upside down.
 	FlipRows struct{}
+	// Patches cuts an image into the square patches of Size pixels that lie
+	// Stride apart, each a sample of its own.
+	Patches struct{ Size, Stride int }
 	// PadChannels adds channels of zeros up to Out.
 	PadChannels struct{ Out int }
 )
@@ -28,7 +31,7 @@ type (
 // needs neither operand nor result.
 type rearrangement interface {
 	Op
-	// forward sets y, out for each of n samples, from x.
+	// forward sets y, n samples of shape out, from x.
 	forward(n int, in, out Shape, y, x []float32) []par.Phase
 	// backward sets dx from dy, or adds to it if add is set.
 	backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase
@@ -38,6 +41,7 @@ func (AvgPool) params([]Shape) []paramSpec     { return nil }
 func (Pad) params([]Shape) []paramSpec         { return nil }
 func (CropRows) params([]Shape) []paramSpec    { return nil }
 func (FlipRows) params([]Shape) []paramSpec    { return nil }
+func (Patches) params([]Shape) []paramSpec     { return nil }
 func (PadChannels) params([]Shape) []paramSpec { return nil }
 
 func (p AvgPool) infer(in []Shape) (Shape, error) {
@@ -73,6 +77,19 @@ func (c CropRows) infer(in []Shape) (Shape, error) {
 }
 
 func (FlipRows) infer(in []Shape) (Shape, error) { return one(in) }
+
+func (p Patches) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	if err != nil {
+		return s, err
+	}
+	rows, cols := window(s.H, p.Size, p.Stride, 0), window(s.W, p.Size, p.Stride, 0)
+	s = Shape{s.Per * rows * cols, p.Size, p.Size, s.C}
+	if s.Per == 0 {
+		err = fmt.Errorf("no patch of %d pixels lies inside", p.Size)
+	}
+	return s, err
+}
 
 func (p PadChannels) infer(in []Shape) (Shape, error) {
 	s, err := one(in)
@@ -170,6 +187,22 @@ func (p PadChannels) forward(n int, in, out Shape, y, x []float32) []par.Phase {
 
 func (p PadChannels) backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase {
 	return p.channels(n, in, out).Backward(dx, dy, add)
+}
+
+// shape is that of so many patches.
+func (p Patches) shape(patches int, in Shape) kernel.PatchesShape {
+	s := kernel.PatchesShape{H: in.H, W: in.W, C: in.C, Size: p.Size, Stride: p.Stride}
+	rows, cols := s.Grid()
+	s.N = patches / (rows * cols)
+	return s
+}
+
+func (p Patches) forward(n int, in, _ Shape, y, x []float32) []par.Phase {
+	return p.shape(n, in).Forward(y, x)
+}
+
+func (p Patches) backward(n int, in, _ Shape, dx, dy []float32, add bool) []par.Phase {
+	return p.shape(n, in).Backward(dx, dy, add)
 }
 
 // rearrangeForward adds the forward operation of a rearrangement.

@@ -119,7 +119,7 @@ func (r *reference) value(node encoder.Node, y image) {
 		}
 	case encoder.AvgPool:
 		means(op, x, y, func(from, to int) { y.v[to] += x.v[from] / float64(op.K*op.K) })
-	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels:
+	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels, encoder.Patches:
 		moves(op, x, y, func(from, to int) { y.v[to] = x.v[from] })
 	case encoder.Add:
 		for i := range y.v {
@@ -179,7 +179,7 @@ func (r *reference) gradient(node encoder.Node, y, dy image) {
 		}
 	case encoder.AvgPool:
 		means(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] / float64(op.K*op.K) })
-	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels:
+	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels, encoder.Patches:
 		moves(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] })
 	case encoder.Add:
 		for i, g := range dy.v {
@@ -298,8 +298,12 @@ func moves(op encoder.Op, x, y image, f func(from, to int)) {
 		for c := range min(x.c, y.c) {
 			for i := range y.h {
 				for j := range y.w {
-					h, w := i, j
+					from, h, w := n, i, j
 					switch op := op.(type) {
+					case encoder.Patches:
+						cols := (x.w-op.Size)/op.Stride + 1
+						patches := y.n / x.n
+						from, h, w = n/patches, h+n%patches/cols*op.Stride, w+n%patches%cols*op.Stride
 					case encoder.Pad:
 						h, w = i-op.Top, j-op.Left
 						if op.Reflect {
@@ -311,7 +315,7 @@ func moves(op encoder.Op, x, y image, f func(from, to int)) {
 						h = x.h - 1 - i
 					}
 					if h >= 0 && h < x.h && w >= 0 && w < x.w {
-						f(x.at(n, c, h, w), y.at(n, c, i, j))
+						f(x.at(from, c, h, w), y.at(n, c, i, j))
 					}
 				}
 			}

@@ -123,6 +123,30 @@ func TestCPCPredictsFromWhatWasReadBefore(t *testing.T) {
 	}
 }
 
+// A whole image gives what its patches give.
+func TestCPCOfWholeImages(t *testing.T) {
+	const grid, patch, size = 7, 8, 32
+	cut := cpcNet(grid, patch, 1./16)
+	whole := encoder.CPC(encoder.CPCConfig{Grid: grid, Patch: patch, Whole: true, Blocks: 1, Width: 1. / 16, Target: 6, Normalize: pixelNorm})
+	params := randomParams(t, cut, 1)
+	a := model(t, whole, params, encoder.Options{Batch: 2, Mode: encoder.Eval}).NewArena()
+	b := model(t, cut, params, encoder.Options{Batch: 2, Mode: encoder.Eval}).NewArena()
+	images := pixels(whole, 2, 1)
+	var patches []byte
+	for i := range 2 * grid * grid {
+		n, top, left := i/(grid*grid), i/grid%grid*patch/2, i%grid*patch/2
+		for y := range patch {
+			at := ((n*size+top+y)*size + left) * 3
+			patches = append(patches, images[at:at+patch*3]...)
+		}
+	}
+	a.Forward(images)
+	b.Forward(patches)
+	if got, want := output(a, "features"), output(b, "features"); !slices.Equal(got, want) {
+		t.Errorf("whole images give %v, their patches %v", got, want)
+	}
+}
+
 // What a cell of each of AMDIM's maps sees of the image.
 func TestAMDIMReceptiveFields(t *testing.T) {
 	for _, c := range []struct {

@@ -64,6 +64,9 @@ func TestBindingPanicsOnMisuse(t *testing.T) {
 		{"pixel map out of the image", "a map into the image", func() {
 			PixelMapShape{N: 1, H: 2, W: 2, C: 4, Rows: []int{2}, Cols: []int{0}}.Forward(Alloc(4), Alloc(16))
 		}},
+		{"patch larger than the image", "a patch inside the image", func() {
+			PatchesShape{N: 1, H: 2, W: 3, C: 4, Size: 3, Stride: 1}.Forward(Alloc(36), Alloc(24))
+		}},
 		{"channel map", "source: got 0 elements, want 32", func() { ChannelMapShape{Rows: 2, In: 5, Out: 20}.Forward(Alloc(64), nil) }},
 		{"sigmoid", "y: got 0 elements, want 32", func() { SigmoidShape{Rows: 2, C: 5}.Forward(nil, Alloc(32)) }},
 		{"bias", "bias: got 0 elements, want 5", func() { BiasShape{Rows: 1, C: 5}.Forward(Alloc(16), Alloc(16), nil, true, Alloc(48)) }},

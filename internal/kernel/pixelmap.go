@@ -103,3 +103,57 @@ func (s ChannelMapShape) move(op string, dst, src []float32, to, from int, add b
 		}
 	}}}
 }
+
+// PatchesShape cuts an NHWC activation [N,H,W,PadC(C)] into square patches of
+// Size pixels, Stride apart, which may overlap: [N·G·G',Size,Size,PadC(C)] in
+// the order of reading.
+type PatchesShape struct{ N, H, W, C, Size, Stride int }
+
+// Grid returns the number of patches below and beside one another.
+func (s PatchesShape) Grid() (rows, cols int) {
+	return (s.H-s.Size)/s.Stride + 1, (s.W-s.Size)/s.Stride + 1
+}
+
+// lines calls f for every line of a patch with its place there and in the image.
+func (s PatchesShape) lines(patch int, f func(patch, image int)) {
+	rows, cols := s.Grid()
+	n, top, left := patch/(rows*cols), patch/cols%rows*s.Stride, patch%cols*s.Stride
+	for i := range s.Size {
+		f((patch*s.Size+i)*s.Size*PadC(s.C), ((n*s.H+top+i)*s.W+left)*PadC(s.C))
+	}
+}
+
+// Forward sets y to the patches of x.
+func (s PatchesShape) Forward(y, x []float32) []par.Phase {
+	s.check("patches", len(y), len(x))
+	rows, cols := s.Grid()
+	width := s.Size * PadC(s.C)
+	return []par.Phase{{Tasks: s.N * rows * cols, Run: func(_, p int) {
+		s.lines(p, func(patch, image int) { copy(y[patch:patch+width], x[image:]) })
+	}}}
+}
+
+// Backward adds up, for every pixel of dx, the patches it is in, in the order of
+// reading; with add set on top of what dx holds.
+func (s PatchesShape) Backward(dx, dy []float32, add bool) []par.Phase {
+	s.check("patches backward", len(dy), len(dx))
+	rows, cols := s.Grid()
+	width, size, sum := s.Size*PadC(s.C), s.H*s.W*PadC(s.C), active.vector.add
+	return []par.Phase{{Tasks: s.N, Run: func(_, n int) {
+		if !add {
+			clear(dx[n*size : (n+1)*size])
+		}
+		for p := n * rows * cols; p < (n+1)*rows*cols; p++ {
+			s.lines(p, func(patch, image int) { sum(dx[image:image+width], dy[patch:patch+width]) })
+		}
+	}}}
+}
+
+func (s PatchesShape) check(op string, result, operand int) {
+	if s.N < 1 || s.C < 1 || s.Size < 1 || s.Stride < 1 || s.Size > min(s.H, s.W) {
+		panic(fmt.Sprintf("kernel: %s: shape %+v: want positive sizes and a patch inside the image", op, s))
+	}
+	rows, cols := s.Grid()
+	checkLen(op, s, "result", result, s.N*rows*cols*s.Size*s.Size*PadC(s.C))
+	checkLen(op, s, "operand", operand, s.N*s.H*s.W*PadC(s.C))
+}
