@@ -186,6 +186,21 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 			})
 		}
 
+	case Concat:
+		shape := c.concat(u)
+		da, addA := c.gradientOf(u.in[0], needs)
+		db, addB := c.gradientOf(u.in[1], needs)
+		c.use(da, db, dy)
+		c.addBackward(u.name, 0, func(a *Arena) []par.Phase {
+			grad := func(id int) []float32 {
+				if id < 0 {
+					return nil
+				}
+				return a.act(id)
+			}
+			return shape.Backward(grad(da), grad(db), a.act(dy), addA, addB)
+		})
+
 	case MaxPool:
 		shape := kernel.MaxPoolShape{N: n, H: in.H, W: in.W, C: in.C, Kernel: op.K, Stride: op.Stride, Pad: op.Pad}
 		arg, size := c.args[u.out], n*out.H*out.W*kernel.PadC(out.C)

@@ -133,6 +133,13 @@ func (c *compiler) forwardOf(u unit) {
 			return append(copyPhases(a.act(y), a.act(x)), kernel.Add(a.act(y), a.act(other))...)
 		})
 
+	case Concat:
+		shape := c.concat(u)
+		y, other := c.activation(u.out), c.values[u.in[1]]
+		c.values[u.out] = y
+		c.use(x, other)
+		c.addForward(u.name, 0, func(a *Arena) []par.Phase { return shape.Forward(a.act(y), a.act(x), a.act(other)) })
+
 	case MaxPool:
 		shape := kernel.MaxPoolShape{N: n, H: in.H, W: in.W, C: in.C, Kernel: op.K, Stride: op.Stride, Pad: op.Pad}
 		y := c.activation(u.out)
@@ -166,6 +173,11 @@ func (c *compiler) forwardOf(u unit) {
 	default:
 		panic(fmt.Sprintf("encoder: %s: no forward for %T", u.name, op))
 	}
+}
+
+func (c *compiler) concat(u unit) kernel.ConcatShape {
+	s := c.graph.Shape(u.in[0])
+	return kernel.ConcatShape{Rows: c.batchOf(u.out) * s.H * s.W, A: s.C, B: c.graph.Shape(u.in[1]).C}
 }
 
 func (c *compiler) normArgs(a *Arena, u unit, y, x, residual, saved int) kernel.BatchNormArgs {

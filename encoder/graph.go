@@ -84,6 +84,8 @@ type (
 	GlobalAvgPool struct{}
 	// Add sums two values of one shape.
 	Add struct{}
+	// Concat puts the channels of two values side by side.
+	Concat struct{}
 	// Linear is a fully connected layer on [1,1,C].
 	Linear struct {
 		Out  int
@@ -274,6 +276,15 @@ func (Add) infer(in []Shape) (Shape, error) {
 		return Shape{}, fmt.Errorf("operands differ")
 	}
 	return in[0], nil
+}
+
+func (Concat) infer(in []Shape) (Shape, error) {
+	if len(in) != 2 || in[0].Per != in[1].Per || in[0].H != in[1].H || in[0].W != in[1].W {
+		return Shape{}, fmt.Errorf("operands differ in more than their channels")
+	}
+	s := in[0]
+	s.C += in[1].C
+	return s, nil
 }
 
 // vector returns the one operand, which must be [1,1,C].

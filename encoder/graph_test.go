@@ -243,6 +243,13 @@ func TestOperationsMatchReference(t *testing.T) {
 			x = g.Add("p", encoder.Patches{Size: 3, Stride: 2}, g.Add("a", conv(6, 3, 1, 1), x))
 			g.Output("y", g.Add("b", conv(5, 3, 1, 1), x))
 		}},
+		{"maps beside vectors of the next sample", 5, 3, func(g graph, x value) {
+			x = g.Add("a", conv(18, 3, 1, 1), x)
+			v := g.Add("fc", linear(5), g.Add("pool", avg, x))
+			both := g.Add("both", encoder.Concat{}, g.Add("x2", encoder.Twice{}, x), g.Add("v2", encoder.Twice{H: 5, W: 3, Next: true}, v))
+			g.Output("y", g.Add("b", conv(6, 1, 1, 0), both))
+			g.Output("z", g.Add("self", encoder.Concat{}, x, x))
+		}},
 		{"channels of zeros", 4, 4, func(g graph, x value) {
 			x = g.Add("a", conv(18, 3, 1, 1), x)
 			g.Output("y", g.Add("s", add, g.Add("b", conv(37, 1, 1, 0), x), g.Add("w", encoder.PadChannels{Out: 37}, x)))

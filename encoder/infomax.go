@@ -13,18 +13,23 @@ type InfoMaxConfig struct {
 	Units     int     // size in which the critic compares
 	Global    bool    // the outputs of DIM(G)
 	Local     bool    // the outputs of DIM(L)
+	Convolve  bool    // DIM(L) by concat-and-convolve instead of encode-and-dot
 	Prior     bool    // the output of prior matching
 	Normalize Normalize
 }
 
 // InfoMax describes the encoder of the reference code, basic32x32 or basic64x64,
-// with the encode-and-dot critics whose scores are inner products. Outputs:
+// with its critics. Those of encode-and-dot have inner products as scores, that
+// of concat-and-convolve scores an image's local map beside its own code and
+// beside the next image's. Outputs:
 //
 //	features  [N,1024·Width]  the fully connected layer below the code ("fc" of
 //	                          the paper's tables): for probes
 //	global    [N,Units]       the code, encoded
 //	local     [N,8,8,Units]   the local map, encoded (Local)
 //	whole     [N,Units]       the local map as a whole, encoded (Global)
+//	score     [2N,8,8,1]      in turn of an image's own code and the next one's
+//	                          (Local and Convolve, instead of local)
 //	code      [N,Code]        the code's logistic function, in [0,1] (Prior)
 //
 // The encoders of code and local map end in layer normalisation; the reference
@@ -50,8 +55,13 @@ func InfoMax(c InfoMaxConfig) *Graph {
 	features := upper("")
 	g.Output("features", features)
 	code := g.Add("code", Linear{Out: c.Code, Bias: true}, features)
-	g.Output("global", infoMaxCritic(g, "global_net", code, c.Units))
-	if c.Local {
+	if c.Global || !c.Convolve {
+		g.Output("global", infoMaxCritic(g, "global_net", code, c.Units))
+	}
+	switch {
+	case c.Local && c.Convolve:
+		g.Output("score", infoMaxScore(g, "score_net", local, code))
+	case c.Local:
 		g.Output("local", infoMaxCritic(g, "local_net", local, c.Units))
 	}
 	if c.Global {
@@ -76,6 +86,18 @@ func infoMaxCritic(g *Graph, name string, x Value, units int) Value {
 	y = g.Add(name+".conv2", layer, y)
 	shortcut := g.Add(name+".shortcut", Conv{Out: units, K: 1, Stride: 1, Init: NearIdentity}, x)
 	return g.Add(name+".norm", LayerNorm{}, g.Add(name+".add", Add{}, y, shortcut))
+}
+
+// infoMaxScore scores every cell of a map beside a code.
+func infoMaxScore(g *Graph, name string, local, code Value) Value {
+	s := g.Shape(local)
+	layer := Conv{Out: 512, K: 1, Stride: 1, Bias: true, Init: DefaultUniform}
+	codes := g.Add(name+".codes", Twice{H: s.H, W: s.W, Next: true}, code)
+	x := g.Add(name+".concat", Concat{}, g.Add(name+".maps", Twice{}, local), codes)
+	x = g.Add(name+".relu1", ReLU{}, g.Add(name+".conv1", layer, x))
+	x = g.Add(name+".relu2", ReLU{}, g.Add(name+".conv2", layer, x))
+	layer.Out = 1
+	return g.Add(name+".conv3", layer, x)
 }
 
 // InfoMaxPrior describes the discriminator of prior matching, which tells codes

@@ -72,6 +72,7 @@ func (Sigmoid) params([]Shape) []paramSpec       { return nil }
 func (MaxPool) params([]Shape) []paramSpec       { return nil }
 func (GlobalAvgPool) params([]Shape) []paramSpec { return nil }
 func (Add) params([]Shape) []paramSpec           { return nil }
+func (Concat) params([]Shape) []paramSpec        { return nil }
 func (L2Normalize) params([]Shape) []paramSpec   { return nil }
 func (Unfold) params([]Shape) []paramSpec        { return nil }
 func (Fold) params([]Shape) []paramSpec          { return nil }

@@ -344,6 +344,8 @@ func TestGraphRefusesWhatDoesNotFit(t *testing.T) {
 		}},
 		{"no row left", "cannot be left out", func(g *encoder.Graph, x encoder.Value) { g.Add("p", encoder.CropRows{Top: 2, Bottom: 4}, x) }},
 		{"no patch inside", "inside", func(g *encoder.Graph, x encoder.Value) { g.Add("p", encoder.Patches{Size: 7, Stride: 1}, x) }},
+		{"maps of two sizes side by side", "more than their channels", func(g *encoder.Graph, x encoder.Value) { g.Add("c", encoder.Concat{}, x, vector(g, x)) }},
+		{"a map repeated", "only a vector", func(g *encoder.Graph, x encoder.Value) { g.Add("t", encoder.Twice{H: 12, W: 12}, x) }},
 		{"fewer channels than there are", "want at least", func(g *encoder.Graph, x encoder.Value) { g.Add("p", encoder.PadChannels{Out: 2}, x) }},
 		{"window of means larger than the image", "window", func(g *encoder.Graph, x encoder.Value) { g.Add("p", encoder.AvgPool{K: 7, Stride: 1}, x) }},
 		{"patches that do not divide the image", "patches", func(g *encoder.Graph, x encoder.Value) {

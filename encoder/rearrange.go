@@ -23,6 +23,13 @@ type (
 	// Patches cuts an image into the square patches of Size pixels that lie
 	// Stride apart, each a sample of its own.
 	Patches struct{ Size, Stride int }
+	// Twice makes two samples of each: itself, and itself again or, with Next,
+	// the one after it in the batch, the first after the last. A vector is
+	// repeated over [H,W]; 0 is the size it has.
+	Twice struct {
+		H, W int
+		Next bool
+	}
 	// PadChannels adds channels of zeros up to Out.
 	PadChannels struct{ Out int }
 )
@@ -42,6 +49,7 @@ func (Pad) params([]Shape) []paramSpec         { return nil }
 func (CropRows) params([]Shape) []paramSpec    { return nil }
 func (FlipRows) params([]Shape) []paramSpec    { return nil }
 func (Patches) params([]Shape) []paramSpec     { return nil }
+func (Twice) params([]Shape) []paramSpec       { return nil }
 func (PadChannels) params([]Shape) []paramSpec { return nil }
 
 func (p AvgPool) infer(in []Shape) (Shape, error) {
@@ -88,6 +96,18 @@ func (p Patches) infer(in []Shape) (Shape, error) {
 	if s.Per == 0 {
 		err = fmt.Errorf("no patch of %d pixels lies inside", p.Size)
 	}
+	return s, err
+}
+
+func (t Twice) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	if err == nil && (t.H > 0 || t.W > 0) {
+		if s.H != 1 || s.W != 1 || t.H < 1 || t.W < 1 {
+			err = fmt.Errorf("only a vector can be repeated, over a positive size")
+		}
+		s.H, s.W = t.H, t.W
+	}
+	s.Per *= 2
 	return s, err
 }
 
@@ -203,6 +223,18 @@ func (p Patches) forward(n int, in, _ Shape, y, x []float32) []par.Phase {
 
 func (p Patches) backward(n int, in, _ Shape, dx, dy []float32, add bool) []par.Phase {
 	return p.shape(n, in).Backward(dx, dy, add)
+}
+
+func (t Twice) shape(n int, in, out Shape) kernel.TwiceShape {
+	return kernel.TwiceShape{N: n / 2, H: in.H, W: in.W, C: in.C, OutH: out.H, OutW: out.W, Next: t.Next}
+}
+
+func (t Twice) forward(n int, in, out Shape, y, x []float32) []par.Phase {
+	return t.shape(n, in, out).Forward(y, x)
+}
+
+func (t Twice) backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase {
+	return t.shape(n, in, out).Backward(dx, dy, add)
 }
 
 // rearrangeForward adds the forward operation of a rearrangement.

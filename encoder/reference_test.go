@@ -121,6 +121,10 @@ func (r *reference) value(node encoder.Node, y image) {
 		means(op, x, y, func(from, to int) { y.v[to] += x.v[from] / float64(op.K*op.K) })
 	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels, encoder.Patches:
 		moves(op, x, y, func(from, to int) { y.v[to] = x.v[from] })
+	case encoder.Twice:
+		twice(op, x, y, func(from, to int) { y.v[to] = x.v[from] })
+	case encoder.Concat:
+		beside(x, r.values[node.In[1]], y, func(operand image, from, to int) { y.v[to] = operand.v[from] })
 	case encoder.Add:
 		for i := range y.v {
 			y.v[i] = x.v[i] + r.values[node.In[1]].v[i]
@@ -181,6 +185,10 @@ func (r *reference) gradient(node encoder.Node, y, dy image) {
 		means(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] / float64(op.K*op.K) })
 	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels, encoder.Patches:
 		moves(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] })
+	case encoder.Twice:
+		twice(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] })
+	case encoder.Concat:
+		beside(dx, r.dvals[node.In[1]], y, func(operand image, from, to int) { operand.v[from] += dy.v[to] })
 	case encoder.Add:
 		for i, g := range dy.v {
 			dx.v[i] += g
@@ -316,6 +324,40 @@ func moves(op encoder.Op, x, y image, f func(from, to int)) {
 					}
 					if h >= 0 && h < x.h && w >= 0 && w < x.w {
 						f(x.at(from, c, h, w), y.at(n, c, i, j))
+					}
+				}
+			}
+		}
+	}
+}
+
+// twice calls f with the places in x and y of every element of y.
+func twice(op encoder.Twice, x, y image, f func(from, to int)) {
+	for n := range y.n {
+		from := n / 2
+		if op.Next && n%2 == 1 {
+			from = (from + 1) % x.n
+		}
+		for c := range y.c {
+			for i := range y.h {
+				for j := range y.w {
+					f(x.at(from, c, i%x.h, j%x.w), y.at(n, c, i, j))
+				}
+			}
+		}
+	}
+}
+
+// beside calls f with the operand that an element of y is of, and both places.
+func beside(a, b, y image, f func(operand image, from, to int)) {
+	for n := range y.n {
+		for c := range y.c {
+			for i := range y.h {
+				for j := range y.w {
+					if c < a.c {
+						f(a, a.at(n, c, i, j), y.at(n, c, i, j))
+					} else {
+						f(b, b.at(n, c-a.c, i, j), y.at(n, c, i, j))
 					}
 				}
 			}

@@ -32,6 +32,9 @@ func TestSelfSupervisedNetworksMatchReference(t *testing.T) {
 		{"cpc", cpcNet(5, 8, 1./16)},
 		{"cpc of odd patches", cpcNet(6, 5, 3./64)},
 		{"dim 32", infoMaxNet(32, 1./16, 20)},
+		{"dim by concat-and-convolve", encoder.InfoMax(encoder.InfoMaxConfig{
+			Size: 32, Width: 1. / 16, Code: 9, Local: true, Convolve: true, Prior: true, Normalize: pixelNorm,
+		})},
 		{"dim 64", infoMaxNet(64, 1./32, 12)},
 		{"amdim 32", amdimNet(32, 2, 5./128, 20)},
 		{"amdim 64, fewer channels at the end", amdimNet(64, 1, 3./128, 18)},

@@ -67,6 +67,8 @@ func TestBindingPanicsOnMisuse(t *testing.T) {
 		{"patch larger than the image", "a patch inside the image", func() {
 			PatchesShape{N: 1, H: 2, W: 3, C: 4, Size: 3, Stride: 1}.Forward(Alloc(36), Alloc(24))
 		}},
+		{"concat", "b: got 0 elements, want 32", func() { ConcatShape{2, 3, 5}.Forward(Alloc(32), Alloc(8), nil) }},
+		{"twice of a map that is to grow", "unless it is one pixel", func() { TwiceShape{1, 2, 2, 3, 4, 4, false}.Forward(nil, nil) }},
 		{"channel map", "source: got 0 elements, want 32", func() { ChannelMapShape{Rows: 2, In: 5, Out: 20}.Forward(Alloc(64), nil) }},
 		{"sigmoid", "y: got 0 elements, want 32", func() { SigmoidShape{Rows: 2, C: 5}.Forward(nil, Alloc(32)) }},
 		{"bias", "bias: got 0 elements, want 5", func() { BiasShape{Rows: 1, C: 5}.Forward(Alloc(16), Alloc(16), nil, true, Alloc(48)) }},

@@ -24,11 +24,21 @@ func TestRearrangementsAreTransposed(t *testing.T) {
 	mapped := PixelMapShape{N: 2, H: 3, W: 4, C: 19, Rows: []int{2, -1, 0, 0, 1}, Cols: []int{3, 3, -1, 0}}
 	window := AvgWindowShape{N: 2, H: 5, W: 6, C: 19, Kernel: 3, Stride: 2}
 	patches := PatchesShape{N: 2, H: 7, W: 5, C: 3, Size: 3, Stride: 2}
+	twice, tiled := TwiceShape{3, 2, 3, 5, 2, 3, false}, TwiceShape{3, 1, 1, 5, 2, 3, true}
+	concat := ConcatShape{Rows: 7, A: 5, B: 19}
+	other := Alloc(7 * PadC(19))
 	grow, shrink := ChannelMapShape{Rows: 7, In: 3, Out: 37}, ChannelMapShape{Rows: 7, In: 37, Out: 3}
 	for _, c := range []linear{
 		{name: "pixel map", forward: mapped.Forward, backward: mapped.Backward, rows: 2 * 3 * 4, in: 19, rowsOut: 2 * 5 * 4, out: 19},
 		{name: "patches", forward: patches.Forward, backward: patches.Backward, rows: 2 * 7 * 5, in: 3, rowsOut: 2 * 3 * 2 * 9, out: 3},
 		{name: "average pool", forward: window.Forward, backward: window.Backward, rows: 2 * 5 * 6, in: 19, rowsOut: 2 * 2 * 2, out: 19},
+		{name: "twice", forward: twice.Forward, backward: twice.Backward, rows: 3 * 6, in: 5, rowsOut: 6 * 6, out: 5},
+		{name: "twice, the next, tiled", forward: tiled.Forward, backward: tiled.Backward, rows: 3, in: 5, rowsOut: 6 * 6, out: 5},
+		{
+			name: "first of two", rows: 7, in: 5, rowsOut: 7, out: 24,
+			forward:  func(y, x []float32) []par.Phase { return concat.Forward(y, x, other) },
+			backward: func(dx, dy []float32, add bool) []par.Phase { return concat.Backward(dx, nil, dy, add, false) },
+		},
 		{name: "more channels", forward: grow.Forward, backward: grow.Backward, rows: 7, in: 3, rowsOut: 7, out: 37},
 		{name: "fewer channels", forward: shrink.Forward, backward: shrink.Backward, rows: 7, in: 37, rowsOut: 7, out: 3},
 	} {
