@@ -33,6 +33,7 @@ var mayImport = []struct {
 	{"ingest", []string{"batch", "internal"}, "turns shards into records; who reads them is not its business"},
 	{"augment", []string{"batch", "internal"}, "turns records into records"},
 	{"encoder", []string{"batch", "internal"}, "networks know no loss, and images only as records"},
+	{"contrast/bounds", nil, "bounds are arithmetic on a matrix of scores"},
 	{"contrast", []string{"batch", "encoder", "internal"}, "trains an encoder on a stream; sink meets its Recorder without being imported"},
 	{"sink", []string{"batch"}, "keeps states and records of whoever made them"},
 	{"cmd", []string{"batch", "ingest", "augment", "encoder", "contrast", "sink", "internal"}, "wires the stages together"},
