@@ -34,3 +34,67 @@ func TestStepAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Nor does a step of the methods with networks of their own.
+func TestStepOfEveryMethodAllocatesNothing(t *testing.T) {
+	for _, change := range []func(*Config){
+		func(c *Config) { c.Method = "cpc" },
+		func(c *Config) { c.Method = "amdim" },
+		func(c *Config) { c.Method = "dim" },
+		func(c *Config) { c.Method, c.Critic = "dim", ConvolveCritic },
+	} {
+		var named Config
+		change(&named)
+		cfg, err := Recipe(named.Method, 32, Small)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(&cfg)
+		cfg.Encoder.Width, cfg.Dim, cfg.Batch, cfg.Workers, cfg.Hidden = 0.0625, 16, 3, 2, 16
+		cfg.Schedule = encoder.Schedule{Kind: encoder.Constant, Base: 1e-4, Steps: 1}
+		trainer, err := New(cfg, Hooks{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Close()
+		size := cfg.Batch
+		for _, d := range cfg.ViewShape() {
+			size *= d
+		}
+		b := &Batch{Anchor: make([]byte, size), Positive: make([]byte, size), IDs: make([]uint64, cfg.Batch)}
+		for i := range b.Anchor {
+			b.Anchor[i], b.Positive[i] = byte(i*7), byte(i*5)
+		}
+		step := 0
+		if n := testing.AllocsPerRun(3, func() {
+			trainer.x.begin(b, step, 1e-4)
+			trainer.method.Step(trainer.x)
+			trainer.x.meanLoss()
+			trainer.x.accuracy()
+			step++
+		}); n != 0 {
+			t.Errorf("%s %s: %v allocations a step, want none", cfg.Method, cfg.Critic, n)
+		}
+	}
+}
+
+// Of row r and column c of image b the prediction o rows on is of the patch
+// (r+o, c) of the same image; upwards rows count from below (methods.md 11.4).
+func TestCPCTargets(t *testing.T) {
+	for _, p := range encoder.CPCPredictions() {
+		rows := cpcTargets(3, p)
+		if want := 3 * (7 - p.Offset) * 7; len(rows) != want {
+			t.Fatalf("%s: %d targets, want %d", p.Output, len(rows), want)
+		}
+		for i, row := range rows {
+			image, r, c := i/((7-p.Offset)*7), i/7%(7-p.Offset), i%7
+			gotImage, gotRow, gotColumn := int(row)/49, int(row)/7%7, int(row)%7
+			if p.Up {
+				gotRow = 6 - gotRow
+			}
+			if gotImage != image || gotRow != r+p.Offset || gotColumn != c {
+				t.Errorf("%s: the target of (%d,%d,%d) is %d", p.Output, image, r, c, row)
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"clpipe/batch"
 	"clpipe/internal/rng"
@@ -15,7 +16,7 @@ import (
 
 // Batch is what a step trains on.
 type Batch struct {
-	Anchor, Positive []byte         // uint8 [N,S,S,3]
+	Anchor, Positive []byte         // uint8 [N,S,S,3], or as the method has its views; Positive nil where it has one
 	IDs              []uint64       // [N]: hashes of the samples' ids, 0 for none
 	Epoch            uint32         // of all rows
 	Next             batch.Position // behind the last row
@@ -27,7 +28,9 @@ type Batch struct {
 type batcher struct {
 	in     batch.Reader
 	n      int
-	side   int
+	shape  []int          // of a view
+	width  int            // bytes of a view
+	one    bool           // the method takes one view
 	from   batch.Position // rows before it are dropped
 	stated bool           // the stream says itself where it begins
 	order  orderHash
@@ -44,7 +47,10 @@ type batcher struct {
 }
 
 func newBatcher(in batch.Reader, cfg Config, from batch.Position, order orderHash) *batcher {
-	b := &batcher{in: in, n: cfg.Batch, side: cfg.Encoder.Size, from: from, order: order, last: -1}
+	b := &batcher{in: in, n: cfg.Batch, shape: cfg.ViewShape(), width: 1, one: cfg.OneView(), from: from, order: order, last: -1}
+	for _, d := range b.shape {
+		b.width *= d
+	}
 	b.out.IDs, b.ids = make([]uint64, b.n), make([]string, b.n)
 	return b
 }
@@ -98,16 +104,12 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 			return b.finish(at), nil
 		}
 		if filled == 0 {
-			for v := range b.copies {
-				if b.copies[v] == nil {
-					b.copies[v] = make([]byte, b.n*b.side*b.side*3)
-				}
-			}
-			b.out.Anchor, b.out.Positive = b.copies[0], b.copies[1]
+			b.copyAnew()
 		}
-		width := b.side * b.side * 3
-		copy(b.copies[0][filled*width:], b.pairs.Anchor[b.row*width:(b.row+1)*width])
-		copy(b.copies[1][filled*width:], b.pairs.Positive[b.row*width:(b.row+1)*width])
+		copy(b.out.Anchor[filled*b.width:], b.pairs.Anchor[b.row*b.width:(b.row+1)*b.width])
+		if !b.one {
+			copy(b.out.Positive[filled*b.width:], b.pairs.Positive[b.row*b.width:(b.row+1)*b.width])
+		}
 		b.setID(filled, b.pairs.ID(b.row))
 		b.out.Epoch = at.Epoch
 		filled++
@@ -116,6 +118,16 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 			return b.finish(at), nil
 		}
 	}
+}
+
+// copyAnew begins a batch that is copied together.
+func (b *batcher) copyAnew() {
+	for v := range b.copies {
+		if b.copies[v] == nil && (v == 0 || !b.one) {
+			b.copies[v] = make([]byte, b.n*b.width)
+		}
+	}
+	b.out.Anchor, b.out.Positive = b.copies[0], b.copies[1]
 }
 
 // isFirst reports whether a batch of the epoch would be its first one.
@@ -193,10 +205,10 @@ func (b *batcher) read(ctx context.Context) error {
 	if b.pairs, err = batch.NewPairs(rec); err != nil {
 		return err
 	}
-	if s := b.pairs.Shape; len(s) != 3 || s[0] != b.side || s[1] != b.side {
-		return fmt.Errorf("contrast: the stream holds views of %v, the encoder takes [%d,%d,3]: give both the same --size", s, b.side, b.side)
+	if !slices.Equal(b.pairs.Shape, b.shape) {
+		return fmt.Errorf("contrast: the stream holds views of %v, the method takes %v: give both the same --size", b.pairs.Shape, b.shape)
 	}
-	if b.pairs.Positive == nil && b.pairs.Len() > 0 {
+	if !b.one && b.pairs.Positive == nil && b.pairs.Len() > 0 {
 		return errors.New("contrast: the stream has no column \"positive\", which this method needs: augment with a policy of two views")
 	}
 	return nil

@@ -80,7 +80,7 @@ func pairsOf(mem memory.Allocator, meta batch.Metadata, rows []batch.Row, sizes 
 
 // batcherOf opens a batcher of n rows on a stream.
 func batcherOf(t interface{ Fatal(...any) }, s *stream, n int, from batch.Position) *batcher {
-	b := newBatcher(s, Config{Batch: n, Encoder: encoder.ResNetConfig{Size: 1}}, from, orderHash{})
+	b := newBatcher(s, Config{Method: "moco-cifar", Batch: n, Encoder: encoder.ResNetConfig{Size: 1}}, from, orderHash{})
 	if err := b.open(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestStreamMustReachThePosition(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := pairsOf(memory.DefaultAllocator, c.meta, numbered(c.first.Epoch, c.first.Index, 16), []int{16})
-			b := newBatcher(s, Config{Batch: 4, Encoder: encoder.ResNetConfig{Size: 1}}, c.from, orderHash{})
+			b := newBatcher(s, Config{Method: "moco-cifar", Batch: 4, Encoder: encoder.ResNetConfig{Size: 1}}, c.from, orderHash{})
 			defer b.release()
 			err := b.open(t.Context())
 			if err == nil {
@@ -299,12 +299,12 @@ func TestStreamsThatTrainNothingSayWhy(t *testing.T) {
 		{"no rows", &stream{schema: twoViews}, 1, "an epoch has 0 readable samples, a batch 4"},
 		{"few rows", pairsOf(memory.DefaultAllocator, nil, numbered(0, 0, 3), []int{3}), 1, "an epoch has 3 readable samples, a batch 4"},
 		{"few rows an epoch", pairsOf(memory.DefaultAllocator, nil, slices.Concat(numbered(0, 0, 3), numbered(1, 0, 3)), []int{6}), 1, "an epoch has 3 readable samples, a batch 4"},
-		{"other size", pairsOf(memory.DefaultAllocator, nil, numbered(0, 0, 4), []int{4}), 8, "views of [1 1 3], the encoder takes [8,8,3]"},
+		{"other size", pairsOf(memory.DefaultAllocator, nil, numbered(0, 0, 4), []int{4}), 8, "views of [1 1 3], the method takes [8 8 3]"},
 		{"one view", oneView, 1, "no column \"positive\""},
 		{"other kind", &stream{schema: batch.ImagesSchema(nil)}, 1, "want pairs/1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := newBatcher(c.in, Config{Batch: 4, Encoder: encoder.ResNetConfig{Size: c.side}}, batch.Position{}, orderHash{})
+			b := newBatcher(c.in, Config{Method: "moco-cifar", Batch: 4, Encoder: encoder.ResNetConfig{Size: c.side}}, batch.Position{}, orderHash{})
 			defer b.release()
 			err := b.open(t.Context())
 			if err == nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"clpipe/encoder"
@@ -14,9 +13,10 @@ import (
 // Config is everything that decides a training run. Recipe returns it filled
 // with a method's published values.
 type Config struct {
-	Method string // moco-v1, moco-v2 or moco-cifar
+	Method string // one of Methods
 
-	Encoder   encoder.ResNetConfig // with Size, Width and Normalize
+	Encoder   encoder.ResNetConfig // its Size, Width and Normalize hold for every network
+	Depth     int                  // blocks of a stage, of CPC's and AMDIM's networks
 	Head      encoder.HeadKind
 	Hidden    int // of an MLP head; 0: the size of the features
 	Dim       int // D, size of the embedding
@@ -28,10 +28,18 @@ type Config struct {
 	Temperature float64 // τ
 	Momentum    float64 // m of the key encoder
 	Symmetric   bool    // both directions of a pair
-	SplitBN     int     // groups of batch statistics, keys shuffled between them; 1: plain
+	// Of Deep InfoMax: how scores become a bound, which pairs are scored, by
+	// which critic, and the weight of prior matching.
+	Estimator Estimator
+	Pairing   Pairing
+	Critic    Critic
+	Prior     float64
+
+	SplitBN int // groups of batch statistics, keys shuffled between them; 1: plain
 
 	Optimizer   encoder.OptimizerKind
 	SGDMomentum float64 // of the optimiser, SGD or LARS; Adam's beta 1
+	AdamEps     float64 // of Adam and AdamW; 0: 1e-8
 	WeightDecay float64
 	ClipNorm    float64          // largest norm of the gradients of all weights together; 0: any
 	Schedule    encoder.Schedule // Schedule.Epochs and Steps: the length of the run
@@ -62,9 +70,6 @@ const (
 	Small Preset = "small" // fits two cores
 	Paper Preset = "paper" // published sizes
 )
-
-// Methods lists the names --method takes.
-var Methods = []string{"moco", "moco-v1", "moco-v2", "moco-cifar"}
 
 // largeView is the side up to which networks take the CIFAR stem and methods
 // their small-image form.
@@ -98,19 +103,15 @@ func Recipe(method string, size int, preset Preset) (Config, error) {
 		Schedule: encoder.Schedule{Kind: encoder.Cosine, Base: 0.03, Epochs: 200},
 		LogEvery: 10,
 	}
-	switch method {
-	case "moco-v1":
-		c.Temperature, c.Schedule.Kind = 0.07, encoder.StepDecay
-	case "moco-v2":
-		c.Temperature, c.Head = 0.2, encoder.MLPHead
-	case "moco-cifar":
-		c.Temperature, c.Momentum, c.WeightDecay, c.Queue = 0.1, 0.99, 5e-4, 4096
-		c.Encoder.Depth, c.Encoder.Normalize = 18, NormalizeCIFAR10
-		c.Batch, c.Schedule.Base = 512, 0.06
-	default:
-		return Config{}, fmt.Errorf("contrast: method %q is not known: want one of %v", method, Methods)
+	m := lookup(method)
+	if m == nil {
+		return Config{}, fmt.Errorf("contrast: method %q is not known: want one of %v", method, Methods())
 	}
-	if preset == Small {
+	m.recipe(&c, size)
+	switch {
+	case preset == Small && m.small != nil:
+		m.small(&c)
+	case preset == Small:
 		c.Queue, c.Encoder.Depth = 4096, 18
 		c.SetBatch(256)
 	}
@@ -130,13 +131,6 @@ var (
 	NormalizeNone     = encoder.Normalize{Std: [3]float32{1, 1, 1}}
 )
 
-// Graph describes the network the configuration trains.
-func (c Config) Graph() *encoder.Graph {
-	g := encoder.ResNet(c.Encoder)
-	g.AddHead(encoder.Head{Kind: c.Head, Hidden: c.Hidden, Dim: c.Dim})
-	return g
-}
-
 // Bounds against slips of the pen, far above anything published: what lies
 // beyond would not fit any memory.
 const (
@@ -144,6 +138,7 @@ const (
 	maxDim   = 1 << 16
 	maxQueue = 1 << 24
 	maxSize  = 1 << 13
+	maxDepth = 64
 )
 
 // Validate reports all that is wrong, each with field, value and what is allowed.
@@ -154,25 +149,15 @@ func (c Config) Validate() error {
 			wrong = append(wrong, fmt.Errorf("contrast: %s is %v, want %s", field, got, want))
 		}
 	}
-	check(slices.Contains(Methods[1:], c.Method), "method", c.Method, fmt.Sprintf("one of %v", Methods[1:]))
+	m := lookup(c.Method)
+	check(m != nil, "method", c.Method, fmt.Sprintf("one of %v", Methods()[1:]))
 	check(c.Batch >= 1 && c.Batch <= maxBatch, "batch", c.Batch, fmt.Sprintf("1 to %d", maxBatch))
-	check(c.Encoder.Depth == 18 || c.Encoder.Depth == 50, "encoder", fmt.Sprint("resnet", c.Encoder.Depth), "resnet18 or resnet50")
 	check(c.Encoder.Size >= 8 && c.Encoder.Size <= maxSize, "size", c.Encoder.Size, fmt.Sprintf("8 to %d", maxSize))
 	check(c.Encoder.Width > 0 && c.Encoder.Width <= 16, "width", c.Encoder.Width, "in (0,16]")
-	_, err := encoder.ParseHead(string(c.Head))
-	check(err == nil, "head", fmt.Sprintf("%q", c.Head), "linear, mlp or none")
 	check(c.Hidden >= 0 && c.Hidden <= maxDim, "hidden", c.Hidden, fmt.Sprintf("0 to %d", maxDim))
 	check(c.Dim >= 1 && c.Dim <= maxDim, "dim", c.Dim, fmt.Sprintf("1 to %d", maxDim))
-	rows := c.Batch
-	if c.Symmetric {
-		rows *= 2
-	}
-	check(c.Queue >= rows && c.Queue <= maxQueue, "queue", c.Queue, fmt.Sprintf("at least the %d keys of a step and at most %d", rows, maxQueue))
-	check(c.QueueInit == QueueRandom || c.QueueInit == QueueEmpty, "queue-init", c.QueueInit, "random or empty")
-	check(c.Temperature > 0 && !math.IsInf(c.Temperature, 0), "temperature", c.Temperature, "above 0")
-	check(c.Momentum >= 0 && c.Momentum <= 1, "momentum", c.Momentum, "in [0,1]")
 	check(c.SplitBN >= 1 && c.Batch >= 1 && c.Batch%c.SplitBN == 0, "split-bn", c.SplitBN, fmt.Sprintf("a divisor of the batch of %d", c.Batch))
-	_, err = encoder.ParseOptimizer(string(c.Optimizer))
+	_, err := encoder.ParseOptimizer(string(c.Optimizer))
 	check(err == nil, "optimizer", fmt.Sprintf("%q", c.Optimizer), "sgd, lars, adam or adamw")
 	check(c.SGDMomentum >= 0 && c.SGDMomentum < 1, "sgd-momentum", c.SGDMomentum, "in [0,1)")
 	_, err = encoder.ParseSchedule(string(c.Schedule.Kind))
@@ -183,10 +168,15 @@ func (c Config) Validate() error {
 	check(c.ClipNorm >= 0 && !math.IsInf(c.ClipNorm, 0), "clip-norm", c.ClipNorm, "at least 0")
 	check(c.Schedule.Epochs >= 0, "epochs", c.Schedule.Epochs, "at least 0")
 	check(c.Schedule.Steps > 0 || c.Schedule.Steps == 0 && c.Schedule.Epochs > 0, "steps", c.Schedule.Steps, "a length of the run, in --steps or --epochs")
+	if m != nil && m.check != nil {
+		wrong = append(wrong, m.check(c)...)
+	}
+	if len(wrong) == 0 && m.encoder == "" && c.Head == encoder.NoHead && c.Graph().Features() != c.Dim {
+		wrong = append(wrong, fmt.Errorf("contrast: dim is %d, want %d: without a head the embedding has the size of the features", c.Dim, c.Graph().Features()))
+	}
 	if len(wrong) == 0 {
-		if c.Head == encoder.NoHead && c.Graph().Features() != c.Dim {
-			wrong = append(wrong, fmt.Errorf("contrast: dim is %d, want %d: without a head the embedding has the size of the features", c.Dim, c.Graph().Features()))
-		} else if _, err := encoder.Compile(c.Graph(), encoder.Options{Batch: c.Batch, Mode: encoder.Train, Groups: c.SplitBN, Conv: c.Conv, Grads: []string{embedding}}); err != nil {
+		o := encoder.Options{Batch: c.Batch, Mode: encoder.Train, Groups: c.SplitBN, Conv: c.Conv}
+		if _, err := encoder.Compile(c.Graph(), o); err != nil {
 			wrong = append(wrong, err)
 		}
 	}
@@ -200,6 +190,3 @@ func PolicyFor(size int) string {
 	}
 	return "moco-v2"
 }
-
-// Policy returns the name of the method's augmentation policy.
-func (c Config) Policy() string { return c.Method }

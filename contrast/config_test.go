@@ -80,7 +80,7 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		change func(*contrast.Config)
 		want   string
 	}{
-		{func(c *contrast.Config) { c.Method = "byol" }, "method is byol, want one of [moco-v1 moco-v2 moco-cifar]"},
+		{func(c *contrast.Config) { c.Method = "byol" }, "method is byol, want one of [moco-v1 moco-v2 moco-cifar"},
 		{func(c *contrast.Config) { c.Method = "moco" }, "method is moco, want one of"}, // Recipe makes it one of the others
 		{func(c *contrast.Config) { c.Batch = 0 }, "batch is 0, want 1 to 131072"},
 		{func(c *contrast.Config) { c.Batch = 1 << 40 }, "batch is 1099511627776, want 1 to 131072"},

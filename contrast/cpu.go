@@ -2,6 +2,7 @@ package contrast
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"clpipe/batch"
@@ -21,7 +22,7 @@ type cpu struct {
 	nets   []*cpuNet
 	passes []*cpuPass
 	rings  []*cpuRing
-	losses []*cpuLoss
+	losses []boundLoss
 
 	batch    *Batch
 	step     int
@@ -38,15 +39,18 @@ type cpuNet struct {
 	params    *encoder.Params
 	optimizer encoder.Optimizer // nil: a momentum copy
 	follow    []par.Phase       // the update of a momentum copy
-	models    map[encoder.Mode]cpuModel
+	models    []cpuModel
 }
 
+// A cpuModel is a network compiled for the passes of one kind.
 type cpuModel struct {
+	spec  PassSpec // but for its view
 	plan  *encoder.Plan
 	bound *encoder.Model
 }
 
 type cpuPass struct {
+	spec  PassSpec
 	net   *cpuNet
 	plan  *encoder.Plan
 	arena *encoder.Arena
@@ -57,11 +61,15 @@ type cpuRing struct {
 	queue *Queue
 }
 
-type cpuLoss struct {
-	query, key *cpuPass
-	ring       *cpuRing
-	args       kernel.InfoNCEArgs
-	phases     []par.Phase
+// A boundLoss is an objective at work on the outputs of bound passes.
+type boundLoss struct {
+	before func()         // sets what changes from step to step; may be nil
+	phases []par.Phase    // compute the loss and add its gradients
+	value  func() float64 // what it adds to the step's loss
+	acc1   func() float64 // share of positives above all negatives; nil: it has none
+	report func(m *Metrics)
+	// spread measures how rows lie on the sphere.
+	spread func(m *Metrics)
 }
 
 func newCPU(cfg Config) *cpu {
@@ -77,7 +85,7 @@ func (c *cpu) begin(b *Batch, step int, lr float64) {
 }
 
 func (c *cpu) Network(name string, g *encoder.Graph) Net {
-	n := &cpuNet{name: name, graph: g, params: encoder.NewParams(g, c.cfg.Seed), models: map[encoder.Mode]cpuModel{}}
+	n := &cpuNet{name: name, graph: g, params: encoder.NewParams(g, c.cfg.Seed)}
 	n.optimizer = c.cfg.newOptimizer(n.params, c.pool)
 	c.nets = append(c.nets, n)
 	return Net(len(c.nets) - 1)
@@ -85,36 +93,40 @@ func (c *cpu) Network(name string, g *encoder.Graph) Net {
 
 func (c *cpu) MomentumCopy(name string, of Net) Net {
 	source := c.nets[of]
-	n := &cpuNet{name: name, graph: source.graph, params: source.params.Clone(), models: map[encoder.Mode]cpuModel{}}
+	n := &cpuNet{name: name, graph: source.graph, params: source.params.Clone()}
 	n.follow = kernel.EMA(n.params.Data, source.params.Data, &c.momentum)
 	c.nets = append(c.nets, n)
 	return Net(len(c.nets) - 1)
 }
 
-// model returns the network compiled for a mode, at the first call.
-func (c *cpu) model(n *cpuNet, mode encoder.Mode) cpuModel {
-	if n.models[mode].plan == nil {
-		o := encoder.Options{Batch: c.cfg.Batch, Mode: mode, Groups: c.cfg.SplitBN, Conv: c.cfg.Conv, Workers: c.pool.Workers()}
-		if mode == encoder.Train {
-			o.Grads = []string{embedding}
+// model returns the network compiled for passes of a kind, at the first call.
+func (c *cpu) model(n *cpuNet, s PassSpec) cpuModel {
+	s.View = Anchor
+	for _, m := range n.models {
+		if m.spec.Frozen == s.Frozen && slices.Equal(m.spec.Grads, s.Grads) {
+			return m
 		}
-		plan, err := encoder.Compile(n.graph, o)
-		if err != nil {
-			panic(err) // Config.Validate has compiled the same graph
-		}
-		n.models[mode] = cpuModel{plan, plan.Bind(n.params, c.pool)}
 	}
-	return n.models[mode]
+	o := encoder.Options{
+		Batch: c.cfg.Batch, Mode: encoder.TrainNoGrad, Groups: c.cfg.SplitBN, Conv: c.cfg.Conv, Workers: c.pool.Workers(),
+		Grads: s.Grads, Frozen: s.Frozen,
+	}
+	if len(s.Grads) > 0 {
+		o.Mode = encoder.Train
+	}
+	plan, err := encoder.Compile(n.graph, o)
+	if err != nil {
+		panic(err) // Config.Validate has compiled the same graph
+	}
+	m := cpuModel{s, plan, plan.Bind(n.params, c.pool)}
+	n.models = append(n.models, m)
+	return m
 }
 
-func (c *cpu) Pass(n Net, grad bool) Pass {
-	mode := encoder.TrainNoGrad
-	if grad {
-		mode = encoder.Train
-	}
+func (c *cpu) Pass(n Net, s PassSpec) Pass {
 	net := c.nets[n]
-	m := c.model(net, mode)
-	c.passes = append(c.passes, &cpuPass{net, m.plan, m.bound.NewArena()})
+	m := c.model(net, s)
+	c.passes = append(c.passes, &cpuPass{s, net, m.plan, m.bound.NewArena()})
 	return Pass(len(c.passes) - 1)
 }
 
@@ -127,25 +139,56 @@ func (c *cpu) Queue(name string) Ring {
 	return Ring(len(c.rings) - 1)
 }
 
-func (c *cpu) InfoNCE(query, key Pass, queue Ring) Loss {
-	n, k := c.cfg.Batch, c.cfg.Queue
-	l := &cpuLoss{query: c.passes[query], key: c.passes[key], ring: c.rings[queue]}
-	l.args = kernel.InfoNCEArgs{
-		Query: l.query.arena.Output(embedding).Data, Positive: l.key.arena.Output(embedding).Data, Keys: l.ring.queue.keys,
-		Temperature: float32(c.cfg.Temperature), GradScale: 1 / float32(n),
-		Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
-		DQuery: l.query.arena.OutputGrad(embedding).Data,
-	}
-	if c.cfg.MaskSameID {
-		l.args.QueryIDs, l.args.KeyIDs = make([]uint64, n), l.ring.queue.ids
-	}
-	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: n, D: c.cfg.Dim, K: k}, c.pool.Workers())
-	if need := plan.ScratchLen(); need > len(c.scratch) {
-		c.scratch = kernel.Alloc(need)
-	}
-	l.phases = plan.Bind(&l.args, c.scratch)
-	c.losses = append(c.losses, l)
+func (c *cpu) Loss(o Objective) Loss {
+	c.losses = append(c.losses, o.bind(c))
 	return Loss(len(c.losses) - 1)
+}
+
+// rows returns the values of an output, grad the place of its gradient, which
+// is zero after Forward and to which losses add.
+func (c *cpu) rows(o Out) encoder.Rows { return c.passes[o.Pass].arena.Output(o.Name) }
+func (c *cpu) grad(o Out) encoder.Rows { return c.passes[o.Pass].arena.OutputGrad(o.Name) }
+
+// scratchOf returns n floats that all losses share.
+func (c *cpu) scratchOf(n int) []float32 {
+	if n > len(c.scratch) {
+		c.scratch = kernel.Alloc(n)
+	}
+	return c.scratch
+}
+
+// draw returns the draws of the step under a purpose and an index.
+func (c *cpu) draw(purpose, index uint64) rng.Stream {
+	return rng.New(c.cfg.Seed, purpose, uint64(c.step), index)
+}
+
+func (c *cpu) Feed(p Pass, from Out) {
+	c.copyRows(c.passes[p].arena.Input(), c.rows(from))
+}
+
+func (c *cpu) copyRows(to, from encoder.Rows) {
+	for i := range to.N {
+		copy(to.Row(i), from.Row(i))
+	}
+}
+
+func (c *cpu) Draw(p Pass) {
+	in := c.passes[p].arena.Input()
+	for i := range in.N {
+		draw, row := c.draw(rng.Prior, uint64(i)), in.Row(i)
+		for j := range row {
+			row[j] = float32(draw.Float64())
+		}
+	}
+}
+
+func (c *cpu) Return(p Pass, to Out) {
+	from, grad := c.passes[p].arena.InputGrad(), c.grad(to)
+	for i := range from.N {
+		for j, g := range from.Row(i) {
+			grad.Row(i)[j] += g
+		}
+	}
 }
 
 func (c *cpu) Momentum(key Net) {
@@ -156,26 +199,28 @@ func (c *cpu) Momentum(key Net) {
 	n.params.Changed()
 }
 
-func (c *cpu) Forward(p Pass, v View, g Grouping) {
+func (c *cpu) Forward(p Pass) {
 	pass := c.passes[p]
-	if c.cfg.SplitBN > 1 && g == Shuffled {
+	if c.cfg.SplitBN > 1 && pass.spec.Grouping == Shuffled {
 		draw := rng.New(c.cfg.Seed, rng.KeyPerm, uint64(c.step), uint64(c.draws))
 		draw.Perm(c.place)
 		c.draws++
 		pass.arena.SetGroups(c.place)
 	}
-	pixels := c.batch.Anchor
-	if v == Positive {
-		pixels = c.batch.Positive
+	switch pass.spec.View {
+	case Fed:
+		pass.arena.Forward(nil)
+	case Positive:
+		pass.arena.Forward(c.batch.Positive)
+	default:
+		pass.arena.Forward(c.batch.Anchor)
 	}
-	pass.arena.Forward(pixels)
 }
 
 func (c *cpu) Contrast(l Loss) {
-	loss := c.losses[l]
-	loss.args.Valid = loss.ring.queue.Len()
-	if c.cfg.MaskSameID {
-		copy(loss.args.QueryIDs, c.batch.IDs)
+	loss := &c.losses[l]
+	if loss.before != nil {
+		loss.before()
 	}
 	for _, ph := range loss.phases {
 		c.pool.Run(ph)
@@ -208,7 +253,7 @@ func (c *cpu) State() batch.State {
 	for _, n := range c.nets {
 		s.Add(n.name+".", n.params.State())
 		if n.optimizer != nil {
-			s.Add("optimizer.", n.optimizer.State())
+			s.Add(c.optimizerPrefix(n), n.optimizer.State())
 		}
 	}
 	for _, r := range c.rings {
@@ -217,17 +262,28 @@ func (c *cpu) State() batch.State {
 	return s
 }
 
+// optimizerPrefix names the state of a network's optimiser: plain that of the
+// first network, the encoder.
+func (c *cpu) optimizerPrefix(n *cpuNet) string {
+	if n == c.nets[0] {
+		return "optimizer."
+	}
+	return "optimizer_" + n.name + "."
+}
+
 // Load takes over what State returned.
 func (c *cpu) Load(s batch.State) error {
-	known := []string{"optimizer."}
+	var known []string
 	for _, n := range c.nets {
 		known = append(known, n.name+".")
 		if err := n.params.Load(s.Under(n.name + ".")); err != nil {
 			return fmt.Errorf("%s: %w", n.name, err)
 		}
 		if n.optimizer != nil {
-			if err := n.optimizer.Load(s.Under("optimizer.")); err != nil {
-				return fmt.Errorf("optimizer: %w", err)
+			prefix := c.optimizerPrefix(n)
+			known = append(known, prefix)
+			if err := n.optimizer.Load(s.Under(prefix)); err != nil {
+				return fmt.Errorf("%s: %w", strings.TrimSuffix(prefix, "."), err)
 			}
 		}
 	}

@@ -14,16 +14,17 @@ type (
 	Pass int
 	// Ring is a queue of keys.
 	Ring int
-	// Loss is an InfoNCE loss between two passes.
+	// Loss is an objective over outputs of passes.
 	Loss int
 )
 
-// View selects a column of the batch.
+// View selects what a pass reads.
 type View int
 
 const (
-	Anchor View = iota
-	Positive
+	Anchor   View = iota // the batch's column
+	Positive             // likewise
+	Fed                  // float vectors that Feed or Draw put there
 )
 
 // Grouping says how the samples of a pass share batch statistics.
@@ -39,33 +40,59 @@ const (
 	Shuffled
 )
 
+// PassSpec says what a pass does.
+type PassSpec struct {
+	View     View
+	Grouping Grouping
+	Grads    []string // outputs that receive gradients; none: it never runs backward
+	// Frozen sends the gradients on to the vectors that were fed, and none to
+	// the network's parameters.
+	Frozen bool
+}
+
+// Out is a named output of a pass: rows of numbers, those of a map pixel after
+// pixel.
+type Out struct {
+	Pass Pass
+	Name string
+}
+
+// An Objective is a loss over outputs, as data; the Executor makes it work.
+type Objective interface {
+	bind(c *cpu) boundLoss
+}
+
 // An Executor holds networks, queues and losses and runs the operations of a
 // method's step on the current batch. The first group of methods declares, once,
 // when the method is made; the second makes up the step.
 type Executor interface {
-	// Network declares a network trained by the optimiser.
+	// Network declares a network trained by an optimiser of its own.
 	Network(name string, g *encoder.Graph) Net
 	// MomentumCopy declares a network of the same values that follows another
 	// by Momentum and is never optimised.
 	MomentumCopy(name string, of Net) Net
-	// Pass declares a forward pass; without grad it never runs backward.
-	Pass(n Net, grad bool) Pass
+	// Pass declares a forward pass.
+	Pass(n Net, s PassSpec) Pass
 	// Queue declares a ring buffer of keys.
 	Queue(name string) Ring
-	// InfoNCE declares the loss of query's embeddings against key's as positives
-	// and the queue's rows as negatives. Its gradient goes to query.
-	InfoNCE(query, key Pass, queue Ring) Loss
+	// Loss declares an objective. Its gradients add to those of its outputs.
+	Loss(o Objective) Loss
 
 	// Momentum moves a momentum copy: θ_k ← m θ_k + (1-m) θ_q.
 	Momentum(key Net)
-	// Forward runs a pass on a view of the batch.
-	Forward(p Pass, v View, g Grouping)
-	// Contrast computes a loss and the gradient of its query's embeddings.
+	// Feed puts rows of an output where a pass reads; Draw uniform numbers in [0,1).
+	Feed(p Pass, from Out)
+	Draw(p Pass)
+	// Forward runs a pass.
+	Forward(p Pass)
+	// Contrast computes a loss and its gradients.
 	Contrast(l Loss)
 	// Enqueue puts the embeddings of a pass into a queue, over the oldest.
 	Enqueue(r Ring, key Pass)
-	// Backward adds to the gradients of the pass's network.
+	// Backward adds to the gradients of the pass's network, or those of what was fed.
 	Backward(p Pass)
+	// Return adds the gradients of what was fed to those of the output it came from.
+	Return(p Pass, to Out)
 	// Optimise steps a network by its gradients and clears them.
 	Optimise(n Net)
 }

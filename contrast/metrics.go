@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"clpipe/encoder"
 	"clpipe/internal/kernel"
 )
 
@@ -28,58 +29,81 @@ type Metrics struct {
 	Masked      float64 `json:"masked"` // share of the queue's rows that were a query's own sample
 	PairsPerS   float64 `json:"pairs_per_s"`
 	Stages      any     `json:"stages,omitempty"`
+
+	spreadDim int // dimensions of what EmbeddingStd measures
 }
 
-// meanLoss is the loss of the step: the mean over queries, the sum over directions.
+// sphere measures how the rows [N,D] of unit length lie, and how far from those
+// of their positives (nil: there are none).
+func (m *Metrics) sphere(rows, positives []float32, n, d int) {
+	if positives != nil {
+		m.Alignment = kernel.Alignment(rows, positives, n, d)
+	}
+	m.Uniformity, m.EmbeddingStd, m.spreadDim = kernel.Uniformity(rows, n, d, 2), kernel.EmbeddingStd(rows, n, d), d
+}
+
+// unit returns rows as [N,D] of unit length.
+func unit(r encoder.Rows) []float32 {
+	out := make([]float32, 0, r.N*r.D)
+	for i := range r.N {
+		sum := 0.0
+		for _, v := range r.Row(i) {
+			sum += float64(v) * float64(v)
+		}
+		inv := 1 / max(math.Sqrt(sum), 1e-12)
+		for _, v := range r.Row(i) {
+			out = append(out, float32(float64(v)*inv))
+		}
+	}
+	return out
+}
+
+// meanLoss is the loss of the step: the sum of its objectives.
 func (c *cpu) meanLoss() float64 {
 	sum := 0.0
 	for _, l := range c.losses {
-		for _, v := range l.args.Loss {
-			sum += float64(v)
-		}
+		sum += l.value()
 	}
-	return sum / float64(c.cfg.Batch)
+	return sum
 }
 
-// accuracy is the share of queries with fewer than k negatives above the positive.
-func (c *cpu) accuracy(k int32) float64 {
-	hits, n := 0, 0
+// accuracy is the share of positives above all their negatives.
+func (c *cpu) accuracy() float64 {
+	sum, n := 0.0, 0
 	for _, l := range c.losses {
-		for _, above := range l.args.Above {
-			if above < k {
-				hits++
-			}
+		if l.acc1 != nil {
+			sum += l.acc1()
 			n++
 		}
 	}
-	return float64(hits) / float64(n)
+	return sum / max(float64(n), 1)
 }
 
-// measure returns the metrics of the step that the losses tell.
+// measure returns the metrics of the step that the losses tell, of several
+// contrasts the mean.
 func (c *cpu) measure() Metrics {
-	m := Metrics{Acc1: c.accuracy(1), Acc5: c.accuracy(5)}
-	directions := float64(len(c.losses))
+	var m Metrics
+	n := 0
 	for _, l := range c.losses {
-		valid := l.args.Valid
-		var candidates, entropy, masked float64
-		for i := range l.args.Loss {
-			candidates += math.Log(float64(1 + valid - int(l.args.Masked[i])))
-			entropy += float64(l.args.Entropy[i])
-			masked += float64(l.args.Masked[i])
+		if l.spread != nil {
+			l.spread(&m)
 		}
-		n := float64(len(l.args.Loss))
-		m.MIBound += candidates / n / directions
-		m.Entropy += entropy / n / directions
-		if valid > 0 {
-			m.Masked += masked / n / float64(valid) / directions
+		if l.report == nil {
+			continue
 		}
-		m.QueueFilled = l.ring.queue.Len()
+		var part Metrics
+		l.report(&part)
+		n++
+		m.MIBound += part.MIBound
+		m.Entropy += part.Entropy
+		m.Acc1 += part.Acc1
+		m.Acc5 += part.Acc5
+		m.Masked += part.Masked
+		m.QueueFilled = part.QueueFilled
 	}
-	m.MIBound -= c.meanLoss() / directions
-	first := c.losses[0].args
-	m.Alignment = kernel.Alignment(first.Query, first.Positive, c.cfg.Batch, c.cfg.Dim)
-	m.Uniformity = kernel.Uniformity(first.Query, c.cfg.Batch, c.cfg.Dim, 2)
-	m.EmbeddingStd = kernel.EmbeddingStd(first.Query, c.cfg.Batch, c.cfg.Dim)
+	for _, v := range []*float64{&m.MIBound, &m.Entropy, &m.Acc1, &m.Acc5, &m.Masked} {
+		*v /= max(float64(n), 1)
+	}
 	return m
 }
 
@@ -110,7 +134,11 @@ func (g *collapseGuard) look(m Metrics, cfg Config) []string {
 		settled  = 100 // steps after which the signs mean something
 	)
 	var out []string
-	healthy := 1 / math.Sqrt(float64(cfg.Dim))
+	dim := m.spreadDim
+	if dim == 0 {
+		dim = cfg.Dim
+	}
+	healthy := 1 / math.Sqrt(float64(dim))
 	if g.flat.due(m.Step > settled && m.EmbeddingStd < healthy/10, patience) {
 		out = append(out, fmt.Sprintf("the embeddings collapse: all images get nearly the same one (spread %.4f, healthy is about %.4f). Lower --lr, raise --momentum towards 0.99, or check that the images differ", m.EmbeddingStd, healthy))
 	}

@@ -1,6 +1,33 @@
 package contrast
 
-import "clpipe/encoder"
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"clpipe/encoder"
+)
+
+const mocoUses = "encoder head queue temperature momentum symmetric queue-init mask-same-id split-bn init"
+
+var mocoMethods = []*method{
+	{
+		name: "moco-v1", policy: "moco-v1", uses: mocoUses, graph: resnetWithHead, build: buildMoCo, check: checkMoCo,
+		recipe: func(c *Config, _ int) { c.Temperature, c.Schedule.Kind = 0.07, encoder.StepDecay },
+	},
+	{
+		name: "moco-v2", policy: "moco-v2", uses: mocoUses, graph: resnetWithHead, build: buildMoCo, check: checkMoCo,
+		recipe: func(c *Config, _ int) { c.Temperature, c.Head = 0.2, encoder.MLPHead },
+	},
+	{
+		name: "moco-cifar", policy: "moco-cifar", uses: mocoUses, graph: resnetWithHead, build: buildMoCo, check: checkMoCo,
+		recipe: func(c *Config, _ int) {
+			c.Temperature, c.Momentum, c.WeightDecay, c.Queue = 0.1, 0.99, 5e-4, 4096
+			c.Encoder.Depth, c.Encoder.Normalize = 18, NormalizeCIFAR10
+			c.Batch, c.Schedule.Base = 512, 0.06
+		},
+	},
+}
 
 // moco is Momentum Contrast (He et al. 2020, algorithm 1): keys come from a
 // momentum encoder, negatives from a queue of past keys.
@@ -17,28 +44,48 @@ type moco struct {
 
 // A direction is one way through a pair: queries from one view, keys from the other.
 type direction struct {
-	q, k  Pass
-	loss  Loss
-	query View
-	key   View
+	q, k Pass
+	loss Loss
 }
 
-// newMoCo declares what MoCo needs for the network g.
-func newMoCo(x Executor, g *encoder.Graph, symmetric bool) *moco {
+// buildMoCo declares what MoCo needs.
+func buildMoCo(x Executor, g *encoder.Graph, c Config) Method {
 	m := &moco{}
 	m.query = x.Network("encoder_q", g)
 	m.key = x.MomentumCopy("encoder_k", m.query)
 	m.queue = x.Queue("queue")
 	m.addDirection(x, Anchor, Positive)
-	if symmetric {
+	if c.Symmetric {
 		m.addDirection(x, Positive, Anchor)
 	}
+	first := m.directions[0]
+	x.Loss(Spread{Of: Out{first.q, embedding}, Other: &Out{first.k, embedding}})
 	return m
 }
 
+// checkMoCo returns what is wrong with the settings of heads and queues.
+func checkMoCo(c Config) []error {
+	rows := c.Batch
+	if c.Symmetric {
+		rows *= 2
+	}
+	_, err := encoder.ParseHead(string(c.Head))
+	return slices.Concat(
+		expect(c.Encoder.Depth == 18 || c.Encoder.Depth == 50, "encoder", fmt.Sprint("resnet", c.Encoder.Depth), "resnet18 or resnet50"),
+		expect(err == nil, "head", fmt.Sprintf("%q", c.Head), "linear, mlp or none"),
+		expect(c.Queue >= rows && c.Queue <= maxQueue, "queue", c.Queue, fmt.Sprintf("at least the %d keys of a step and at most %d", rows, maxQueue)),
+		expect(c.QueueInit == QueueRandom || c.QueueInit == QueueEmpty, "queue-init", c.QueueInit, "random or empty"),
+		expect(c.Temperature > 0 && !math.IsInf(c.Temperature, 0), "temperature", c.Temperature, "above 0"),
+		expect(c.Momentum >= 0 && c.Momentum <= 1, "momentum", c.Momentum, "in [0,1]"),
+	)
+}
+
 func (m *moco) addDirection(x Executor, query, key View) {
-	d := direction{q: x.Pass(m.query, true), k: x.Pass(m.key, false), query: query, key: key}
-	d.loss = x.InfoNCE(d.q, d.k, m.queue)
+	d := direction{
+		q: x.Pass(m.query, PassSpec{View: query, Grads: []string{embedding}}),
+		k: x.Pass(m.key, PassSpec{View: key, Grouping: Shuffled}),
+	}
+	d.loss = x.Loss(QueueNCE{Query: Out{d.q, embedding}, Key: Out{d.k, embedding}, Queue: m.queue})
 	m.directions = append(m.directions, d)
 }
 
@@ -46,8 +93,8 @@ func (m *moco) addDirection(x Executor, query, key View) {
 func (m *moco) Step(x Executor) {
 	x.Momentum(m.key)
 	for _, d := range m.directions {
-		x.Forward(d.q, d.query, InOrder)
-		x.Forward(d.k, d.key, Shuffled)
+		x.Forward(d.q)
+		x.Forward(d.k)
 		x.Contrast(d.loss)
 	}
 	for _, d := range m.directions {

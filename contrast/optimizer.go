@@ -45,6 +45,14 @@ func (c Config) newOptimizer(params *encoder.Params, pool *par.Pool) encoder.Opt
 	return o
 }
 
+// epsOf is the guard of Adam's square root.
+func (c Config) epsOf() float64 {
+	if c.AdamEps == 0 {
+		return adamEps
+	}
+	return c.AdamEps
+}
+
 // plainOptimizer returns the optimiser without clipping. LARS takes the form of
 // MoCo v3.
 func (c Config) plainOptimizer(params *encoder.Params, pool *par.Pool) encoder.Optimizer {
@@ -55,7 +63,7 @@ func (c Config) plainOptimizer(params *encoder.Params, pool *par.Pool) encoder.O
 		}, pool)
 	case encoder.AdamOptimizer, encoder.AdamWOptimizer:
 		return encoder.NewAdam(params, encoder.AdamConfig{
-			Beta1: c.SGDMomentum, Beta2: adamBeta2, Eps: adamEps, WeightDecay: c.WeightDecay,
+			Beta1: c.SGDMomentum, Beta2: adamBeta2, Eps: c.epsOf(), WeightDecay: c.WeightDecay,
 			Decoupled: c.Optimizer == encoder.AdamWOptimizer,
 		}, pool)
 	}

@@ -90,9 +90,9 @@ func (s *stopwatch) Momentum(key Net) {
 	s.timed(stepPart{name: "momentum"}, func() { s.cpu.Momentum(key) })
 }
 
-func (s *stopwatch) Forward(p Pass, v View, g Grouping) {
+func (s *stopwatch) Forward(p Pass) {
 	net := s.passes[p].net
-	s.timed(stepPart{name: net.name + " forward", net: net}, func() { s.cpu.Forward(p, v, g) })
+	s.timed(stepPart{name: net.name + " forward", net: net}, func() { s.cpu.Forward(p) })
 }
 
 func (s *stopwatch) Contrast(l Loss) {

@@ -87,7 +87,7 @@ func New(cfg Config, hooks Hooks) (*Trainer, error) {
 		return nil, err
 	}
 	t := &Trainer{cfg: cfg, hooks: hooks, x: newCPU(cfg)}
-	t.method = newMoCo(t.x, cfg.Graph(), cfg.Symmetric)
+	t.method = cfg.method().build(t.x, cfg.Graph(), cfg)
 	t.cursor.Order = hex.EncodeToString(make([]byte, len(orderHash{})))
 	return t, nil
 }
@@ -326,7 +326,7 @@ func (r *trainRun) step(b *Batch) error {
 	if r.hooks.Progress != nil {
 		elapsed := time.Since(r.started)
 		r.hooks.Progress(Progress{
-			Step: c.Step, Steps: r.cfg.Schedule.Steps, Epoch: int(b.Epoch), Samples: c.Samples, Loss: loss, Acc1: r.x.accuracy(1),
+			Step: c.Step, Steps: r.cfg.Schedule.Steps, Epoch: int(b.Epoch), Samples: c.Samples, Loss: loss, Acc1: r.x.accuracy(),
 			PairsPerS: r.rate(), Waiting: r.waited.Seconds() / elapsed.Seconds(),
 		})
 	}

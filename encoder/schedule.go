@@ -14,6 +14,10 @@ type Schedule struct {
 	// Steps is the length of the run; 0 means unknown, and then the course goes
 	// by epochs, of which there are Epochs.
 	Steps, Epochs int
+	// StepDecay multiplies by Factor at each of two shares of the run, First and
+	// Second; Factor 0 stands for 0.1 at 0.6 and 0.8, as MoCo v1 does at epochs
+	// 120 and 160 of 200.
+	Factor, First, Second float64
 }
 
 // ScheduleKind names a course.
@@ -22,8 +26,7 @@ type ScheduleKind string
 const (
 	// Cosine falls as half a cosine from Base to 0.
 	Cosine ScheduleKind = "cosine"
-	// StepDecay multiplies by 0.1 after 60 % and after 80 % of the run, as MoCo
-	// v1 does at epochs 120 and 160 of 200.
+	// StepDecay falls twice, see Schedule.Factor.
 	StepDecay ScheduleKind = "step"
 	// Constant stays at Base.
 	Constant ScheduleKind = "constant"
@@ -53,10 +56,23 @@ func (s Schedule) LR(step, epoch int) float64 {
 	switch done = min(done, 1); {
 	case s.Kind == Cosine:
 		return s.Base * 0.5 * (1 + math.Cos(math.Pi*done))
-	case s.Kind == StepDecay && done >= 0.8:
-		return s.Base * 0.01
-	case s.Kind == StepDecay && done >= 0.6:
-		return s.Base * 0.1
+	case s.Kind == StepDecay:
+		return s.Base * s.decay(done)
 	}
 	return s.Base
+}
+
+// decay is the factor of a step schedule at a share of the run.
+func (s Schedule) decay(done float64) float64 {
+	factor, first, second := s.Factor, s.First, s.Second
+	if factor == 0 {
+		factor, first, second = 0.1, 0.6, 0.8
+	}
+	switch {
+	case done >= second:
+		return factor * factor
+	case done >= first:
+		return factor
+	}
+	return 1
 }

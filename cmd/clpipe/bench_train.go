@@ -110,7 +110,7 @@ func (b *bench) trainConfig(size int) (contrast.Config, error) {
 }
 
 func encoderName(c contrast.Config) string {
-	return encoder.Inferred{Depth: c.Encoder.Depth, CIFAR: c.Encoder.CIFAR}.Name()
+	return c.EncoderName()
 }
 
 // trainSteps trains, in stages that run puts together, until all runs are

@@ -171,7 +171,7 @@ type viewFlags struct {
 }
 
 func (v *viewFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&v.policy, "policy", "", "augmentation: moco-v1 moco-v2 moco-cifar simclr none, or a YAML file (default the method's)")
+	fs.StringVar(&v.policy, "policy", "", "augmentation: moco-v1 moco-v2 moco-cifar moco-v3 simclr amdim dim none, or a YAML file (default the method's)")
 	fs.IntVar(&v.size, "size", 0, "side of a view in pixels (default 32, 64 or 224, by the first image)")
 }
 
@@ -194,18 +194,22 @@ type methodFlags struct {
 	epochs, steps         int
 	normalize, conv       string
 	init                  string
+	depth                 int
+	estimator, objective  string
+	critic                string
+	prior                 float64
 	logEvery              int
 }
 
 func (m *methodFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&m.method, "method", "moco", "moco (moco-cifar for views up to 96 px, else moco-v2), moco-v1, moco-v2, moco-cifar")
+	fs.StringVar(&m.method, "method", "moco", "moco (moco-cifar for views up to 96 px, else moco-v2), moco-v1, moco-v2, moco-cifar, cpc, dim, amdim")
 	fs.StringVar(&m.preset, "preset", "", "small (fits two cores) or paper (published sizes) (default small up to 96 px)")
 	fs.StringVar(&m.encoder, "encoder", "", "resnet18, resnet50, resnet18-cifar, resnet50-cifar (default the method's)")
-	fs.Float64Var(&m.width, "width", 1, "multiplier of the encoder's channels")
+	fs.Float64Var(&m.width, "width", 0, "multiplier of the encoder's channels (default the method's)")
 	fs.StringVar(&m.head, "head", "", "projection head: linear, mlp, none (default the method's)")
 	fs.IntVar(&m.batch, "batch", 0, "pairs per step (default the method's)")
 	fs.IntVar(&m.queue, "queue", 0, "keys in the queue of negatives (default the method's)")
-	fs.IntVar(&m.dim, "dim", 0, "size of the embedding (default the method's)")
+	fs.IntVar(&m.dim, "dim", 0, "size of the embedding, in amdim of the maps' cells (default the method's)")
 	fs.Float64Var(&m.temperature, "temperature", 0, "tau, by which logits are divided (default the method's)")
 	fs.Float64Var(&m.momentum, "momentum", 0, "m of the key encoder (default the method's)")
 	fs.BoolVar(&m.symmetric, "symmetric", false, "train both directions of a pair")
@@ -217,12 +221,17 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&m.optimizer, "optimizer", "", "sgd, lars (in MoCo v3's form), adam, adamw; brings its own --lr and --weight-decay (default the method's)")
 	fs.Float64Var(&m.clipNorm, "clip-norm", 0, "largest norm of all gradients together; longer ones are scaled down to it, 0 leaves them")
 	fs.StringVar(&m.schedule, "schedule", "", "cosine, step or constant (default the method's)")
-	fs.IntVar(&m.warmup, "warmup", 0, "steps over which the learning rate rises from 0")
+	fs.IntVar(&m.warmup, "warmup", 0, "steps over which the learning rate rises from 0 (default the method's)")
 	fs.IntVar(&m.epochs, "epochs", 0, "length of the run in epochs (default the method's)")
 	fs.IntVar(&m.steps, "steps", 0, "length of the run in steps")
 	fs.StringVar(&m.normalize, "normalize", "", "imagenet, cifar10, none, or six numbers: means and deviations of R,G,B (default the method's)")
 	fs.StringVar(&m.conv, "conv", "auto", "convolution algorithm: auto, direct, f2")
 	fs.StringVar(&m.init, "init", "", "initial weights: a safetensors file under torchvision's names")
+	fs.IntVar(&m.depth, "depth", 0, "blocks of a stage, of cpc and amdim (default the method's)")
+	fs.StringVar(&m.estimator, "estimator", "", "bound of dim: jsd, nce, dv (default jsd)")
+	fs.StringVar(&m.objective, "dim-objective", "", "what dim scores codes against: local (cells), global (the whole map), both; brings its own --prior (default local)")
+	fs.StringVar(&m.critic, "critic", "", "scores of dim: dot (encode-and-dot), convolve (concat-and-convolve) (default dot)")
+	fs.Float64Var(&m.prior, "prior", 0, "weight of dim's prior matching (default the objective's)")
 	fs.IntVar(&m.logEvery, "log-every", 10, "steps between entries of metrics.jsonl")
 }
 
@@ -234,6 +243,11 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		return cfg, usageError{err}
 	}
 	given := func(name string) bool { return changed(fs, name) }
+	for _, name := range contrast.Particular() {
+		if given(name) && !cfg.Uses(name) {
+			return cfg, usagef("--%s is no setting of --method %s", name, cfg.Method)
+		}
+	}
 	if given("encoder") {
 		parsed, err := encoder.ParseResNet(m.encoder)
 		if err != nil {
@@ -241,7 +255,18 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		}
 		cfg.Encoder.Depth, cfg.Encoder.CIFAR = parsed.Depth, parsed.CIFAR
 	}
-	cfg.Encoder.Width = m.width
+	if given("width") {
+		cfg.Encoder.Width = m.width
+	}
+	if given("estimator") {
+		cfg.Estimator = contrast.Estimator(m.estimator)
+	}
+	if given("dim-objective") {
+		cfg.SetPairing(contrast.Pairing(m.objective))
+	}
+	if given("critic") {
+		cfg.Critic = contrast.Critic(m.critic)
+	}
 	if given("head") {
 		if cfg.Head, err = encoder.ParseHead(m.head); err != nil {
 			return cfg, usageError{err}
@@ -268,7 +293,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *int
 		from int
-	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}} {
+	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"depth", &cfg.Depth, m.depth}} {
 		if given(f.name) {
 			*f.to = f.from
 		}
@@ -277,7 +302,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *float64
 		from float64
-	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}} {
+	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}, {"prior", &cfg.Prior, m.prior}} {
 		if given(f.name) {
 			*f.to = f.from
 		}
@@ -293,7 +318,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 	if initial != nil {
 		m.apply(&cfg, initial)
 	}
-	if cfg.Head == encoder.NoHead && !given("dim") {
+	if cfg.Uses("head") && cfg.Head == encoder.NoHead && !given("dim") {
 		cfg.Dim = cfg.Graph().Features()
 	}
 	if !given("split-bn") {

@@ -8,6 +8,7 @@ import (
 
 	"clpipe/augment"
 	"clpipe/batch"
+	"clpipe/contrast"
 	"clpipe/encoder"
 	"clpipe/encoder/probe"
 	"clpipe/ingest"
@@ -15,6 +16,7 @@ import (
 	"clpipe/sink"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/spf13/pflag"
 	yamlv3 "gopkg.in/yaml.v3"
 )
 
@@ -44,38 +46,49 @@ func loadModel(dir string) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	var cfg struct {
-		Size      int
-		Normalize string
-		Conv      string
-		Seed      uint64
-	}
-	if err := yamlv3.Unmarshal(text, &cfg); err != nil {
+	cfg, err := recordedConfig(text)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(checkpoint.Path, sink.ConfigFile), err)
-	}
-	normalize, err := parseNormalize(cfg.Normalize)
-	if err != nil {
-		return nil, err
-	}
-	conv, err := parseConv(cfg.Conv)
-	if err != nil {
-		return nil, err
 	}
 	state, err := checkpoint.Group("encoder_q")
 	if err != nil {
 		return nil, err
 	}
-	in, err := encoder.Infer(state)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", checkpoint.Path, err)
-	}
-	g := encoder.ResNet(encoder.ResNetConfig{Depth: in.Depth, CIFAR: in.CIFAR, Size: cfg.Size, Width: in.Width, Normalize: normalize})
-	g.AddHead(encoder.Head{Kind: in.Head, Hidden: in.Hidden, Dim: in.Dim})
-	m := &model{graph: g, params: encoder.NewParams(g, cfg.Seed), size: cfg.Size, seed: cfg.Seed, conv: conv, step: checkpoint.Step}
+	g := cfg.WholeGraph()
+	m := &model{graph: g, params: encoder.NewParams(g, cfg.Seed), size: cfg.Encoder.Size, seed: cfg.Seed, conv: cfg.Conv, step: checkpoint.Step}
 	if err := m.params.Load(state); err != nil {
 		return nil, fmt.Errorf("%s: %w", checkpoint.Path, err)
 	}
 	return m, nil
+}
+
+// recordedConfig returns the configuration that a run recorded: its settings
+// are this program's flags.
+func recordedConfig(text []byte) (contrast.Config, error) {
+	var common commonFlags
+	var method methodFlags
+	var views viewFlags
+	fs := pflag.NewFlagSet("config", pflag.ContinueOnError)
+	common.add(fs)
+	method.add(fs)
+	views.add(fs)
+	var recorded map[string]any
+	if err := yamlv3.Unmarshal(text, &recorded); err != nil {
+		return contrast.Config{}, err
+	}
+	for name, value := range recorded {
+		if fs.Lookup(name) == nil {
+			continue // of sources, and of how the run was carried out
+		}
+		if err := fs.Set(name, fmt.Sprint(value)); err != nil {
+			return contrast.Config{}, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	cfg, err := method.config(fs, &common, views.size, nil)
+	if err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
 }
 
 // Outputs that embeddings can be taken from, by the name of the flag's value.

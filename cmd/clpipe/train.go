@@ -250,16 +250,17 @@ func (j *trainJob) openStream(ctx context.Context, in *inputStream, inferred *en
 		return err
 	}
 	shape := batch.ViewShape(schema)
-	if len(shape) != 3 {
-		return fmt.Errorf("the stream's views are %v, want [S,S,3]", shape)
+	size, err := sideOf(shape)
+	if err != nil {
+		return err
 	}
-	if j.views.size > 0 && j.views.size != shape[0] {
+	if j.views.size > 0 && j.views.size != size {
 		return usagef("--size is %d, the stream's views are %v", j.views.size, shape)
 	}
 	if seed, ok := batch.SeedOf(schema); ok && !changed(j.fs, "seed") {
 		j.common.seed = seed
 	}
-	if j.cfg, err = j.method.config(j.fs, &j.common, shape[0], inferred); err != nil {
+	if j.cfg, err = j.method.config(j.fs, &j.common, size, inferred); err != nil {
 		return err
 	}
 	if !changed(j.fs, "epochs") && !changed(j.fs, "steps") {
@@ -269,11 +270,22 @@ func (j *trainJob) openStream(ctx context.Context, in *inputStream, inferred *en
 	return nil
 }
 
+// sideOf returns the side of the image that a view of a stream was: [S,S,3], or
+// [G,G,P,P,3] of patches that overlap by half.
+func sideOf(shape []int) (int, error) {
+	switch {
+	case len(shape) == 3:
+		return shape[0], nil
+	case len(shape) == 5:
+		return (shape[0] + 1) * shape[2] / 2, nil
+	}
+	return 0, fmt.Errorf("the stream's views are %v, want [S,S,3] or [G,G,P,P,3]", shape)
+}
+
 // sayDefaults says what the method and the images decided.
 func (j *trainJob) sayDefaults() {
 	c := j.cfg
-	name := (encoder.Inferred{Depth: c.Encoder.Depth, CIFAR: c.Encoder.CIFAR}).Name()
-	j.log.Info("training", "method", c.Method, "encoder", name, "width", c.Encoder.Width, "head", c.Head, "size", c.Encoder.Size,
+	j.log.Info("training", "method", c.Method, "encoder", c.EncoderName(), "width", c.Encoder.Width, "head", c.Head, "size", c.Encoder.Size,
 		"batch", c.Batch, "queue", c.Queue, "dim", c.Dim, "lr", c.Schedule.Base, "schedule", c.Schedule.Kind, "steps", c.Schedule.Steps,
 		"split-bn", c.SplitBN, "seed", c.Seed, "kernel", kernel.Selected())
 }
@@ -282,11 +294,17 @@ func (j *trainJob) sayDefaults() {
 func (j *trainJob) resolved() map[string]any {
 	c := j.cfg
 	out := map[string]any{
-		"method": c.Method, "encoder": (encoder.Inferred{Depth: c.Encoder.Depth, CIFAR: c.Encoder.CIFAR}).Name(), "width": c.Encoder.Width,
+		"method": c.Method, "encoder": c.EncoderName(), "width": c.Encoder.Width,
 		"head": string(c.Head), "size": c.Encoder.Size, "batch": c.Batch, "queue": c.Queue, "dim": c.Dim, "temperature": c.Temperature,
 		"momentum": c.Momentum, "symmetric": c.Symmetric, "queue-init": string(c.QueueInit), "mask-same-id": c.MaskSameID,
 		"split-bn": c.SplitBN, "lr": c.Schedule.Base, "weight-decay": c.WeightDecay, "optimizer": string(c.Optimizer), "clip-norm": c.ClipNorm, "schedule": string(c.Schedule.Kind),
 		"warmup": c.Schedule.Warmup, "normalize": formatNormalize(c.Encoder.Normalize), "conv": j.method.conv, "seed": c.Seed,
+		"depth": c.Depth, "estimator": string(c.Estimator), "dim-objective": string(c.Pairing), "critic": string(c.Critic), "prior": c.Prior,
+	}
+	for _, name := range contrast.Particular() {
+		if !c.Uses(name) {
+			delete(out, name)
+		}
 	}
 	if c.Schedule.Steps > 0 {
 		out["steps"] = c.Schedule.Steps

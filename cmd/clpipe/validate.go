@@ -24,9 +24,13 @@ func (v *validation) epoch(ctx context.Context, epoch int) (map[string]any, erro
 	}
 	source := j.trainFlags.source
 	source.shuffle, source.from, source.limit, source.rank, source.world = false, "", 0, 0, 1
+	graph, output := j.cfg.WholeGraph(), featureOutputs["projection"]
+	if _, ok := graph.Find(output); !ok { // the method has no projection head
+		output = featureOutputs["backbone"]
+	}
 	e := &embedding{
-		common: &j.common, source: &source, log: j.log, graph: j.cfg.Graph(), params: v.params, size: j.cfg.Encoder.Size,
-		conv: j.cfg.Conv, output: featureOutputs["projection"],
+		common: &j.common, source: &source, log: j.log, graph: graph, params: v.params, size: j.cfg.Encoder.Size,
+		conv: j.cfg.Conv, output: output,
 	}
 	bank, err := e.features(ctx, j.neighbours())
 	if err != nil {

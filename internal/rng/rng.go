@@ -23,6 +23,8 @@ const (
 	Probe                       // probe subsets, order and weights
 	Synth                       // synthetic images
 	Benchmark                   // synthetic input of a benchmark
+	Cell                        // AMDIM's source cells: step, direction and image
+	Prior                       // draws of Deep InfoMax's prior: step, image
 )
 
 // Stream is a sequence of draws. The zero value is not useful; make one with

@@ -1,0 +1,80 @@
+package contrast
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"clpipe/encoder"
+)
+
+const (
+	amdimClip    = 20   // c of the soft clip
+	amdimPenalty = 0.04 // λ of the penalty on scores
+)
+
+// amdimMethod is Augmented Multiscale Deep InfoMax (Bachman et al. 2019).
+var amdimMethod = method{
+	name: "amdim", policy: "amdim", uses: "depth", encoder: "amdim", build: buildAMDIM, check: checkAMDIM,
+	recipe: func(c *Config, size int) {
+		c.Batch, c.Dim, c.Depth, c.SplitBN, c.Encoder.Width = 200, 1024, 3, 1, 1
+		c.Optimizer, c.SGDMomentum, c.WeightDecay = encoder.AdamOptimizer, 0.8, 1e-5
+		c.Schedule = encoder.Schedule{Kind: encoder.StepDecay, Base: 2e-4, Epochs: 300, Warmup: 500, Factor: 0.2, First: 250. / 300, Second: 280. / 300}
+		if size > largeView {
+			c.Batch, c.Dim, c.Depth, c.Encoder.Width = 480, 1536, 8, 1.5
+			c.Schedule.Epochs, c.Schedule.First, c.Schedule.Second = 50, 30./50, 45./50
+		}
+	},
+	small: func(c *Config) { // the rate stays: Adam's does not go with the batch
+		c.Batch, c.Dim, c.Depth, c.Encoder.Width = 64, 256, 1, 0.5
+	},
+	graph: func(c Config) *encoder.Graph {
+		return encoder.AMDIM(encoder.AMDIMConfig{Size: c.Encoder.Size, Width: c.Encoder.Width, RKHS: c.Dim, Depth: c.Depth, Normalize: c.Encoder.Normalize})
+	},
+}
+
+func checkAMDIM(c Config) []error {
+	return slices.Concat(
+		expect(slices.Contains([]int{32, 64, 128}, c.Encoder.Size), "size", c.Encoder.Size, "32, 64 or 128"),
+		expect(c.Depth >= 1 && c.Depth <= maxDepth, "depth", c.Depth, fmt.Sprintf("1 to %d", maxDepth)))
+}
+
+// amdim predicts across two views, each encoded by itself, and across scales:
+// from the 1×1 map the cells of the 5×5 and the 7×7 map, and from one cell of
+// the 5×5 map all of it.
+type amdim struct {
+	net    Net
+	passes [2]Pass
+	losses []Loss
+}
+
+func buildAMDIM(x Executor, g *encoder.Graph, c Config) Method {
+	m := &amdim{net: x.Network("encoder_q", g)}
+	for v := range m.passes {
+		m.passes[v] = x.Pass(m.net, PassSpec{View: View(v), Grads: []string{"r1", "r5", "r7"}})
+	}
+	for _, task := range [][2]string{{"r1", "r5"}, {"r1", "r7"}, {"r5", "r5"}} {
+		for v, from := range m.passes {
+			m.losses = append(m.losses, x.Loss(GlobalLocal{
+				Global: Out{from, task[0]}, Local: Out{m.passes[1-v], task[1]}, RandomCell: task[0] == "r5", Draw: v,
+				Estimator: NCE, Scale: 1 / math.Sqrt(float64(c.Dim)), Clip: amdimClip, Penalty: amdimPenalty, Weight: 0.5,
+			}))
+		}
+	}
+	x.Loss(Spread{Of: Out{m.passes[0], "features"}, Other: &Out{m.passes[1], "features"}})
+	return m
+}
+
+// Step implements Method.
+func (m *amdim) Step(x Executor) {
+	for _, p := range m.passes {
+		x.Forward(p)
+	}
+	for _, l := range m.losses {
+		x.Contrast(l)
+	}
+	for _, p := range m.passes {
+		x.Backward(p)
+	}
+	x.Optimise(m.net)
+}

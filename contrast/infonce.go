@@ -1,0 +1,68 @@
+package contrast
+
+import (
+	"fmt"
+	"math"
+
+	"clpipe/internal/kernel"
+)
+
+// InfoNCE is the contrast of an output's rows with all rows of another (van den
+// Oord et al. 2018, equation 4): of row i the positive is row Positive[i] of
+// Key, every other row of Key a negative. Both receive gradients. Nothing is
+// normalised: rows are of any length.
+type InfoNCE struct {
+	Query, Key  Out
+	Positive    []int32
+	Temperature float64
+}
+
+func (o InfoNCE) bind(c *cpu) boundLoss {
+	query, key, dkey := c.rows(o.Query), c.rows(o.Key), c.grad(o.Key)
+	n, k := query.N, key.N
+	if query.Stride != key.Stride || len(o.Positive) != n {
+		panic(fmt.Sprintf("contrast: infonce: queries of %d floats, keys of %d; %d positives for %d queries", query.Stride, key.Stride, len(o.Positive), n))
+	}
+	args := &kernel.InfoNCEArgs{
+		// The padding of a row is zero, which adds nothing.
+		Query: query.Data, Keys: key.Data, PositiveRow: o.Positive, Valid: k,
+		AnyLength: true, Temperature: float32(o.Temperature), GradScale: 1 / float32(n),
+		Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
+		DQuery: c.grad(o.Query).Data,
+	}
+	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: n, D: query.Stride, K: k}, c.pool.Workers())
+	need := plan.ScratchLen()
+	scratch := c.scratchOf(need + len(dkey.Data))
+	args.DKeys = scratch[need : need+len(dkey.Data)] // the kernel overwrites, losses add
+	phases := append(plan.Bind(args, scratch[:need]), kernel.Add(dkey.Data, args.DKeys)...)
+	return boundLoss{
+		phases: phases,
+		value:  func() float64 { return mean(args.Loss) },
+		acc1:   func() float64 { return shareBelow(args.Above, 1) },
+		report: func(m *Metrics) {
+			m.MIBound = math.Log(float64(k)) - mean(args.Loss)
+			m.Entropy, m.Acc1, m.Acc5 = mean(args.Entropy), shareBelow(args.Above, 1), shareBelow(args.Above, 5)
+		},
+	}
+}
+
+// Spread is no loss: it measures how an output's rows, made unit length, lie on
+// the sphere, and how far from those of another view.
+type Spread struct {
+	Of    Out
+	Other *Out // nil: there is one view
+}
+
+func (o Spread) bind(c *cpu) boundLoss {
+	rows := c.rows(o.Of)
+	return boundLoss{
+		value: func() float64 { return 0 },
+		spread: func(m *Metrics) {
+			var positives []float32
+			if o.Other != nil {
+				positives = unit(c.rows(*o.Other))
+			}
+			m.sphere(unit(rows), positives, rows.N, rows.D)
+		},
+	}
+}

@@ -1,0 +1,74 @@
+package contrast
+
+import (
+	"math"
+
+	"clpipe/internal/kernel"
+)
+
+// QueueNCE is InfoNCE (He et al. 2020, equation 1): the key of a query's row is
+// its positive, the queue's rows are its negatives. The gradient goes to the
+// query.
+type QueueNCE struct {
+	Query, Key Out
+	Queue      Ring
+}
+
+func (o QueueNCE) bind(c *cpu) boundLoss {
+	queue := c.rings[o.Queue].queue
+	query, n, k := c.rows(o.Query), c.cfg.Batch, c.cfg.Queue
+	args := &kernel.InfoNCEArgs{
+		Query: query.Data, Positive: c.rows(o.Key).Data, Keys: queue.keys,
+		Temperature: float32(c.cfg.Temperature), GradScale: 1 / float32(n),
+		Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
+		DQuery: c.grad(o.Query).Data,
+	}
+	if c.cfg.MaskSameID {
+		args.QueryIDs, args.KeyIDs = make([]uint64, n), queue.ids
+	}
+	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: n, D: c.cfg.Dim, K: k}, c.pool.Workers())
+	return boundLoss{
+		before: func() {
+			args.Valid = queue.Len()
+			if c.cfg.MaskSameID {
+				copy(args.QueryIDs, c.batch.IDs)
+			}
+		},
+		phases: plan.Bind(args, c.scratchOf(plan.ScratchLen())),
+		value:  func() float64 { return mean(args.Loss) },
+		acc1:   func() float64 { return shareBelow(args.Above, 1) },
+		report: func(m *Metrics) {
+			var candidates float64
+			for _, masked := range args.Masked {
+				candidates += math.Log(float64(1 + args.Valid - int(masked)))
+				if args.Valid > 0 {
+					m.Masked += float64(masked) / float64(n) / float64(args.Valid)
+				}
+			}
+			m.MIBound = candidates/float64(n) - mean(args.Loss)
+			m.Entropy, m.Acc1, m.Acc5 = mean(args.Entropy), shareBelow(args.Above, 1), shareBelow(args.Above, 5)
+			m.QueueFilled = queue.Len()
+		},
+	}
+}
+
+// mean returns the mean of the numbers.
+func mean(v []float32) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x)
+	}
+	return sum / float64(len(v))
+}
+
+// shareBelow returns the share of queries with fewer than k negatives above the
+// positive.
+func shareBelow(above []int32, k int32) float64 {
+	hits := 0
+	for _, a := range above {
+		if a < k {
+			hits++
+		}
+	}
+	return float64(hits) / float64(len(above))
+}

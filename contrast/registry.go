@@ -1,0 +1,132 @@
+package contrast
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"clpipe/encoder"
+)
+
+// A method is an entry of the registry: all that the rest of the program asks
+// of a way to train. The step itself is in the file of its name.
+type method struct {
+	name   string
+	policy string // its augmentation
+	uses   string // the settings that it takes and not every method does, by flag
+	// recipe sets the published values; c comes with the common defaults, which
+	// are MoCo's.
+	recipe func(c *Config, size int)
+	// small cuts the recipe down to two cores; nil: MoCo's way.
+	small func(c *Config)
+	// graph describes the trained network; its output "features" is the
+	// representation that probes judge.
+	graph func(c Config) *encoder.Graph
+	// whole describes the same network on images [S,S,3]; nil: graph does.
+	whole func(c Config) *encoder.Graph
+	// encoder is the network's name; "": a residual network, see Config.Encoder.
+	encoder string
+	// shape is that of a view in the stream; nil: [S,S,3].
+	shape   func(c Config) []int
+	oneView bool // the stream needs no positives
+	// check returns what is wrong beyond what concerns every method.
+	check func(c Config) []error
+	// build declares what the method needs of the network that graph describes.
+	build func(x Executor, g *encoder.Graph, c Config) Method
+}
+
+// registry holds every method, in the order of help and messages.
+var registry = append(mocoMethods, &cpcMethod, &dimMethod, &amdimMethod)
+
+// Methods lists the names --method takes.
+func Methods() []string {
+	names := []string{"moco"}
+	for _, m := range registry {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// lookup returns a method of the registry, nil if the name is none's.
+func lookup(name string) *method {
+	for _, m := range registry {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// method returns the configuration's method.
+func (c Config) method() *method {
+	m := lookup(c.Method)
+	if m == nil {
+		panic("contrast: method " + c.Method + " is not known") // Validate has looked
+	}
+	return m
+}
+
+// Particular lists, by flag, the settings that only some methods take.
+func Particular() []string {
+	var flags []string
+	for _, m := range registry {
+		for _, f := range strings.Fields(m.uses) {
+			if !slices.Contains(flags, f) {
+				flags = append(flags, f)
+			}
+		}
+	}
+	return flags
+}
+
+// Uses reports whether the method takes a setting of Particular.
+func (c Config) Uses(flag string) bool { return slices.Contains(strings.Fields(c.method().uses), flag) }
+
+// Graph describes the network the configuration trains.
+func (c Config) Graph() *encoder.Graph { return c.method().graph(c) }
+
+// WholeGraph describes the same network, under the same names, on whole images
+// [S,S,3]: for probes and embeddings.
+func (c Config) WholeGraph() *encoder.Graph {
+	if m := c.method(); m.whole != nil {
+		return m.whole(c)
+	}
+	return c.Graph()
+}
+
+// ViewShape returns the shape of a view in the stream of pairs.
+func (c Config) ViewShape() []int {
+	if m := c.method(); m.shape != nil {
+		return m.shape(c)
+	}
+	return []int{c.Encoder.Size, c.Encoder.Size, 3}
+}
+
+// OneView reports whether the method takes a stream without positives.
+func (c Config) OneView() bool { return c.method().oneView }
+
+// EncoderName returns the network's name.
+func (c Config) EncoderName() string {
+	if name := c.method().encoder; name != "" {
+		return name
+	}
+	return encoder.Inferred{Depth: c.Encoder.Depth, CIFAR: c.Encoder.CIFAR}.Name()
+}
+
+// Policy returns the name of the method's augmentation policy.
+func (c Config) Policy() string { return c.method().policy }
+
+// resnetWithHead is a residual network with its projection head.
+func resnetWithHead(c Config) *encoder.Graph {
+	g := encoder.ResNet(c.Encoder)
+	g.AddHead(encoder.Head{Kind: c.Head, Hidden: c.Hidden, Dim: c.Dim})
+	return g
+}
+
+// expect returns an error that names a field unless its value is allowed.
+func expect(ok bool, field string, got any, want string) []error {
+	if ok {
+		return nil
+	}
+	return []error{fmt.Errorf("contrast: %s is %v, want %s", field, got, want)}
+}
