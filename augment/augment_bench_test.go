@@ -32,7 +32,7 @@ func BenchmarkPolicy(b *testing.B) {
 					b.Fatal(err)
 				}
 				img := benchImage(size)
-				anchor, positive := make([]byte, 3*size*size), make([]byte, 3*size*size)
+				anchor, positive := make([]byte, p.viewBytes()), make([]byte, p.viewBytes())
 				var s Scratch
 				b.ReportAllocs()
 				key := SampleKey{Seed: 1, ID: "shard/000001"}

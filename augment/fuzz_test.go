@@ -15,6 +15,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("name: x\nshared: [{op: horizontal_flip, p: .5}]\nanchor: [{op: crop, box: [-1, 2, 8, 8]}]\npositive: [{op: random_crop, size: 8, padding: 3}]\n")
 	f.Add("both: [{op: resize, size: [3, 8]}, {op: translate_reflect, max: 9}, {op: center_crop}, {op: solarize, threshold: 3.5}]")
+	f.Add("anchor: [{op: center_crop}]\npatches: {size: 4, stride: 3, ops: [{op: sub_crop, margin: 3}, {op: color_drop, p: .5}]}")
 	f.Add("both: [{op: gaussian_blur, kind: torchvision, kernel: 41, sigma: 90}, {op: gaussian_blur, sigma: 100}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := augment.Parse("fuzz.yaml", []byte(text), 8)

@@ -10,6 +10,7 @@ type operatorKind struct {
 var operatorKinds = map[string]operatorKind{
 	"brightness":          {parse: parseBrightness},
 	"center_crop":         {parse: parseCenterCrop, sizes: true},
+	"color_drop":          {parse: parseColorDrop},
 	"color_jitter":        {parse: parseColorJitter},
 	"contrast":            {parse: parseContrast},
 	"crop":                {parse: parseCrop, sizes: true},
@@ -22,6 +23,7 @@ var operatorKinds = map[string]operatorKind{
 	"resize":              {parse: parseResize, sizes: true},
 	"saturation":          {parse: parseSaturation},
 	"solarize":            {parse: parseSolarize},
+	"sub_crop":            {parse: parseSubCrop},
 	"translate_reflect":   {parse: parseTranslateReflect},
 }
 

@@ -25,6 +25,8 @@ const maxPolicyBytes = 1 << 20
 //	both:              # or anchor: and positive: apart, or anchor: alone for one view
 //	  - {op: random_resized_crop, size: 224, scale: [0.2, 1]}
 //	  - {op: color_jitter, brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1, p: 0.8}
+//	patches:           # optional, of an anchor alone: cut it up, and each patch by itself
+//	  {size: 56, stride: 28, ops: [{op: color_drop, p: 0.5}]}
 //
 // Arguments are torchvision's; p is the probability that an operator is
 // applied, 1 if absent. A range may be one number, and then nothing is random;
@@ -119,8 +121,9 @@ func (f *policyFile) policy(root *yaml.Node, size int) *Policy {
 	}
 	shared, both := entry(root, "shared"), entry(root, "both")
 	anchor, positive := entry(root, "anchor"), entry(root, "positive")
-	if patches := entry(root, "patches"); patches != nil {
-		f.fail(patches, "patches: not supported")
+	cut := entry(root, "patches")
+	if cut != nil && (both != nil || positive != nil) {
+		f.fail(cut, "patches: want an anchor alone: patches are of one view")
 	}
 	first := both
 	switch {
@@ -153,6 +156,9 @@ func (f *policyFile) policy(root *yaml.Node, size int) *Policy {
 		if positive != nil {
 			p.views = append(p.views, f.steps("positive", positive, p.side, text))
 		}
+	}
+	if cut != nil && p.side > 0 {
+		p.cut = f.parsePatches(cut, p.side, text)
 	}
 	text.WriteString("}")
 	p.text = text.String()

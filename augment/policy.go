@@ -13,6 +13,7 @@ type Policy struct {
 	side   int
 	shared []step
 	views  [][]step // by view: anchor, positive
+	cut    *patches // of the anchor; nil: views are whole
 	text   string
 }
 
@@ -36,6 +37,7 @@ const (
 	viewAnchor   = 0
 	viewPositive = 1
 	viewShared   = 2
+	viewPatches  = 3
 )
 
 var viewNames = [...]string{viewAnchor: "anchor", viewPositive: "positive", viewShared: "shared"}
@@ -47,8 +49,26 @@ type SampleKey struct {
 	ID    string
 }
 
-// Size returns the side S of a view in pixels.
+// Size returns the side S of a view in pixels, before it is cut into patches.
 func (p *Policy) Size() int { return p.side }
+
+// Shape returns the shape of a view: [S,S,3], or [G,G,P,P,3] of patches.
+func (p *Policy) Shape() []int {
+	if p.cut == nil {
+		return []int{p.side, p.side, 3}
+	}
+	g := p.cut.grid(p.side)
+	return []int{g, g, p.cut.size, p.cut.size, 3}
+}
+
+// viewBytes is the length of a view.
+func (p *Policy) viewBytes() int {
+	n := 1
+	for _, d := range p.Shape() {
+		n *= d
+	}
+	return n
+}
 
 // Views returns the number of views a sample gets: 2, or 1 if the policy makes
 // no positive.
@@ -59,15 +79,15 @@ func (p *Policy) Views() int { return len(p.views) }
 // policy. Recorded as clpipe.policy.
 func (p *Policy) String() string { return p.text }
 
-// Apply writes the views of img, [S,S,3] each, into anchor and positive, which
-// hold Size*Size*3 bytes; with one view positive is not looked at. img is only
+// Apply writes the views of img into anchor and positive, which hold the bytes
+// of Shape, [S,S,3] but for patches; with one view positive is not looked at. img is only
 // read. The views are a pure function of the policy, img and key. An error names
 // the sample and the operator: an image that is not what it says, or too small
 // or too thin for the policy.
 func (p *Policy) Apply(anchor, positive []byte, img *imagecodec.Image, key SampleKey, s *Scratch) error {
 	views := [...][]byte{anchor, positive}
 	for v := range p.views {
-		if want := 3 * p.side * p.side; len(views[v]) != want {
+		if want := p.viewBytes(); len(views[v]) != want {
 			panic(fmt.Sprintf("augment: %s: got %d bytes, want %d", viewNames[v], len(views[v]), want))
 		}
 	}
@@ -90,6 +110,13 @@ func (p *Policy) Apply(anchor, positive []byte, img *imagecodec.Image, key Sampl
 		if im.w != p.side || im.h != p.side {
 			return fmt.Errorf("augment: sample %s: %s: got a view of %dx%d, want %dx%d: the policy does not fix the size of this image",
 				quote(key.ID), viewNames[v], im.w, im.h, p.side, p.side)
+		}
+		if p.cut != nil {
+			s.held = im.plane
+			if err := p.cut.cut(views[v], im, key, id, s); err != nil {
+				return err
+			}
+			continue
 		}
 		for y := range im.h {
 			copy(views[v][3*p.side*y:], im.row(y))

@@ -53,8 +53,7 @@ func Stage(cfg StageConfig) batch.Stage {
 		}
 		meta[batch.KeySeed] = strconv.FormatUint(st.seed, 10)
 		meta[batch.KeyPolicy] = cfg.Policy.String()
-		s := cfg.Policy.Size()
-		st.schema = batch.PairsSchema(meta, cfg.Policy.Views(), s, s, 3)
+		st.schema = batch.PairsSchema(meta, cfg.Policy.Views(), cfg.Policy.Shape()...)
 		if err := out.Open(ctx, st.schema); err != nil {
 			return err
 		}

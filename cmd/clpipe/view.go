@@ -220,10 +220,10 @@ func copyPair(rows *batch.Pairs, i int) shownPair {
 	if label, ok := rows.Label(i); ok {
 		p.caption += fmt.Sprintf("   class %d", label)
 	}
-	h, w := rows.Shape[0], rows.Shape[1]
 	for _, views := range [][]byte{rows.Anchor, rows.Positive} {
 		if views != nil {
-			p.views = append(p.views, sink.Picture{Pix: slices.Clone(views[3*h*w*i : 3*h*w*(i+1)]), W: w, H: h})
+			size := len(views) / rows.Len()
+			p.views = append(p.views, viewPicture(slices.Clone(views[i*size:(i+1)*size]), rows.Shape))
 		}
 	}
 	return p
