@@ -94,6 +94,13 @@ func recordedConfig(text []byte) (contrast.Config, error) {
 // Outputs that embeddings can be taken from, by the name of the flag's value.
 var featureOutputs = map[string]string{"backbone": "features", "projection": "embedding"}
 
+// rawPixels is the output that stands for the images themselves.
+const rawPixels = "pixels"
+
+// pixelSide is the largest side of images taken as raw pixels: their features
+// grow with its square.
+const pixelSide = 32
+
 // embedding is the way from a source of images to the embeddings of a network.
 type embedding struct {
 	common *commonFlags
@@ -103,7 +110,7 @@ type embedding struct {
 	params *encoder.Params
 	size   int
 	conv   kernel.Algorithm
-	output string // of the graph
+	output string // of the graph, or rawPixels
 }
 
 // embedBatch is how many images go through the network at once.
@@ -125,7 +132,11 @@ func (e *embedding) run(ctx context.Context, src string, to batch.Stage, rejects
 }
 
 func (e *embedding) runSource(ctx context.Context, source *ingest.Source, to batch.Stage, rejects *batch.Rejects) error {
-	policy, err := augment.Builtin("none", e.size)
+	size := e.size
+	if e.output == rawPixels {
+		size = min(size, pixelSide)
+	}
+	policy, err := augment.Builtin("none", size)
 	if err != nil {
 		return err
 	}
@@ -133,18 +144,24 @@ func (e *embedding) runSource(ctx context.Context, source *ingest.Source, to bat
 	if err != nil {
 		return err
 	}
-	embedder, err := encoder.NewEmbedder(encoder.EmbedConfig{
-		Graph: e.graph, Params: e.params, Output: e.output, Batch: embedBatch, Conv: e.conv, Workers: e.common.workers, Mem: memory.DefaultAllocator,
-	})
-	if err != nil {
-		return err
-	}
 	p := &pipeline{stall: e.common.stallTimeout, log: e.log}
 	p.add("ingest", source.Stage())
 	p.add("augment", views)
-	p.add("embed", embedder.Stage).WorkIsProgress = true
+	if e.output != rawPixels {
+		embedder, err := e.embedder()
+		if err != nil {
+			return err
+		}
+		p.add("embed", embedder.Stage).WorkIsProgress = true
+	}
 	p.add("sink", to)
 	return p.run(ctx)
+}
+
+func (e *embedding) embedder() (*encoder.Embedder, error) {
+	return encoder.NewEmbedder(encoder.EmbedConfig{
+		Graph: e.graph, Params: e.params, Output: e.output, Batch: embedBatch, Conv: e.conv, Workers: e.common.workers, Mem: memory.DefaultAllocator,
+	})
 }
 
 // features returns the labelled features of a source.
@@ -155,7 +172,11 @@ func (e *embedding) features(ctx context.Context, src string) (*probe.Features, 
 	}
 	rejects.Log = func(r batch.Reject) error { e.log.Warn("rejected " + r.Error()); return nil }
 	f := &probe.Features{}
-	if err := e.run(ctx, src, probe.Collect(f), rejects); err != nil {
+	collect := probe.Collect(f)
+	if e.output == rawPixels {
+		collect = probe.CollectPixels(f)
+	}
+	if err := e.run(ctx, src, collect, rejects); err != nil {
 		return nil, fmt.Errorf("%s: %w", withoutSecrets(src), err)
 	}
 	return f, nil

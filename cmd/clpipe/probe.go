@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"text/tabwriter"
 
 	"clpipe/encoder"
@@ -21,8 +22,8 @@ type probeFlags struct {
 	run         string
 	train, test string
 	features    string
-	k           int
-	temperature float64
+	baselines   []string
+	probes      probeOptions
 }
 
 // probeCommand measures what an encoder has learned.
@@ -30,12 +31,15 @@ func probeCommand(std stdio, sig *signals) *cobra.Command {
 	var flags probeFlags
 	cmd := &cobra.Command{
 		Use:   "probe --run DIR --train URL --test URL",
-		Short: "Measure what the encoder learned: linear probe and kNN",
+		Short: "Measure what the encoder learned: linear probe, kNN, MLP, few labels",
 		Long: `Classifies labelled test images by the frozen features of a run's encoder, by a
 linear probe and by weighted nearest neighbours, and does the same with the same
-encoder at random initialisation: the difference is what was learned.`,
+encoder at random initialisation: the difference is what was learned. With
+--probes mlp also by a hidden layer, with --labels by a few of the labels, and with
+--baselines pixels beside the raw pixels.`,
 		Example: `  clpipe probe --run runs/first --train 's3shards/train-*.tar' --test 's3shards/test-*.tar'
-  clpipe probe --run runs/first --train labelled/train --test labelled/test --json`,
+  clpipe probe --run runs/first --train labelled/train --test labelled/test --json
+  clpipe probe --run runs/first --train labelled/train --test labelled/test --probes linear,knn,mlp --labels 1,0.1,0.01 --baselines random,pixels`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := applyConfig(cmd.Flags()); err != nil {
@@ -66,23 +70,25 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.test, "test", "", "labelled images to classify")
 	fs.IntVar(&f.source.limit, "limit", 0, "samples read of each (0: all)")
 	fs.StringVar(&f.features, "features", "backbone", "backbone (pooled features) or projection (unit vectors behind the head)")
-	fs.IntVar(&f.k, "k", 200, "neighbours of kNN")
-	fs.Float64Var(&f.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
+	fs.StringSliceVar(&f.baselines, "baselines", []string{"random"}, "random (the same encoder untrained) and pixels (of the images at 32 px at most)")
+	f.probes.add(fs)
 }
 
 // probeResult is a line of the outcome.
 type probeResult struct {
-	Probe    string     `json:"probe"`  // linear or knn
-	Init     string     `json:"init"`   // trained or random
+	Probe    string     `json:"probe"`  // linear, knn or mlp
+	Init     string     `json:"init"`   // trained, random or pixels
 	Labels   float64    `json:"labels"` // share of the training labels used
-	Top1     float64    `json:"top1"`
-	CI       [2]float64 `json:"ci"`
+	Top1     float64    `json:"top1"`   // the mean, where subsets of the labels were drawn
+	CI       [2]float64 `json:"ci"`     // 95 %: Wilson's of the test images, Student's over the subsets
+	Std      float64    `json:"std,omitempty"`
+	Subsets  int        `json:"subsets,omitempty"`
 	Features string     `json:"features"`
 	L2       float64    `json:"l2,omitempty"`
 	Step     int        `json:"step"`
 }
 
-// measure probes the trained encoder and the random one.
+// measure probes the trained encoder and the baselines.
 func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResult, error) {
 	output, ok := featureOutputs[f.features]
 	if !ok {
@@ -91,20 +97,30 @@ func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResu
 	if f.train == "" || f.test == "" {
 		return nil, usagef("--train and --test are needed: labelled images to learn from and to classify")
 	}
-	if f.k < 1 || f.temperature <= 0 {
-		return nil, usagef("-k is %d and --knn-temperature %g, want both above 0", f.k, f.temperature)
+	if err := f.probes.check(); err != nil {
+		return nil, err
+	}
+	for _, b := range f.baselines {
+		if b != "random" && b != "pixels" {
+			return nil, usagef("--baselines has %q, want random or pixels", b)
+		}
 	}
 	m, err := loadModel(f.run)
 	if err != nil {
 		return nil, err
 	}
 	var results []probeResult
-	for _, init := range []string{"trained", "random"} {
-		params, step := m.params, m.step
-		if init == "random" {
-			params, step = encoder.NewParams(m.graph, m.seed), 0
+	for _, init := range append([]string{"trained"}, f.baselines...) {
+		e := &embedding{common: &f.common, source: &f.source, log: log, graph: m.graph, params: m.params, size: m.size, conv: m.conv, output: output}
+		step, features := 0, f.features
+		switch init {
+		case "trained":
+			step = m.step
+		case "random":
+			e.params = encoder.NewParams(m.graph, m.seed)
+		case "pixels":
+			e.output, features = rawPixels, rawPixels
 		}
-		e := &embedding{common: &f.common, source: &f.source, log: log, graph: m.graph, params: params, size: m.size, conv: m.conv, output: output}
 		train, err := e.features(ctx, f.train)
 		if err != nil {
 			return nil, err
@@ -114,16 +130,97 @@ func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResu
 			return nil, err
 		}
 		log.Info("probing", "init", init, "train", train.N(), "test", test.N(), "features", train.D)
-		linear, l2, err := probe.Linear(train, test, probe.LinearConfig{Seed: f.common.seed, Workers: f.common.workers})
+		of, err := f.probes.run(train, test, f.common.seed, f.common.workers)
 		if err != nil {
 			return nil, err
 		}
-		knn := probe.KNN(train, test, probe.KNNConfig{K: f.k, Temperature: f.temperature, Workers: f.common.workers})
-		results = append(results,
-			probeResult{"linear", init, 1, linear.Top1, linear.CI, f.features, l2, step},
-			probeResult{"knn", init, 1, knn.Top1, knn.CI, f.features, 0, step})
+		for _, r := range of {
+			r.Init, r.Features, r.Step = init, features, step
+			results = append(results, r)
+		}
 	}
 	return results, nil
+}
+
+// probeOptions say which probes are run.
+type probeOptions struct {
+	kinds       []string
+	labels      []float64
+	k           int
+	temperature float64
+}
+
+func (o *probeOptions) add(fs *pflag.FlagSet) {
+	fs.StringSliceVar(&o.kinds, "probes", []string{"linear", "knn"}, "linear, knn and mlp (200 hidden units with dropout)")
+	fs.Float64SliceVar(&o.labels, "labels", []float64{1}, "shares of the training labels, as 1,0.1,0.01; below 1 the mean over three draws, balanced by class")
+	fs.IntVar(&o.k, "k", 200, "neighbours of kNN")
+	fs.Float64Var(&o.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
+}
+
+func (o *probeOptions) check() error {
+	for _, kind := range o.kinds {
+		if kind != "linear" && kind != "knn" && kind != "mlp" {
+			return usagef("--probes has %q, want linear, knn or mlp", kind)
+		}
+	}
+	for _, share := range o.labels {
+		if !(share > 0 && share <= 1) {
+			return usagef("--labels has %g, want shares in (0,1]", share)
+		}
+	}
+	if o.k < 1 || o.temperature <= 0 {
+		return usagef("-k is %d and --knn-temperature %g, want both above 0", o.k, o.temperature)
+	}
+	return nil
+}
+
+// run probes features: what it returns lacks only whose they are.
+func (o *probeOptions) run(train, test *probe.Features, seed uint64, workers int) ([]probeResult, error) {
+	var results []probeResult
+	for _, share := range o.labels {
+		for _, kind := range o.kinds {
+			r := probeResult{Probe: kind, Labels: share}
+			if share == 1 {
+				score, l2, err := o.one(kind, train, test, seed, workers)
+				if err != nil {
+					return nil, err
+				}
+				r.Top1, r.CI, r.L2 = score.Top1, score.CI, l2
+				results = append(results, r)
+				continue
+			}
+			var top1 []float64
+			for number := range probe.Subsets {
+				some, err := probe.FewLabels(train, share, seed, number)
+				if err != nil {
+					return nil, err
+				}
+				score, _, err := o.one(kind, some, test, seed, workers)
+				if err != nil {
+					return nil, fmt.Errorf("with %g of the labels: %w", share, err)
+				}
+				top1 = append(top1, score.Top1)
+			}
+			r.Top1, r.Std = probe.MeanStd(top1)
+			const student = 4.302653 // 97.5 % of Student's t with Subsets-1 = 2 degrees of freedom
+			half := student * r.Std / math.Sqrt(probe.Subsets)
+			r.CI, r.Subsets = [2]float64{max(0, r.Top1-half), min(1, r.Top1+half)}, probe.Subsets
+			results = append(results, r)
+		}
+	}
+	return results, nil
+}
+
+// one runs a probe; l2 is the linear one's penalty.
+func (o *probeOptions) one(kind string, train, test *probe.Features, seed uint64, workers int) (score probe.Score, l2 float64, err error) {
+	switch kind {
+	case "linear":
+		return probe.Linear(train, test, probe.LinearConfig{Seed: seed, Workers: workers})
+	case "mlp":
+		score, err = probe.MLP(train, test, probe.MLPConfig{Seed: seed, Workers: workers})
+		return score, 0, err
+	}
+	return probe.KNN(train, test, probe.KNNConfig{K: o.k, Temperature: o.temperature, Workers: workers}), 0, nil
 }
 
 func (f *probeFlags) print(std stdio, results []probeResult) error {
@@ -137,9 +234,9 @@ func (f *probeFlags) print(std stdio, results []probeResult) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(std.out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "probe\tinit\ttop-1\t95 % interval")
+	fmt.Fprintln(w, "probe\tinit\tlabels\ttop-1\t95 % interval")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t[%.1f, %.1f]\n", r.Probe, r.Init, 100*r.Top1, 100*r.CI[0], 100*r.CI[1])
+		fmt.Fprintf(w, "%s\t%s\t%g %%\t%.1f %%\t[%.1f, %.1f]\n", r.Probe, r.Init, 100*r.Labels, 100*r.Top1, 100*r.CI[0], 100*r.CI[1])
 	}
 	return w.Flush()
 }

@@ -35,6 +35,16 @@ func (f *Features) Classes() int {
 // maxClasses bounds labels: beyond it they are not classes but something else.
 const maxClasses = 1 << 20
 
+var errNoLabel = errors.New("probe: no sample has a label: give shards with .cls fields or a folder of class folders")
+
+// checkLabel returns an error for a label that is no class.
+func checkLabel(label int64) error {
+	if label < 0 || label >= maxClasses {
+		return fmt.Errorf("probe: label %d of a row is no class, want one in [0,%d)", label, maxClasses)
+	}
+	return nil
+}
+
 // Collect returns the sink of a stream of embeddings/1 that fills f. Rows
 // without a label are left out; a stream without any labelled row is an error.
 func Collect(f *Features) batch.Stage {
@@ -64,7 +74,7 @@ func Collect(f *Features) batch.Stage {
 			}
 		}
 		if f.N() == 0 {
-			return errors.New("probe: no sample has a label: give shards with .cls fields or a folder of class folders")
+			return errNoLabel
 		}
 		return nil
 	}
@@ -95,8 +105,8 @@ func (f *Features) add(rec arrow.Record) error {
 			continue
 		}
 		label := labels.Value(i)
-		if label < 0 || label >= maxClasses {
-			return fmt.Errorf("probe: label %d of a row is no class, want one in [0,%d)", label, maxClasses)
+		if err := checkLabel(label); err != nil {
+			return err
 		}
 		f.Labels = append(f.Labels, int(label))
 		f.Data = append(f.Data, data[i*f.D:(i+1)*f.D]...)

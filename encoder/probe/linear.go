@@ -3,7 +3,6 @@ package probe
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"clpipe/internal/kernel"
 	"clpipe/internal/par"
@@ -31,14 +30,8 @@ var l2Grid = []float64{1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5}
 // rows of fewer than two classes, and no test rows, are errors.
 func Linear(train, test *Features, cfg LinearConfig) (Score, float64, error) {
 	classes := max(train.Classes(), test.Classes())
-	if train.N() == 0 || test.N() == 0 {
-		return Score{}, 0, fmt.Errorf("probe: linear: %d training and %d test rows, want some of both", train.N(), test.N())
-	}
-	if slices.Min(train.Labels) == slices.Max(train.Labels) {
-		return Score{}, 0, fmt.Errorf("probe: linear: the labels of all %d training rows are %d, want at least two classes", train.N(), train.Labels[0])
-	}
-	if train.D != test.D {
-		return Score{}, 0, fmt.Errorf("probe: linear: train features have %d dimensions, test features %d", train.D, test.D)
+	if err := checkSets("linear", train, test); err != nil {
+		return Score{}, 0, err
 	}
 	pool := par.NewPool(cfg.Workers)
 	defer pool.Close()

@@ -1,0 +1,55 @@
+package probe
+
+import (
+	"fmt"
+	"math"
+
+	"clpipe/internal/rng"
+)
+
+// Subsets is how many draws of few labels are averaged.
+const Subsets = 3
+
+// FewLabels returns a share of the rows, the same share of every class (at least
+// one row of each, rounded to the nearest), drawn by (seed, share, number): the
+// setting in which 1 % or 10 % of the labels are known. It is an error if the
+// share is not in (0,1]; at 1 it returns f itself.
+func FewLabels(f *Features, share float64, seed uint64, number int) (*Features, error) {
+	if !(share > 0 && share <= 1) {
+		return nil, fmt.Errorf("probe: a share of labels is %g, want it in (0,1]", share)
+	}
+	if share == 1 {
+		return f, nil
+	}
+	rows := make([][]int, f.Classes())
+	for i, label := range f.Labels {
+		rows[label] = append(rows[label], i)
+	}
+	out := &Features{D: f.D}
+	for label, of := range rows {
+		if len(of) == 0 {
+			continue
+		}
+		perm := make([]int, len(of))
+		draw := rng.New(seed, rng.Probe, mlpDropout+1, math.Float64bits(share), uint64(number), uint64(label))
+		draw.Perm(perm)
+		for _, i := range perm[:max(1, int(math.Round(share*float64(len(of)))))] {
+			out.Labels = append(out.Labels, label)
+			out.Data = append(out.Data, f.Data[of[i]*f.D:(of[i]+1)*f.D]...)
+		}
+	}
+	return out, nil
+}
+
+// MeanStd returns the mean of values and their deviation (that of a sample, with
+// n-1; 0 of a single value).
+func MeanStd(values []float64) (mean, std float64) {
+	for _, v := range values {
+		mean += v
+	}
+	mean /= float64(len(values))
+	for _, v := range values {
+		std += (v - mean) * (v - mean)
+	}
+	return mean, math.Sqrt(std / float64(max(len(values)-1, 1)))
+}
