@@ -20,7 +20,12 @@ var amdimMethod = method{
 		c.Batch, c.Dim, c.Depth, c.SplitBN, c.Encoder.Width = 200, 1024, 3, 1, 1
 		c.Optimizer, c.SGDMomentum, c.WeightDecay = encoder.AdamOptimizer, 0.8, 1e-5
 		c.Schedule = encoder.Schedule{Kind: encoder.StepDecay, Base: 2e-4, Epochs: 300, Warmup: 500, Factor: 0.2, First: 250. / 300, Second: 280. / 300}
-		if size > largeView {
+		switch {
+		case size <= 48:
+			c.Encoder.Normalize = encoder.Normalize{Mean: [3]float32{.4914, .4824, .4467}, Std: [3]float32{.2471, .2435, .2616}}
+		case size <= largeView:
+			c.Encoder.Normalize = encoder.Normalize{Mean: [3]float32{.43, .42, .39}, Std: [3]float32{.27, .26, .27}} // STL-10
+		default:
 			c.Batch, c.Dim, c.Depth, c.Encoder.Width = 480, 1536, 8, 1.5
 			c.Schedule.Epochs, c.Schedule.First, c.Schedule.Second = 50, 30./50, 45./50
 		}

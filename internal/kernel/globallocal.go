@@ -282,19 +282,44 @@ func (r *globalLocalRun) sumUp(worker, i, j int) {
 		r.positive[j*s.Q+l] = scores[l*w+j]
 	}
 	if r.a.Estimator == JSDEstimator {
-		r.jsd[j] = 0
-		for lo := 0; lo < len(scores); lo += w {
-			for n, t := range scores[lo : lo+s.N] {
-				if n != j {
-					r.jsd[j] += softplus(float64(t))
-				}
-			}
-		}
+		r.decays(exps, scores, stats)
+		r.jsd[j] = softplusSum(scores, exps, w, s.N, j)
 	}
 	clear(stats)
 	copy(stats[w:2*w], top)
 	r.expSum(scores, stats, w, 1)
 	copy(r.sum[j*w:(j+1)*w], stats[2*w:])
+}
+
+// decays sets exps to exp(-|t|) of the scores.
+func (r *globalLocalRun) decays(exps, scores, stats []float32) {
+	for k, t := range scores {
+		exps[k] = -float32(math.Abs(float64(t)))
+	}
+	clear(stats)
+	r.expSum(exps, stats, r.width, 1)
+}
+
+// softplusSum is Σ log(1+exp t) over the first n scores of each row of width,
+// but number own, given exp(-|t|). One logarithm serves a row of factors, which
+// lie in [1,2], up to what float64 holds.
+func softplusSum(scores, decays []float32, width, n, own int) float64 {
+	const most = 512
+	sum, product, factors := 0.0, 1.0, 0
+	for lo := 0; lo < len(scores); lo += width {
+		for i, t := range scores[lo : lo+n] {
+			if i == own {
+				continue
+			}
+			sum += float64(max(t, 0))
+			product *= 1 + float64(decays[lo+i])
+			if factors++; factors == most {
+				sum += math.Log(product)
+				product, factors = 1, 0
+			}
+		}
+	}
+	return sum + math.Log(product)
 }
 
 // softplus is log(1+exp(x)); its derivative is sigmoid.
@@ -392,8 +417,12 @@ func (r *globalLocalRun) differentiate(worker, i, j int) {
 	products := r.products(i)
 	r.load(scores, products, exps, stats)
 	if a.Estimator == JSDEstimator {
+		r.decays(exps, scores, stats)
 		for k, t := range scores {
-			exps[k] = float32(sigmoid(float64(t)))
+			e := exps[k]
+			if exps[k] = 1 / (1 + e); t < 0 {
+				exps[k] = e / (1 + e)
+			}
 		}
 	} else {
 		copy(exps, scores)
