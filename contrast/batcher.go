@@ -18,6 +18,7 @@ import (
 type Batch struct {
 	Anchor, Positive []byte         // uint8 [N,S,S,3], or as the method has its views; Positive nil where it has one
 	IDs              []uint64       // [N]: hashes of the samples' ids, 0 for none
+	Labels           []int32        // [N], in [0,Config.Dim); nil where the method takes none
 	Epoch            uint32         // of all rows
 	Next             batch.Position // behind the last row
 }
@@ -26,14 +27,15 @@ type Batch struct {
 // record is just one batch, as it is inside the process, its columns are used
 // in place; other records are copied together.
 type batcher struct {
-	in     batch.Reader
-	n      int
-	shape  []int          // of a view
-	width  int            // bytes of a view
-	one    bool           // the method takes one view
-	from   batch.Position // rows before it are dropped
-	stated bool           // the stream says itself where it begins
-	order  orderHash
+	in      batch.Reader
+	n       int
+	shape   []int          // of a view
+	width   int            // bytes of a view
+	one     bool           // the method takes one view
+	classes int            // of the labels; 0: the method takes none
+	from    batch.Position // rows before it are dropped
+	stated  bool           // the stream says itself where it begins
+	order   orderHash
 
 	rec    arrow.Record // being read, with its view
 	pairs  *batch.Pairs
@@ -52,6 +54,9 @@ func newBatcher(in batch.Reader, cfg Config, from batch.Position, order orderHas
 		b.width *= d
 	}
 	b.out.IDs, b.ids = make([]uint64, b.n), make([]string, b.n)
+	if cfg.method().labelled {
+		b.classes, b.out.Labels = cfg.Dim, make([]int32, b.n)
+	}
 	return b
 }
 
@@ -94,12 +99,16 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 		}
 		if filled == 0 && b.isBatch() {
 			b.out.Anchor, b.out.Positive = b.pairs.Anchor, b.pairs.Positive
-			b.setID(0, b.pairs.ID(0))
+			if err := b.take(0, 0); err != nil {
+				return nil, err
+			}
 			for b.row = 1; b.row < b.n; b.row++ {
 				if at, err = b.position(b.row); err != nil {
 					return nil, err
 				}
-				b.setID(b.row, b.pairs.ID(b.row))
+				if err := b.take(b.row, b.row); err != nil {
+					return nil, err
+				}
 			}
 			return b.finish(at), nil
 		}
@@ -110,7 +119,9 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 		if !b.one {
 			copy(b.out.Positive[filled*b.width:], b.pairs.Positive[b.row*b.width:(b.row+1)*b.width])
 		}
-		b.setID(filled, b.pairs.ID(b.row))
+		if err := b.take(filled, b.row); err != nil {
+			return nil, err
+		}
 		b.out.Epoch = at.Epoch
 		filled++
 		b.row++
@@ -144,11 +155,21 @@ func (e *EpochError) Error() string {
 	return fmt.Sprintf("contrast: train: an epoch has %d readable samples, a batch %d: lower --batch", e.Samples, e.Batch)
 }
 
-func (b *batcher) setID(i int, id string) {
+// take notes whose the batch's row i is: that of a row of the record.
+func (b *batcher) take(i, row int) error {
+	id := b.pairs.ID(row)
 	b.ids[i], b.out.IDs[i] = id, 0
 	if id != "" {
 		b.out.IDs[i] = rng.HashID(id)
 	}
+	if b.classes > 0 {
+		label, ok := b.pairs.Label(row)
+		if !ok || label < 0 || label >= int64(b.classes) {
+			return &LabelError{ID: id, Label: label, None: !ok, Classes: b.classes}
+		}
+		b.out.Labels[i] = int32(label)
+	}
+	return nil
 }
 
 func (b *batcher) finish(last batch.Position) *Batch {

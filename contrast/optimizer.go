@@ -67,5 +67,5 @@ func (c Config) plainOptimizer(params *encoder.Params, pool *par.Pool) encoder.O
 			Decoupled: c.Optimizer == encoder.AdamWOptimizer,
 		}, pool)
 	}
-	return encoder.NewSGD(params, encoder.SGDConfig{Momentum: c.SGDMomentum, WeightDecay: c.WeightDecay}, pool)
+	return encoder.NewSGD(params, encoder.SGDConfig{Momentum: c.SGDMomentum, WeightDecay: c.WeightDecay, Nesterov: c.Nesterov}, pool)
 }

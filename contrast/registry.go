@@ -27,8 +27,9 @@ type method struct {
 	// encoder is the network's name; "": a residual network, see Config.Encoder.
 	encoder string
 	// shape is that of a view in the stream; nil: [S,S,3].
-	shape   func(c Config) []int
-	oneView bool // the stream needs no positives
+	shape    func(c Config) []int
+	oneView  bool // the stream needs no positives
+	labelled bool // every sample needs a label
 	// check returns what is wrong beyond what concerns every method.
 	check func(c Config) []error
 	// build declares what the method needs of the network that graph describes.
@@ -36,13 +37,24 @@ type method struct {
 }
 
 // registry holds every method, in the order of help and messages.
-var registry = append(mocoMethods, &cpcMethod, &dimMethod, &amdimMethod)
+var registry = append(mocoMethods, &cpcMethod, &dimMethod, &amdimMethod, &supervisedMethod)
 
 // Methods lists the names --method takes.
 func Methods() []string {
 	names := []string{"moco"}
 	for _, m := range registry {
 		names = append(names, m.name)
+	}
+	return names
+}
+
+// Contrastive lists the methods that learn without labels, each once.
+func Contrastive() []string {
+	var names []string
+	for _, m := range registry {
+		if !m.labelled {
+			names = append(names, m.name)
+		}
 	}
 	return names
 }

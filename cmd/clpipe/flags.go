@@ -171,7 +171,7 @@ type viewFlags struct {
 }
 
 func (v *viewFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&v.policy, "policy", "", "augmentation: moco-v1 moco-v2 moco-cifar moco-v3 simclr cpc amdim dim none, or a YAML file (default the method's)")
+	fs.StringVar(&v.policy, "policy", "", "augmentation: moco-v1 moco-v2 moco-cifar moco-v3 simclr cpc amdim dim supervised none, or a YAML file (default the method's)")
 	fs.IntVar(&v.size, "size", 0, "side of a view in pixels (default 32, 64 or 224, by the first image)")
 }
 
@@ -202,14 +202,14 @@ type methodFlags struct {
 }
 
 func (m *methodFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&m.method, "method", "moco", "moco (moco-cifar for views up to 96 px, else moco-v2), moco-v1, moco-v2, moco-cifar, cpc, dim, amdim")
+	fs.StringVar(&m.method, "method", "moco", "moco (moco-cifar for views up to 96 px, else moco-v2), moco-v1, moco-v2, moco-cifar, cpc, dim, amdim; supervised, on labels, to compare with")
 	fs.StringVar(&m.preset, "preset", "", "small (fits two cores) or paper (published sizes) (default small up to 96 px)")
 	fs.StringVar(&m.encoder, "encoder", "", "resnet18, resnet50, resnet18-cifar, resnet50-cifar (default the method's)")
 	fs.Float64Var(&m.width, "width", 0, "multiplier of the encoder's channels (default the method's)")
 	fs.StringVar(&m.head, "head", "", "projection head: linear, mlp, none (default the method's)")
 	fs.IntVar(&m.batch, "batch", 0, "pairs per step (default the method's)")
 	fs.IntVar(&m.queue, "queue", 0, "keys in the queue of negatives (default the method's)")
-	fs.IntVar(&m.dim, "dim", 0, "size of the embedding, in amdim of the maps' cells (default the method's)")
+	fs.IntVar(&m.dim, "dim", 0, "size of the embedding, in amdim of the maps' cells, in supervised the number of classes (default the method's)")
 	fs.Float64Var(&m.temperature, "temperature", 0, "tau, by which logits are divided (default the method's)")
 	fs.Float64Var(&m.momentum, "momentum", 0, "m of the key encoder (default the method's)")
 	fs.BoolVar(&m.symmetric, "symmetric", false, "train both directions of a pair")
