@@ -1,0 +1,415 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"clpipe/contrast"
+	"clpipe/encoder"
+	"clpipe/encoder/probe"
+	"clpipe/sink"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// compareFlags are those of training, which hold for every method, and what is
+// compared.
+type compareFlags struct {
+	train      trainFlags
+	test       string
+	methods    []string
+	baselines  []string
+	seeds      int
+	probeLimit int
+	probes     probeOptions
+}
+
+// compareCommand trains the methods with the same budget and measures each.
+func compareCommand(std stdio, sig *signals) *cobra.Command {
+	var flags compareFlags
+	cmd := &cobra.Command{
+		Use:   "compare --src TRAIN --test TEST --budget 30m",
+		Short: "Train every method with the same budget and compare what was learned",
+		Long: `Trains each method on the same images for the same time (--budget) or the same
+number of steps (--steps), with several seeds, and measures what was learned by
+linear probe, kNN and MLP probe with all labels, 10 % and 1 % of them. Beside them
+stand the same encoder untrained, the same encoder trained on the labels with the
+same budget, and the raw pixels. --src and --test need labels; only the supervised
+baseline and the probes see them.
+
+Options of training hold for every method that takes them. The directory named by
+--run receives the table (table.md, table.json), the picture (table.png), and every
+run with its checkpoints. What is stopped goes on with --resume: finished parts
+are kept.`,
+		Example: `  clpipe compare --src train/ --test test/ --methods all --budget 30m --seeds 3 --run runs/compare
+  clpipe compare --src train/ --test test/ --methods moco-cifar,dim --steps 500 --width 0.25 --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := applyConfig(cmd.Flags()); err != nil {
+				return err
+			}
+			c := &comparison{compareFlags: flags, fs: cmd.Flags(), std: std, sig: sig}
+			return c.do(cmd.Context())
+		},
+	}
+	flags.add(cmd.Flags())
+	return cmd
+}
+
+func (f *compareFlags) add(fs *pflag.FlagSet) {
+	f.train.add(fs)
+	fs.StringVar(&f.test, "test", "", "labelled images to classify")
+	fs.StringSliceVar(&f.methods, "methods", []string{"all"}, "methods to train, or all")
+	fs.StringSliceVar(&f.baselines, "baselines", []string{"supervised", "random", "pixels"}, "supervised (on the labels), random (untrained), pixels")
+	fs.IntVar(&f.seeds, "seeds", 3, "runs of each method, with seeds from --seed on")
+	fs.IntVar(&f.probeLimit, "probe-limit", 0, "images of each set that the probes read, drawn by the seed (0: all)")
+	fs.IntVar(&f.probes.k, "k", 200, "neighbours of kNN")
+	fs.Float64Var(&f.probes.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
+	f.probes.kinds, f.probes.labels = []string{"linear", "knn", "mlp"}, []float64{1, 0.1, 0.01}
+	fs.Lookup("run").Usage = "directory of the comparison (default runs/compare)"
+	for _, hidden := range []string{"method", "init", "in", "rank", "world", "val", "val-train", "eval-every"} {
+		fs.Lookup(hidden).Hidden = true // of one run, not of several
+	}
+}
+
+// comparison is the command under way.
+type comparison struct {
+	compareFlags
+	fs  *pflag.FlagSet
+	std stdio
+	sig *signals
+	log *slog.Logger
+
+	dir     string
+	skipped []string // methods that do not fit, with the reason
+}
+
+// A cell is one method with one seed, measured. It is a file once it is done.
+type cell struct {
+	Method    string        `json:"method"` // or supervised, random, pixels
+	Seed      uint64        `json:"seed"`
+	Steps     int           `json:"steps,omitempty"`
+	Samples   int64         `json:"samples,omitempty"`
+	Seconds   float64       `json:"seconds,omitempty"` // of training
+	Results   []probeResult `json:"results"`
+	trainable bool
+}
+
+func (c *comparison) do(ctx context.Context) error {
+	var err error
+	if c.log, err = c.train.common.log(c.std); err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if err := c.openDirectory(); err != nil {
+		return err
+	}
+	var cells []cell
+	for _, plan := range c.plan() {
+		done, err := c.measured(ctx, plan)
+		var usage usageError
+		if errors.As(err, &usage) && plan.trainable && len(c.methods) > 1 {
+			c.skipped = append(c.skipped, fmt.Sprintf("%s: %v", plan.Method, err))
+			c.log.Warn("left out", "method", plan.Method, "why", err)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", plan.name(), err)
+		}
+		cells = append(cells, done)
+	}
+	if len(cells) == 0 {
+		return fmt.Errorf("no method could be trained: %s", strings.Join(c.skipped, "; "))
+	}
+	table := tabulate(cells)
+	if err := c.write(table); err != nil {
+		return err
+	}
+	return c.print(table)
+}
+
+// check settles the methods and refuses what cannot be compared.
+func (c *comparison) check() error {
+	if len(c.train.source.src) != 1 || c.test == "" {
+		return usagef("one --src and --test are needed: labelled images to learn from and to classify")
+	}
+	if c.train.source.src[0] == "-" || changed(c.fs, "in") {
+		return usagef("--src is read many times: it cannot be a stream")
+	}
+	if !changed(c.fs, "budget") && !changed(c.fs, "steps") && !changed(c.fs, "epochs") {
+		return usagef("--budget is missing: how long each method trains, as 30m (or --steps, --epochs)")
+	}
+	if c.seeds < 1 || c.seeds > 1000 {
+		return usagef("--seeds is %d, want 1 to 1000", c.seeds)
+	}
+	if err := c.probes.check(); err != nil {
+		return err
+	}
+	for _, name := range []string{"method", "init"} {
+		if changed(c.fs, name) {
+			return usagef("--%s is no option of compare: see --methods", name)
+		}
+	}
+	if slices.Contains(c.methods, "all") {
+		c.methods = contrast.Contrastive()
+	}
+	for _, m := range c.methods {
+		if !slices.Contains(contrast.Methods(), m) || m == supervisedBaseline {
+			return usagef("--methods has %q, want all or some of %v", m, append([]string{"moco"}, contrast.Contrastive()...))
+		}
+	}
+	for _, b := range c.baselines {
+		if !slices.Contains([]string{supervisedBaseline, randomBaseline, rawPixels}, b) {
+			return usagef("--baselines has %q, want supervised, random or pixels", b)
+		}
+	}
+	return nil
+}
+
+// Baselines beside rawPixels.
+const (
+	supervisedBaseline = "supervised"
+	randomBaseline     = "random"
+)
+
+// openDirectory makes the comparison's directory, or finds the one to go on with.
+func (c *comparison) openDirectory() error {
+	c.dir = c.train.run
+	if c.dir == "" {
+		c.dir = filepath.Join("runs", "compare")
+	}
+	settings := []byte(shellLine(append(c.trainingArgs(nil), "--probe-limit", strconv.Itoa(c.probeLimit), "--test", c.test)) + "\n")
+	path := filepath.Join(c.dir, "settings.txt")
+	there, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if entries, err := os.ReadDir(c.dir); err == nil && len(entries) > 0 {
+			return usagef("%s is not empty and holds no comparison: name another directory with --run", c.dir)
+		}
+		if err := os.MkdirAll(filepath.Join(c.dir, "cells"), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(path, settings, 0o644)
+	case err != nil:
+		return err
+	case !c.train.resume:
+		return usagef("%s holds a comparison: go on with --resume, or name another directory with --run", c.dir)
+	case string(there) != string(settings):
+		return usagef("%s was begun with other settings (%s), now %s", c.dir, strings.TrimSpace(string(there)), strings.TrimSpace(string(settings)))
+	}
+	return nil
+}
+
+// notTraining are options of compare itself, or set for each run.
+var notTraining = []string{
+	"run", "resume", "seed", "test", "methods", "baselines", "seeds", "probe-limit", "k", "knn-temperature", "json", "quiet", "config", "log-level", "workers", "mem",
+}
+
+// trainingArgs returns the options given for training, those that a method takes.
+func (c *comparison) trainingArgs(takes func(flag string) bool) []string {
+	var args []string
+	c.fs.Visit(func(f *pflag.Flag) {
+		if slices.Contains(notTraining, f.Name) || takes != nil && !takes(f.Name) {
+			return
+		}
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, v := range values {
+			args = append(args, "--"+f.Name+"="+v)
+		}
+	})
+	return args
+}
+
+// plan lists the cells, a seed at a time, so that a comparison that is stopped
+// has compared something.
+func (c *comparison) plan() []cell {
+	var cells []cell
+	for i := range c.seeds {
+		seed := c.train.common.seed + uint64(i)
+		for _, m := range c.methods {
+			cells = append(cells, cell{Method: m, Seed: seed, trainable: true})
+		}
+		if slices.Contains(c.baselines, supervisedBaseline) {
+			cells = append(cells, cell{Method: supervisedBaseline, Seed: seed, trainable: true})
+		}
+		if slices.Contains(c.baselines, randomBaseline) {
+			cells = append(cells, cell{Method: randomBaseline, Seed: seed})
+		}
+		if slices.Contains(c.baselines, rawPixels) {
+			cells = append(cells, cell{Method: rawPixels, Seed: seed})
+		}
+	}
+	return cells
+}
+
+func (p cell) name() string               { return fmt.Sprintf("%s-seed%d", p.Method, p.Seed) }
+func (c *comparison) run(p cell) string   { return filepath.Join(c.dir, "runs", p.name()) }
+func (c *comparison) place(p cell) string { return filepath.Join(c.dir, "cells", p.name()+".json") }
+
+// measured returns a cell, from its file if it is done already.
+func (c *comparison) measured(ctx context.Context, p cell) (cell, error) {
+	text, err := os.ReadFile(c.place(p))
+	if err == nil {
+		var done cell
+		if err := json.Unmarshal(text, &done); err != nil {
+			return p, fmt.Errorf("%s: %w", c.place(p), err)
+		}
+		c.log.Info("done before", "cell", p.name())
+		return done, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return p, err
+	}
+	if p.trainable {
+		if err := c.trainCell(ctx, &p); err != nil {
+			return p, err
+		}
+	}
+	soft, cancel := c.sig.stoppable(ctx)
+	defer cancel()
+	if p.Results, err = c.probeCell(soft, p); err != nil {
+		return p, err
+	}
+	if text, err = json.Marshal(p); err != nil {
+		return p, err
+	}
+	beside := c.place(p) + ".part"
+	if err := os.WriteFile(beside, append(text, '\n'), 0o644); err != nil {
+		return p, err
+	}
+	return p, os.Rename(beside, c.place(p))
+}
+
+// trainCell runs the main job as its command line would.
+func (c *comparison) trainCell(ctx context.Context, p *cell) error {
+	method, preset, policy := p.Method, "", ""
+	if v, err := c.fs.GetString("preset"); err == nil {
+		preset = v
+	}
+	takes := func(flag string) bool { return true }
+	if recipe, err := contrast.Recipe(method, max(c.train.views.size, 32), contrast.Preset(preset)); err == nil {
+		takes = func(flag string) bool { return !slices.Contains(contrast.Particular(), flag) || recipe.Uses(flag) }
+	}
+	if method == supervisedBaseline {
+		policy = supervisedBaseline // another --policy makes pairs
+	}
+	args := append(c.trainingArgs(func(flag string) bool { return takes(flag) && (policy == "" || flag != "policy" && flag != "dim") }),
+		"--method", method, "--seed", strconv.FormatUint(p.Seed, 10), "--run", c.run(*p), "--resume")
+	if method == supervisedBaseline {
+		soft, cancel := c.sig.stoppable(ctx)
+		defer cancel()
+		labelled, err := c.features(soft, &embedding{size: 1, output: rawPixels}, c.train.source.src[0], p.Seed)
+		if err != nil {
+			return err
+		}
+		args = append(args, "--dim", strconv.Itoa(max(labelled.Classes(), 2)))
+	}
+	c.log.Info("training", "cell", p.name(), "command", "clpipe "+shellLine(args))
+	job := &trainJob{fs: pflag.NewFlagSet("train", pflag.ContinueOnError), std: stdio{in: c.std.in, out: c.std.err, err: c.std.err}, sig: c.sig}
+	job.add(job.fs)
+	if err := job.fs.Parse(args); err != nil {
+		return usageError{err}
+	}
+	common, mine := &job.common, c.train.common
+	common.quiet, common.logLevel, common.workers, common.mem = mine.quiet, mine.logLevel, mine.workers, mine.mem
+	summary, err := job.do(ctx)
+	if err != nil {
+		return err
+	}
+	p.Steps, p.Samples, p.Seconds = summary.Steps, summary.Samples, summary.WallSeconds
+	return nil
+}
+
+// probeCell measures the features of a cell.
+func (c *comparison) probeCell(ctx context.Context, p cell) ([]probeResult, error) {
+	e := &embedding{output: featureOutputs["backbone"]}
+	init := "trained"
+	switch p.Method {
+	case rawPixels:
+		size, err := c.viewSize()
+		if err != nil {
+			return nil, err
+		}
+		e.size, e.output, init = size, rawPixels, rawPixels
+	default:
+		run := c.run(p)
+		if p.Method == randomBaseline {
+			first, err := c.firstRun(p.Seed)
+			if err != nil {
+				return nil, err
+			}
+			run, init = first, randomBaseline
+		}
+		m, err := loadModel(run)
+		if err != nil {
+			return nil, err
+		}
+		e.graph, e.params, e.size, e.conv = m.graph, m.params, m.size, m.conv
+		if init == randomBaseline {
+			e.params = encoder.NewParams(m.graph, p.Seed)
+		}
+	}
+	train, err := c.features(ctx, e, c.train.source.src[0], p.Seed)
+	if err != nil {
+		return nil, err
+	}
+	test, err := c.features(ctx, e, c.test, p.Seed)
+	if err != nil {
+		return nil, err
+	}
+	c.log.Info("probing", "cell", p.name(), "train", train.N(), "test", test.N(), "features", train.D)
+	results, err := c.probes.run(train, test, p.Seed, c.train.common.workers)
+	for i := range results {
+		results[i].Init, results[i].Features, results[i].Step = init, e.output, p.Steps
+	}
+	return results, err
+}
+
+// firstRun is a run of the seed whose network the untrained one is: that of the
+// supervised baseline, which is a residual network, or of the first method there is.
+func (c *comparison) firstRun(seed uint64) (string, error) {
+	for _, m := range append([]string{supervisedBaseline}, c.methods...) {
+		run := c.run(cell{Method: m, Seed: seed})
+		if latest, _, err := sink.Latest(run); err == nil && latest != nil {
+			return run, nil
+		}
+	}
+	return "", errors.New("no run of this seed is there to take the network from")
+}
+
+// viewSize is the side of views in the runs.
+func (c *comparison) viewSize() (int, error) {
+	run, err := c.firstRun(c.train.common.seed)
+	if err != nil {
+		return 0, err
+	}
+	m, err := loadModel(run)
+	if err != nil {
+		return 0, err
+	}
+	return m.size, nil
+}
+
+// features returns the labelled features of a source: all, or --probe-limit drawn.
+func (c *comparison) features(ctx context.Context, e *embedding, src string, seed uint64) (*probe.Features, error) {
+	common, source := c.train.common, c.train.source
+	common.seed = seed
+	source.shuffle, source.from, source.limit, source.rank, source.world = c.probeLimit > 0, "", c.probeLimit, 0, 1
+	e.common, e.source, e.log = &common, &source, c.log
+	return e.features(ctx, src)
+}

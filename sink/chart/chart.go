@@ -1,0 +1,236 @@
+// Package chart draws the pictures of results as PNG: lines over a number and
+// bars beside each other, with their deviations. It decides how they look; what
+// they show is the caller's.
+package chart
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+	"os"
+	"path/filepath"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+)
+
+// palette is Okabe and Ito's: apart for the colour-blind as well.
+var palette = []color.Color{
+	color.RGBA{0x00, 0x72, 0xb2, 255}, color.RGBA{0xd5, 0x5e, 0x00, 255}, color.RGBA{0x00, 0x9e, 0x73, 255},
+	color.RGBA{0xcc, 0x79, 0xa7, 255}, color.RGBA{0xe6, 0x9f, 0x00, 255}, color.RGBA{0x56, 0xb4, 0xe9, 255}, color.RGBA{0x00, 0x00, 0x00, 255},
+}
+
+func colour(i int) color.Color { return palette[i%len(palette)] }
+
+// A Line is a series of points, Err their deviations up and down (nil: none).
+type Line struct {
+	Name   string
+	X, Y   []float64
+	Err    []float64
+	Dashed bool // a reference, such as a ceiling
+	Plain  bool // without marks: many points
+}
+
+// A Panel is a diagram of lines.
+type Panel struct {
+	Title, XLabel, YLabel string
+	Lines                 []Line
+	LogX                  bool
+	YMin, YMax            float64 // both 0: as the lines need
+}
+
+// Bars is a diagram of groups of bars, a bar for each series.
+type Bars struct {
+	Title, YLabel string
+	Groups        []string
+	Series        []BarSeries
+}
+
+// A BarSeries has a value for every group, NaN where there is none, and its
+// deviation.
+type BarSeries struct {
+	Name        string
+	Values, Err []float64
+}
+
+// WritePanels draws panels in rows of so many columns.
+func WritePanels(path string, panels []Panel, columns int) error {
+	columns = min(columns, len(panels))
+	rows := (len(panels) + columns - 1) / columns
+	grid := make([][]*plot.Plot, rows)
+	for r := range grid {
+		grid[r] = make([]*plot.Plot, columns)
+		for c := range columns {
+			if at := r*columns + c; at < len(panels) {
+				p, err := panels[at].plot(at == 0)
+				if err != nil {
+					return fmt.Errorf("chart: %s: %w", panels[at].Title, err)
+				}
+				grid[r][c] = p
+			}
+		}
+	}
+	img := canvas(vg.Length(columns)*4.2*vg.Inch, vg.Length(rows)*3.3*vg.Inch)
+	tiles := draw.Tiles{Rows: rows, Cols: columns, PadX: vg.Points(14), PadY: vg.Points(14), PadTop: vg.Points(8), PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(12)}
+	canvases := plot.Align(grid, tiles, draw.New(img))
+	for r := range grid {
+		for c, p := range grid[r] {
+			if p != nil {
+				p.Draw(canvases[r][c])
+			}
+		}
+	}
+	return write(path, img)
+}
+
+func canvas(w, h vg.Length) *vgimg.Canvas {
+	return vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(110), vgimg.UseBackgroundColor(color.White))
+}
+
+func newPlot(title, x, y string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.Title.Padding = vg.Points(6)
+	grid := plotter.NewGrid()
+	faint := color.Gray{0xe4}
+	grid.Horizontal.Color, grid.Vertical.Color = faint, faint
+	p.Add(grid)
+	p.Legend.TextStyle.Font.Size, p.Legend.Padding = vg.Points(9), vg.Points(2)
+	return p
+}
+
+// plot draws the lines; the legend stands in one panel of several, all having
+// the same lines, or in each where they differ.
+func (d Panel) plot(legend bool) (*plot.Plot, error) {
+	p := newPlot(d.Title, d.XLabel, d.YLabel)
+	if d.LogX {
+		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	}
+	p.Legend.Top, p.Legend.Left = true, true
+	for i, l := range d.Lines {
+		points := make(plotter.XYs, len(l.X))
+		for j := range l.X {
+			points[j].X, points[j].Y = l.X[j], l.Y[j]
+		}
+		if len(points) == 0 {
+			continue
+		}
+		line, marks, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Name, err)
+		}
+		line.Color, marks.Color, marks.Shape, marks.Radius = colour(i), colour(i), draw.CircleGlyph{}, vg.Points(2.2)
+		line.Width = vg.Points(1.3)
+		shown := []plot.Thumbnailer{line, marks}
+		if l.Dashed {
+			line.Color, line.Dashes = color.Gray{0x70}, []vg.Length{vg.Points(4), vg.Points(3)}
+		}
+		p.Add(line)
+		if l.Dashed || l.Plain {
+			shown = shown[:1]
+		} else {
+			p.Add(marks)
+		}
+		if l.Err != nil {
+			errors := make(plotter.YErrors, len(l.Err))
+			for j, e := range l.Err {
+				errors[j].Low, errors[j].High = e, e
+			}
+			bars, err := plotter.NewYErrorBars(struct {
+				plotter.XYs
+				plotter.YErrors
+			}{points, errors})
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", l.Name, err)
+			}
+			bars.Color = colour(i)
+			p.Add(bars)
+		}
+		if legend && l.Name != "" {
+			p.Legend.Add(l.Name, shown...)
+		}
+	}
+	if d.YMin != 0 || d.YMax != 0 {
+		p.Y.Min, p.Y.Max = d.YMin, d.YMax
+	}
+	return p, nil
+}
+
+// WriteBars draws bars.
+func WriteBars(path string, d Bars) error {
+	p := newPlot(d.Title, "", d.YLabel)
+	p.Legend.Top = true
+	width := vg.Points(64 / float64(max(len(d.Series), 1)))
+	for i, s := range d.Series {
+		values, points, errors := plotter.Values{}, plotter.XYs{}, plotter.YErrors{}
+		// In the units of the axis a group is 1 wide, 80 points drawn.
+		shift := (float64(i) - float64(len(d.Series)-1)/2) * float64(width)
+		for g, v := range s.Values {
+			if math.IsNaN(v) {
+				v = 0
+			}
+			values = append(values, v)
+			points = append(points, plotter.XY{X: float64(g), Y: v})
+			errors = append(errors, struct{ Low, High float64 }{s.Err[g], s.Err[g]})
+		}
+		bars, err := plotter.NewBarChart(values, width)
+		if err != nil {
+			return fmt.Errorf("chart: %s: %w", s.Name, err)
+		}
+		bars.Color, bars.Offset, bars.LineStyle.Width = colour(i), vg.Length(shift), 0
+		p.Add(bars)
+		whiskers, err := plotter.NewYErrorBars(struct {
+			plotter.XYs
+			plotter.YErrors
+		}{points, errors})
+		if err != nil {
+			return fmt.Errorf("chart: %s: %w", s.Name, err)
+		}
+		whiskers.CapWidth = width / 2
+		p.Add(shifted{whiskers, vg.Length(shift)})
+		p.Legend.Add(s.Name, bars)
+	}
+	p.NominalX(d.Groups...)
+	p.Y.Min = 0
+	p.Y.Max *= 1.45 // room for the legend
+	img := canvas(vg.Length(max(len(d.Groups), 3))*100+vg.Points(80), 4*vg.Inch)
+	p.Draw(draw.New(img))
+	return write(path, img)
+}
+
+// shifted draws a plotter to the side, as bars beside each other are.
+type shifted struct {
+	plot.Plotter
+	by vg.Length
+}
+
+func (s shifted) Plot(c draw.Canvas, p *plot.Plot) {
+	c.Min.X += s.by
+	c.Max.X += s.by
+	s.Plotter.Plot(c, p)
+}
+
+// write puts the picture beside its place and moves it there: a picture that is
+// there is whole.
+func write(path string, img *vgimg.Canvas) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err := (vgimg.PngCanvas{Canvas: img}).WriteTo(f); err != nil {
+		f.Close()
+		return fmt.Errorf("chart: %s: %w", path, err)
+	}
+	if err := f.Chmod(0o644); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

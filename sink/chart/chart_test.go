@@ -1,0 +1,69 @@
+package chart
+
+import (
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// inked counts the pixels of a picture that are not white, and returns its size.
+func inked(t *testing.T, path string) (n, w, h int) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := img.Bounds()
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			if r, g, b, _ := img.At(x, y).RGBA(); r+g+b < 3*0xffff {
+				n++
+			}
+		}
+	}
+	return n, b.Dx(), b.Dy()
+}
+
+func TestPanelsAreLaidOutInRows(t *testing.T) {
+	panel := Panel{Title: "a", Lines: []Line{
+		{Name: "line", X: []float64{1, 10, 100}, Y: []float64{1, 2, 0}, Err: []float64{0.1, 0.2, 0}},
+		{Name: "ceiling", X: []float64{1, 100}, Y: []float64{3, 3}, Dashed: true},
+		{Name: "nothing yet"},
+	}, LogX: true}
+	one, three := filepath.Join(t.TempDir(), "one.png"), filepath.Join(t.TempDir(), "three.png")
+	if err := WritePanels(one, []Panel{panel}, 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := WritePanels(three, []Panel{panel, panel, panel}, 2); err != nil {
+		t.Fatal(err)
+	}
+	n1, w1, h1 := inked(t, one)
+	n3, w3, h3 := inked(t, three)
+	if w3 != 2*w1 || h3 != 2*h1 || n1 < 1000 || n3 < 2*n1 {
+		t.Errorf("one panel is %dx%d with %d pixels drawn, three are %dx%d with %d", w1, h1, n1, w3, h3, n3)
+	}
+	if left, err := os.ReadDir(filepath.Dir(one)); err != nil || len(left) != 1 {
+		t.Errorf("%d files beside the picture, %v", len(left)-1, err)
+	}
+}
+
+func TestBarsWithoutAValue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bars.png")
+	d := Bars{Title: "t", Groups: []string{"a", "b"}, Series: []BarSeries{{"x", []float64{1, math.NaN()}, []float64{0.1, 0}}, {"y", []float64{2, 3}, []float64{0, 0}}}}
+	if err := WriteBars(path, d); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, _ := inked(t, path); n < 1000 {
+		t.Errorf("%d pixels drawn", n)
+	}
+	if err := WriteBars(filepath.Join(path, "below", "a.png"), d); err == nil {
+		t.Error("a file as a directory: no error")
+	}
+}
