@@ -128,19 +128,7 @@ func (e *embedding) run(ctx context.Context, src string, to batch.Stage, rejects
 	if err != nil {
 		return err
 	}
-	return e.runSource(ctx, source, to, rejects)
-}
-
-func (e *embedding) runSource(ctx context.Context, source *ingest.Source, to batch.Stage, rejects *batch.Rejects) error {
-	size := e.size
-	if e.output == rawPixels {
-		size = min(size, pixelSide)
-	}
-	policy, err := augment.Builtin("none", size)
-	if err != nil {
-		return err
-	}
-	views, err := augmentStage(e.common, e.source, policy, embedBatch, rejects, &e.common.seed)
+	views, err := e.views(rejects)
 	if err != nil {
 		return err
 	}
@@ -156,6 +144,20 @@ func (e *embedding) runSource(ctx context.Context, source *ingest.Source, to bat
 	}
 	p.add("sink", to)
 	return p.run(ctx)
+}
+
+// views returns the stage that makes the network's view of each image, without
+// augmentation.
+func (e *embedding) views(rejects *batch.Rejects) (batch.Stage, error) {
+	size := e.size
+	if e.output == rawPixels {
+		size = min(size, pixelSide)
+	}
+	policy, err := augment.Builtin("none", size)
+	if err != nil {
+		return nil, err
+	}
+	return augmentStage(e.common, e.source, policy, embedBatch, rejects, &e.common.seed)
 }
 
 func (e *embedding) embedder() (*encoder.Embedder, error) {
