@@ -243,7 +243,8 @@ func (b *bench) measurePhases(ctx context.Context, phases []par.Phase) ([]float6
 
 // measurePeak measures what the multiply-add units of all workers give.
 func (b *bench) measurePeak(ctx context.Context) error {
-	const rounds = 100_000
+	// Milliseconds, so that the start of the workers does not show.
+	const rounds = 2_000_000
 	var flops int64
 	seconds, err := b.measurePhases(ctx, []par.Phase{{Tasks: b.pool.Workers(), Run: func(_, task int) {
 		if n := kernel.FMALoop(rounds); task == 0 {

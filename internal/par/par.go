@@ -11,7 +11,13 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
+
+// spin is how long a worker looks for what it waits for before it parks: some
+// phases are not much longer than it takes to wake a parked one. It bounds what
+// is taken from other goroutines on the same cores.
+const spin = 50 * time.Microsecond
 
 // A Phase is work that falls into Tasks independent parts. Run is called once
 // for every task in [0,Tasks), from several goroutines at a time; worker, in
@@ -26,10 +32,12 @@ type Phase struct {
 // others wait for it; a Pool is used by one goroutine at a time.
 type Pool struct {
 	workers int
+	spins   bool // waiting workers look before they park
 	next    atomic.Int64
 	phase   Phase
 	start   []chan struct{} // one per helper: a token starts it on phase, closing ends it
-	running sync.WaitGroup  // helpers on the current phase
+	running atomic.Int64    // helpers on the current phase
+	done    chan struct{}   // a token when the last of them ends
 	helpers sync.WaitGroup  // helpers alive
 }
 
@@ -45,13 +53,17 @@ func Count(workers int) int {
 // NewPool starts a pool of Count(workers) workers. Close ends it.
 func NewPool(workers int) *Pool {
 	workers = Count(workers)
-	p := &Pool{workers: workers, start: make([]chan struct{}, workers-1)}
+	// With more workers than processors one that spins would keep from work the
+	// very one it waits for.
+	p := &Pool{workers: workers, spins: workers <= runtime.GOMAXPROCS(0), start: make([]chan struct{}, workers-1), done: make(chan struct{}, 1)}
 	for i := range p.start {
 		p.start[i] = make(chan struct{}, 1)
 		p.helpers.Go(func() {
-			for range p.start[i] {
+			for p.await(p.start[i]) {
 				p.work(i + 1)
-				p.running.Done()
+				if p.running.Add(-1) == 0 {
+					p.done <- struct{}{}
+				}
 			}
 		})
 	}
@@ -72,13 +84,32 @@ func (p *Pool) Run(ph Phase) {
 	}
 	p.phase = ph
 	p.next.Store(0)
-	p.running.Add(helpers)
+	p.running.Store(int64(helpers))
 	for _, c := range p.start[:helpers] {
 		c <- struct{}{}
 	}
 	p.work(0)
-	p.running.Wait()
+	p.await(p.done)
 	p.phase = Phase{}
+}
+
+// await receives a token and tells whether there was one, or the channel is
+// closed.
+func (p *Pool) await(c <-chan struct{}) bool {
+	if p.spins {
+		const looks = 64 // between two looks at the clock
+		for start := time.Now(); time.Since(start) < spin; {
+			for range looks {
+				select {
+				case _, ok := <-c:
+					return ok
+				default:
+				}
+			}
+		}
+	}
+	_, ok := <-c
+	return ok
 }
 
 // work takes tasks off the shared counter until none is left.
