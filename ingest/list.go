@@ -16,14 +16,13 @@ import (
 	"clpipe/ingest/s3"
 	"clpipe/ingest/shard"
 	"clpipe/ingest/stdin"
-	"clpipe/ingest/tarshard"
 )
 
 // Shard describes one shard of a Source.
 type Shard struct {
 	Name    string `json:"name"`    // path below the source's root: the beginning of the ids
 	Source  string `json:"source"`  // the entry of Config.Sources that named it, without credentials and query
-	Format  string `json:"format"`  // "tar", "tar.gz", "tar.zst" or "image" (a file of its own)
+	Format  string `json:"format"`  // "tar", "tar.gz", "tar.zst", "parquet", "arrow" or "image" (a file of its own)
 	Bytes   int64  `json:"bytes"`   // as stored; 0 if not known
 	Samples int    `json:"samples"` // those included that cannot be read; 0 if not counted
 }
@@ -63,7 +62,7 @@ func list(ctx context.Context, cfg Config) ([]member, []string, error) {
 	classes := folder.Classes(names)
 	shards := make([]member, 0, len(archives)+len(images))
 	for _, a := range archives {
-		s, err := tarshard.New(ctx, a.file, cfg.MaxSampleBytes)
+		s, err := newShard(ctx, a.file, cfg.MaxSampleBytes)
 		if err != nil {
 			return nil, nil, fmt.Errorf("ingest: open shard: %w", err)
 		}
@@ -143,15 +142,6 @@ func lookUp(ctx context.Context, cfg Config, source string) (shard.Listing, erro
 		return httpfile.Find(ctx, source, link)
 	}
 	return shard.Listing{}, &shard.PatternError{Source: remote.Redact(source), Msg: fmt.Sprintf("cannot read %.20s://, want s3://, http:// or https://, files or a directory", scheme)}
-}
-
-// archiveEndings select shards in a directory. What a shard is made of is told
-// by its first bytes.
-var archiveEndings = []string{".tar", ".tar.gz", ".tgz", ".tar.zst"}
-
-func isArchive(name string) bool {
-	name = strings.ToLower(name)
-	return slices.ContainsFunc(archiveEndings, func(e string) bool { return strings.HasSuffix(name, e) })
 }
 
 // summary says what kinds of file there are, the most frequent first.

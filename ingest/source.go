@@ -173,20 +173,30 @@ func sequence(n int) []int {
 }
 
 // Count returns how many samples an epoch has, those included that cannot be
-// read, by a pass over the headers of the shards that reads no image. It does
-// not know (known is false) where a shard would have to be unpacked or fetched, and for
-// more than one rank, whose part changes with the epoch. The number of each
+// read, by a pass over the headers or footers of the shards that reads no image.
+// It does not know (known is false) where a shard would have to be unpacked or
+// fetched, and for more than one rank, whose part changes with the epoch. The number of each
 // shard that could be counted is in Shards from then on.
 func (s *Source) Count(ctx context.Context) (n int64, known bool, err error) {
 	var cheap []int
+	tables := 0 // shards counted by their footers
+	counted := make([]int, len(s.shards))
 	for i, m := range s.shards {
 		if m.CheapToScan() {
 			cheap = append(cheap, i)
+		} else if c, ok := m.Shard.(shard.Counted); ok {
+			if counted[i], err = c.CountSamples(ctx); err != nil {
+				if ctx.Err() != nil {
+					return 0, false, ctx.Err()
+				}
+				continue // it will be given up, and then not be counted on
+			}
+			n += int64(counted[i])
+			tables++
 		}
 	}
 	all := interleave{source: s, waiting: cheap, slots: make([]*cursor, 0, 1)}
 	defer all.close()
-	counted := make([]int, len(s.shards))
 	for {
 		e, err := all.next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -199,7 +209,7 @@ func (s *Source) Count(ctx context.Context) (n int64, known bool, err error) {
 		n++
 	}
 	s.counted.Store(&counted)
-	if len(cheap) < len(s.shards) || s.cfg.World > 1 {
+	if len(cheap)+tables < len(s.shards) || s.cfg.World > 1 {
 		return 0, false, nil
 	}
 	if s.cfg.Limit > 0 {

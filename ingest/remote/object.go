@@ -50,5 +50,14 @@ func (o *Object) Size() int64 { return o.Bytes }
 
 // Open reads from offset on. The first request is made by the first Read.
 func (o *Object) Open(ctx context.Context, offset int64) (io.ReadCloser, error) {
-	return &stream{ctx: ctx, obj: o, offset: offset, size: o.Bytes, version: o.Version}, nil
+	return &stream{ctx: ctx, obj: o, offset: offset, size: o.Bytes, end: -1, version: o.Version}, nil
 }
+
+// OpenRange reads the bytes from one offset up to another, which lie in the
+// object. Where the server sends no parts, those before are read and dropped.
+func (o *Object) OpenRange(ctx context.Context, from, to int64) (io.ReadCloser, error) {
+	return &stream{ctx: ctx, obj: o, offset: from, size: o.Bytes, end: to, version: o.Version}, nil
+}
+
+// Tag returns the file's version when it was listed, "" if it is not known.
+func (o *Object) Tag() string { return o.Version }

@@ -10,13 +10,14 @@ import (
 // not count, short enough to hold in memory for each file that is read.
 const blockBytes = 4 << 20
 
-// stream reads an object from a byte on. It keeps the context of Open:
+// stream reads an object from a byte on, to its end or another. It keeps the context of Open:
 // io.Reader has no place for it.
 type stream struct {
 	ctx      context.Context
 	obj      *Object
 	offset   int64  // of the next byte to hand out
-	size     int64  // -1 until known
+	size     int64  // of the whole object, -1 until known
+	end      int64  // byte to stop before, -1: the object's last
 	version  string // "" until known
 	failures int    // requests that failed since the last byte
 
@@ -29,7 +30,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	for s.offset != s.size {
+	for s.offset != s.size && s.offset != s.end {
 		n, err := s.read(p)
 		if n > 0 {
 			s.offset += int64(n)
@@ -75,10 +76,13 @@ func (s *stream) read(p []byte) (int, error) {
 			return 0, s.fill()
 		}
 		var err error
-		if s.body, err = s.ask(-1); err != nil {
+		if s.body, err = s.ask(max(s.end, 0) - 1); err != nil {
 			gate.leave()
 			return 0, err
 		}
+	}
+	if s.end >= 0 { // the body of a server that sends no parts goes on
+		p = p[:min(int64(len(p)), s.end-s.offset)]
 	}
 	n, err := s.body.Read(p)
 	if errors.Is(err, io.EOF) && n == 0 && s.size < 0 {
@@ -94,16 +98,21 @@ func (s *stream) fill() error {
 		return err
 	}
 	defer leave()
-	if s.room == nil {
-		s.room = make([]byte, blockBytes)
+	length := int64(blockBytes)
+	if s.end >= 0 {
+		length = min(length, s.end-s.offset)
 	}
-	body, err := s.ask(s.offset + blockBytes - 1)
+	if s.room == nil {
+		s.room = make([]byte, length)
+	}
+	room := s.room[:length]
+	body, err := s.ask(s.offset + length - 1)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	n, err := io.ReadFull(body, s.room)
-	s.block = s.room[:n]
+	n, err := io.ReadFull(body, room)
+	s.block = room[:n]
 	if n > 0 {
 		return nil // what is missing is asked for by the next block
 	}

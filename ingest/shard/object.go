@@ -28,6 +28,52 @@ type RandomAccess interface {
 	OpenAt(ctx context.Context) (ReaderAtCloser, error)
 }
 
+// A Ranged object can be read at any place, by a request each. Its errors are
+// ErrFinal.
+type Ranged interface {
+	Object
+	// OpenRange reads the bytes from one offset up to another. ctx lasts for
+	// the whole reading.
+	OpenRange(ctx context.Context, from, to int64) (io.ReadCloser, error)
+}
+
+// ErrSequential says that an object can only be read from its beginning.
+var ErrSequential = errors.New("it can only be read from its beginning")
+
+// OpenRange reads the bytes of obj from one offset up to another. An object
+// that is neither Ranged nor RandomAccess is an error, ErrSequential.
+func OpenRange(ctx context.Context, obj Object, from, to int64) (io.ReadCloser, error) {
+	switch obj := obj.(type) {
+	case RandomAccess:
+		src, err := OpenAt(ctx, obj)
+		if err != nil {
+			return nil, err
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.NewSectionReader(src, from, to-from), src}, nil
+	case Ranged:
+		return obj.OpenRange(ctx, from, to)
+	}
+	return nil, ErrSequential
+}
+
+// ReadRange fills dst with the bytes of obj from an offset on. An object that
+// ends before is an error, io.ErrUnexpectedEOF.
+func ReadRange(ctx context.Context, obj Object, dst []byte, from int64) error {
+	src, err := OpenRange(ctx, obj, from, from+int64(len(dst)))
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	n, err := io.ReadFull(src, dst)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("got %d of %d bytes at %d: %w", n, len(dst), from, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
 // ReaderAtCloser reads at any offset until it is closed.
 type ReaderAtCloser interface {
 	io.ReaderAt

@@ -1,6 +1,6 @@
 // Package shard is what the parts of ingest agree on. A source (packages local,
-// httpfile, s3 and stdin) knows where bytes come from and offers Objects; a format (packages tarshard
-// and folder) knows what they mean and makes Shards of them; package ingest
+// httpfile, s3 and stdin) knows where bytes come from and offers Objects; a format (packages tarshard,
+// parquetshard, arrowshard and folder) knows what they mean and makes Shards of them; package ingest
 // puts the Samples of all shards in order. A new source or format meets these
 // interfaces and changes nothing else.
 package shard
@@ -18,7 +18,8 @@ type Sample struct {
 	// Key names the sample inside its shard. It is empty where the shard is
 	// the sample.
 	Key string
-	// Offset is the byte of the unpacked shard at which the sample begins.
+	// Offset is the byte of the unpacked shard at which the sample begins, of
+	// a table the row.
 	Offset int64
 	// Label is the class, if HasLabel.
 	Label    int64
@@ -55,7 +56,8 @@ type Shard interface {
 	// Name is the path below the source's root, with slashes. Shards are
 	// sorted by it and it begins the ids of its samples.
 	Name() string
-	// Format names the container: "tar", "tar.gz", "tar.zst" or "image".
+	// Format names the container: "tar", "tar.gz", "tar.zst", "parquet",
+	// "arrow" or "image".
 	Format() string
 	// Size is the length in bytes, as stored, -1 if it is not known.
 	Size() int64
@@ -66,6 +68,11 @@ type Shard interface {
 	// CheapToScan tells whether all samples can be passed over without
 	// reading their images.
 	CheapToScan() bool
+}
+
+// A Counted shard tells how many samples it has without reading them.
+type Counted interface {
+	CountSamples(ctx context.Context) (int, error)
 }
 
 // A Reader walks through a shard. It is used by one goroutine.

@@ -53,6 +53,9 @@ func packingByName(name string) packing {
 	return plain
 }
 
+// FormatByName is what the ending of a name says: "tar", "tar.gz" or "tar.zst".
+func FormatByName(name string) string { return packingByName(name).format() }
+
 func (p packing) format() string {
 	return [...]string{"tar", "tar.gz", "tar.zst", "tar.bz2", "tar.xz"}[p]
 }
