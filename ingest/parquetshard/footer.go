@@ -34,7 +34,6 @@ type footer struct {
 	// leaves are the places of the columns that are read among the file's
 	// leaf columns, -1: none.
 	bytes, path, label int
-	depth              int16 // definition level of an image that is not null
 }
 
 // readFooter reads the end of obj, which has the given length.
