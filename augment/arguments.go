@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	maxSide   = 8192 // of a size or margin, in pixels
-	maxPlace  = 1 << 20
-	maxFactor = 1e6 // of a blend; beyond, every value is bounded anyway
+	maxSide     = 8192 // of a size or margin, in pixels
+	maxPlace    = 1 << 20
+	maxStrength = 10
+	maxFactor   = 1e6 // of a blend; beyond, every value is bounded anyway
 )
 
 const sizeMissing = "missing: neither the policy nor --size tells the side of a view"
@@ -137,13 +138,34 @@ func (a *arguments) span(name string, absent span, in interval) span {
 	return v
 }
 
-// strength returns the span of a jitter: a list holds the factors themselves, a
-// number v stands for those at most v away from centre.
-func (a *arguments) strength(name string, centre float64, in interval) span {
+// jitterStrength returns what the distances of a jitter are multiplied by. It is
+// not recorded: the spans are. A strength asked for from outside replaces the
+// one that stands here.
+func (a *arguments) jitterStrength(name string) float64 {
+	node, in := a.get(name), interval{lo: 0, hi: maxStrength}
+	if node == nil {
+		return 1
+	}
+	v, ok := scalarNumber(node)
+	if !ok || !in.holds(v) {
+		a.wrong(name, node, "a number in "+in.String())
+		return 1
+	}
+	if a.file.strength != nil {
+		a.file.strengthUsed = true
+		return *a.file.strength
+	}
+	return v
+}
+
+// distance returns the span of a jitter: a list holds the factors themselves, a
+// number v stands for those at most v*strength away from centre.
+func (a *arguments) distance(name string, centre, strength float64, in interval) span {
 	v := span{centre, centre}
 	if node := a.get(name); node != nil {
 		distance := interval{lo: 0, hi: in.hi - centre}
 		d, isNumber := scalarNumber(node)
+		d *= strength
 		list, isSpan := scalarSpan(node)
 		switch {
 		case isNumber && distance.holds(d):
@@ -174,6 +196,23 @@ func (a *arguments) integer(name string, absent, lo, hi int) int {
 	}
 	a.resolved(name, strconv.Itoa(v))
 	return v
+}
+
+// integerSpan returns a whole number, twice, or a list of two, in [lo,hi].
+func (a *arguments) integerSpan(name string, least, most, lo, hi int) (int, int) {
+	if node := a.get(name); node != nil {
+		list, ok := integerList(node, 2)
+		if v, isNumber := scalarInteger(node); isNumber {
+			list, ok = []int{v, v}, true
+		}
+		if !ok || list[0] < lo || list[0] > list[1] || list[1] > hi {
+			a.wrong(name, node, fmt.Sprintf("a whole number or [low, high] in [%d, %d]", lo, hi))
+		} else {
+			least, most = list[0], list[1]
+		}
+	}
+	a.resolved(name, fmt.Sprintf("[%d,%d]", least, most))
+	return least, most
 }
 
 // boolean returns true or false.

@@ -3,7 +3,8 @@ package augment
 import "clpipe/internal/rng"
 
 // colorJitter adjusts brightness, contrast, saturation and hue by factors drawn
-// from their spans, in random order. Source: torchvision ColorJitter.
+// from their spans, in random order. Source: torchvision ColorJitter; strength,
+// by which all distances are multiplied, is SimCLR's.
 type colorJitter struct {
 	spans [4]span // by adjustment
 	off   [4]bool // spans of the one factor that changes nothing
@@ -18,12 +19,12 @@ const (
 )
 
 func parseColorJitter(a *arguments) operator {
-	op := &colorJitter{}
+	op, strength := &colorJitter{}, a.jitterStrength("strength")
 	for i, name := range [...]string{"brightness", "contrast", "saturation"} {
-		op.spans[i] = a.strength(name, 1, interval{lo: 0, hi: maxFactor})
+		op.spans[i] = a.distance(name, 1, strength, interval{lo: 0, hi: maxFactor})
 		op.off[i] = op.spans[i] == span{1, 1}
 	}
-	op.spans[jitterHue] = a.strength("hue", 0, hueRange)
+	op.spans[jitterHue] = a.distance("hue", 0, strength, hueRange)
 	op.off[jitterHue] = op.spans[jitterHue] == span{0, 0}
 	return op
 }

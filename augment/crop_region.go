@@ -11,33 +11,44 @@ import (
 // read, so that a decoder may leave out the rest: the box around the boxes of
 // all views. Apply gives the same views for an image that is right inside the
 // region only. ok is false where a view may read the whole image: where a crop
-// is not its first operator, but for those that look at single pixels.
+// is not its first operator, but for flips and those that look at single pixels.
 func (p *Policy) CropRegion(w, h int, key SampleKey) (region imagecodec.Rect, ok bool) {
 	if w < 1 || h < 1 {
 		return imagecodec.Rect{}, false
 	}
 	id := rng.HashID(key.ID)
 	whole := image.Rect(0, 0, w, h)
-	box, found, clear := firstCrop(p.shared, w, h, key, id, viewShared)
-	if !found {
+	first := firstCrop(p.shared, w, h, key, id, viewShared)
+	box := first.box
+	if !first.found {
 		for v, steps := range p.views {
-			if !clear {
+			if !first.clear {
 				return imagecodec.Rect{}, false
 			}
-			var b image.Rectangle
-			if b, found, _ = firstCrop(steps, w, h, key, id, uint64(v)); !found {
+			of := firstCrop(steps, w, h, key, id, uint64(v))
+			if !of.found {
 				return imagecodec.Rect{}, false
 			}
-			box = box.Union(b.Intersect(whole))
+			of.box = of.box.Intersect(whole)
+			if first.mirrored {
+				of.box.Min.X, of.box.Max.X = w-of.box.Max.X, w-of.box.Min.X
+			}
+			box = box.Union(of.box)
 		}
 	}
 	box = box.Intersect(whole)
 	return imagecodec.Rect{X0: box.Min.X, Y0: box.Min.Y, X1: box.Max.X, Y1: box.Max.Y}, !box.Empty()
 }
 
-// firstCrop returns the box of the first crop that is applied. Without one,
-// clear tells whether only operators on single pixels were met.
-func firstCrop(steps []step, w, h int, key SampleKey, id, view uint64) (box image.Rectangle, found, clear bool) {
+// cropFound is the box, in the picture that the steps are given, of the first
+// crop that is applied. Without one, clear tells whether only operators on
+// single pixels were met, and mirrored whether these left the picture mirrored.
+type cropFound struct {
+	box                    image.Rectangle
+	found, clear, mirrored bool
+}
+
+func firstCrop(steps []step, w, h int, key SampleKey, id, view uint64) (c cropFound) {
 	for i := range steps {
 		draw := steps[i].stream(key, id, view)
 		if !steps[i].applies(&draw) {
@@ -45,11 +56,18 @@ func firstCrop(steps []step, w, h int, key SampleKey, id, view uint64) (box imag
 		}
 		switch op := steps[i].op.(type) {
 		case cropper:
-			return op.box(w, h, &draw), true, false
-		case *brightness, *saturation, *hue, grayscale, *solarize:
+			c.box, c.found = op.box(w, h, &draw), true
+			if c.mirrored {
+				c.box.Min.X, c.box.Max.X = w-c.box.Max.X, w-c.box.Min.X
+			}
+			return c
+		case horizontalFlip:
+			c.mirrored = !c.mirrored
+		case *brightness, *saturation, *hue, grayscale, *solarize, colorDrop:
 		default:
-			return image.Rectangle{}, false, false
+			return c
 		}
 	}
-	return image.Rectangle{}, false, true
+	c.clear = true
+	return c
 }

@@ -25,7 +25,7 @@ const maxPolicyBytes = 1 << 20
 //	both:              # or anchor: and positive: apart, or anchor: alone for one view
 //	  - {op: random_resized_crop, size: 224, scale: [0.2, 1]}
 //	  - {op: color_jitter, brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1, p: 0.8}
-//	patches:           # optional, of an anchor alone: cut it up, and each patch by itself
+//	patches:           # optional, of one view: cut it up, and each patch by itself
 //	  {size: 56, stride: 28, ops: [{op: color_drop, p: 0.5}]}
 //
 // Arguments are torchvision's; p is the probability that an operator is
@@ -37,25 +37,33 @@ const maxPolicyBytes = 1 << 20
 // reported, joined, each with line, operator, argument, what it got and what it
 // wants.
 func Parse(filename string, text []byte, size int) (*Policy, error) {
-	f := &policyFile{name: filename}
-	if size < 0 || size > maxSide {
-		return nil, fmt.Errorf("augment: policy %s: size: got %d, want a number in [0, %d]", filename, size, maxSide)
-	}
-	root, err := f.decode(text)
-	if err != nil {
-		return nil, fmt.Errorf("augment: policy %s: %w", filename, err)
-	}
-	p := f.policy(root, size)
-	if err := errors.Join(f.problems...); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return (&policyFile{name: filename}).parse(text, size)
 }
 
 // A policyFile collects the problems of the file it is read from.
 type policyFile struct {
-	name     string
-	problems []error
+	name         string
+	problems     []error
+	strength     *float64 // of the colour jitter, in place of the file's; nil: the file's
+	strengthUsed bool
+}
+
+func (f *policyFile) parse(text []byte, size int) (*Policy, error) {
+	if size < 0 || size > maxSide {
+		return nil, fmt.Errorf("augment: policy %s: size: got %d, want a number in [0, %d]", f.name, size, maxSide)
+	}
+	root, err := f.decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("augment: policy %s: %w", f.name, err)
+	}
+	p := f.policy(root, size)
+	if f.strength != nil && !f.strengthUsed {
+		return nil, fmt.Errorf("augment: policy %s: its colour jitter has no strength that could be set", f.name)
+	}
+	if err := errors.Join(f.problems...); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (f *policyFile) fail(at *yaml.Node, format string, args ...any) {
@@ -129,7 +137,7 @@ func (f *policyFile) policy(root *yaml.Node, size int) *Policy {
 	switch {
 	case both != nil && (anchor != nil || positive != nil):
 		f.fail(both, "both: stands beside anchor or positive, want either")
-	case both == nil && anchor == nil:
+	case both == nil && anchor == nil && cut == nil:
 		f.fail(root, "neither both nor anchor is there, want the operators of a view")
 	case both == nil:
 		first = anchor
@@ -152,7 +160,10 @@ func (f *policyFile) policy(root *yaml.Node, size int) *Policy {
 		steps := f.steps("both", both, p.side, text)
 		p.views = [][]step{steps, steps}
 	} else {
-		p.views = [][]step{f.steps("anchor", anchor, p.side, text)}
+		p.views = make([][]step, 1)
+		if anchor != nil {
+			p.views[viewAnchor] = f.steps("anchor", anchor, p.side, text)
+		}
 		if positive != nil {
 			p.views = append(p.views, f.steps("positive", positive, p.side, text))
 		}

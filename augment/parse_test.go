@@ -3,6 +3,7 @@ package augment_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,6 +65,9 @@ func TestParseNamesTheFault(t *testing.T) {
 		{"anchor: []\npatches: {}", "anchor: []\npatches: []", 32, `line 2: patches: got [], want size, stride and ops`},
 		{"anchor: []\npatches: {size: 8}", "anchor: []\npatches: {side: 8}", 32, `line 2: patches: unknown "side", want size, stride, ops`},
 		{"anchor: []\npatches: {size: 8}", "anchor: []\npatches: {size: a}", 32, `line 2: patches: size: got "a", want a number of pixels`},
+		{"patches: {size: 4096, stride: 4096}", "patches: {size: 4096, stride: 1}", 8192, `line 1: patches: 4097 x 4097 patches of 4096 x 4096 pixels are more than`},
+		{"anchor: [{op: sub_crop, margin: 3}]", "anchor: [{op: sub_crop, margin: [3, 2]}]", 32, `line 1: sub_crop: margin: got [3, 2], want a whole number or [low, high] in [0, 8192]`},
+		{"both: [{op: color_jitter, strength: 2}]", "both: [{op: color_jitter, strength: -1}]", 32, `line 1: color_jitter: strength: got -1, want a number in [0, 10]`},
 		{"anchor: []\npatches: {size: 8}", "both: []\npatches: {size: 8}", 32, `line 2: patches: want an anchor alone`},
 		{"anchor: []\npatches: {size: 8, ops: [{op: sub_crop, margin: 1}]}", "anchor: []\npatches: {size: 8, ops: [{op: center_crop, size: 7}]}", 32, `line 2: patches: got patches of 7x7, want 8`},
 		{"both: []", "both: &a []\nshared: *a", 32, `line 2: aliases are not supported`},
@@ -122,6 +126,16 @@ func TestBuiltinTakesTheSmallFormUpTo96(t *testing.T) {
 			t.Errorf("simclr at %d: blur %v, want %v", size, got, blurred)
 		}
 	}
+	for size, op := range map[int]string{32: "translate_reflect", 48: "translate_reflect", 49: "random_resized_crop", 224: "random_resized_crop"} {
+		if got := builtin(t, "amdim", size).String(); !strings.Contains(got, op) {
+			t.Errorf("amdim at %d: got %s, want %s", size, got, op)
+		}
+	}
+	for size, shape := range map[int][]int{32: {7, 7, 8, 8, 3}, 64: {7, 7, 16, 16, 3}, 256: {7, 7, 64, 64, 3}, 224: {7, 7, 56, 56, 3}} {
+		if got := builtin(t, "cpc", size).Shape(); !slices.Equal(got, shape) {
+			t.Errorf("cpc at %d: got %v, want %v", size, got, shape)
+		}
+	}
 	if got := builtin(t, "simclr", 224).String(); !strings.Contains(got, `"kernel":23`) {
 		t.Errorf("got %s, want a kernel of 23", got)
 	}
@@ -130,6 +144,39 @@ func TestBuiltinTakesTheSmallFormUpTo96(t *testing.T) {
 	}
 	if _, err := augment.Builtin("moco-v1", 0); err == nil {
 		t.Error("got no error for size 0")
+	}
+}
+
+// simclr's jitter is brightness, contrast and saturation .8S, hue .2S.
+func TestStrengthScalesTheJitter(t *testing.T) {
+	jitter := func(name string, size int) string {
+		_, rest, _ := strings.Cut(builtin(t, name, size).String(), `"op":"color_jitter",`)
+		text, _, _ := strings.Cut(rest, "}")
+		return text
+	}
+	for name, want := range map[string]string{
+		"simclr":      `"brightness":[0.6,1.4],"contrast":[0.6,1.4],"saturation":[0.6,1.4],"hue":[-0.1,0.1],"p":0.8`,
+		"simclr:0.25": `"brightness":[0.8,1.2],"contrast":[0.8,1.2],"saturation":[0.8,1.2],"hue":[-0.05,0.05],"p":0.8`,
+		"simclr:0":    `"brightness":[1,1],"contrast":[1,1],"saturation":[1,1],"hue":[0,0],"p":0.8`,
+		"simclr:2":    `"brightness":[0,2.6],"contrast":[0,2.6],"saturation":[0,2.6],"hue":[-0.4,0.4],"p":0.8`,
+	} {
+		if got := jitter(name, 32); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", name, got, want)
+		}
+	}
+	if got, want := jitter("simclr", 224), jitter("simclr:1", 32); got != want {
+		t.Errorf("at 224: got %s, want %s", got, want)
+	}
+	for name, want := range map[string]string{
+		"simclr:":     `policy simclr: colour strength: got "", want a number in [0, 10]`,
+		"simclr:11":   `policy simclr: colour strength: got "11", want a number in [0, 10]`,
+		"simclr:nan":  `policy simclr: colour strength: got "nan", want`,
+		"simclr:3":    `policy simclr: line 7: color_jitter: hue: got 0.2, want a number in [0, 0.5]`,
+		"moco-v2:0.5": `policy moco-v2: its colour jitter has no strength that could be set`,
+	} {
+		if _, err := augment.Load(name, 32); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", name, err, want)
+		}
 	}
 }
 

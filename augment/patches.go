@@ -46,6 +46,9 @@ func (f *policyFile) parsePatches(node *yaml.Node, side int, text *strings.Build
 			f.fail(key, "patches: unknown %s, want size, stride, ops", quote(key.Value))
 		}
 	}
+	if grid := max(side-p.size, 0)/max(p.stride, 1) + 1; grid*grid*p.size*p.size > maxPixels {
+		f.fail(node, "patches: %d x %d patches of %d x %d pixels are more than %d pixels", grid, grid, p.size, p.size, maxPixels)
+	}
 	if p.size < 1 || p.stride < 1 || p.size > side {
 		f.fail(node, "patches: got a size of %d and a stride of %d, want both from 1 on and patches inside a view of %d", p.size, p.stride, side)
 		return nil

@@ -189,6 +189,9 @@ func TestCropRegionHoldsAllThatIsRead(t *testing.T) {
 		"shared: [{op: hue, factor: 0.1}, {op: random_crop, size: 32}]\nboth: [{op: random_resized_crop, size: 16}]",
 		"anchor: [{op: crop, box: [50, -3, 16, 16]}]\npositive: [{op: center_crop, size: 16}]",
 		"anchor: [{op: random_resized_crop, size: 16, interpolation: bicubic, scale: 0.05}]",
+		"shared: [{op: horizontal_flip, p: 0.5}]\nboth: [{op: random_resized_crop, size: 16}, {op: horizontal_flip}]",
+		"shared: [{op: horizontal_flip}]\nboth: [{op: horizontal_flip, p: 0.5}, {op: color_drop}, {op: random_crop, size: 16, padding: 5}]",
+		"shared: [{op: horizontal_flip}, {op: random_crop, size: 16}]\npatches: {ops: [{op: sub_crop}]}",
 	} {
 		p := parse(t, text, 0)
 		img := noise(61, 47)
@@ -220,7 +223,7 @@ func TestCropRegionGivesUpWhereAllIsRead(t *testing.T) {
 	for _, text := range []string{
 		"both: [{op: resize, size: [16, 16]}]",
 		"both: [{op: contrast, factor: 0.5}, {op: random_resized_crop, size: 16}]",
-		"both: [{op: horizontal_flip}, {op: random_resized_crop, size: 16}]",
+		"both: [{op: translate_reflect}, {op: random_resized_crop, size: 16}]",
 		"anchor: [{op: random_resized_crop, size: 16}]\npositive: [{op: gaussian_blur}, {op: center_crop, size: 16}]",
 		"both: [{op: random_resized_crop, size: 16, p: 0}]",
 	} {
@@ -291,5 +294,30 @@ func TestApplyDoesNotAllocate(t *testing.T) {
 				t.Errorf("%s at %d: %v allocations a sample", name, size, n)
 			}
 		}
+	}
+}
+
+// AMDIM mirrors both views or neither, before either is moved.
+func TestAMDIMSharesItsFlip(t *testing.T) {
+	p := builtin(t, "amdim", 32)
+	// Dark on the left, bright on the right: what colours and shifts of 4 pixels
+	// do leaves it so.
+	img := &imagecodec.Image{W: 32, H: 32, Pix: make([]byte, 3*32*32)}
+	for i := range img.Pix {
+		img.Pix[i] = byte(40 + 5*(i/3%32))
+	}
+	mirrored := func(view []byte) bool { return view[3*(16*32+8)] > view[3*(16*32+24)] }
+	flips := 0
+	for id := range 100 {
+		anchor, positive := apply(t, p, img, augment.SampleKey{ID: fmt.Sprint(id)}, &augment.Scratch{})
+		if mirrored(anchor) != mirrored(positive) {
+			t.Fatalf("id %d: one view is mirrored, the other is not", id)
+		}
+		if mirrored(anchor) {
+			flips++
+		}
+	}
+	if flips < 25 || flips > 75 {
+		t.Errorf("%d of 100 mirrored, want about 50", flips)
 	}
 }

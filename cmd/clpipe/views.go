@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"clpipe/augment"
 	"clpipe/batch"
@@ -19,7 +18,7 @@ import (
 // the policy, by builtin.
 func (v *viewFlags) load(builtin func(size int) string, firstSide func() (int, error)) (*augment.Policy, error) {
 	size := v.size
-	if size == 0 && v.policy != "" && !slices.Contains(augment.Builtins(), v.policy) {
+	if size == 0 && v.policy != "" && !augment.IsBuiltin(v.policy) {
 		if p, err := augment.Load(v.policy, 0); err == nil {
 			return p, nil // the file gives the size itself
 		}
