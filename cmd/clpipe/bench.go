@@ -110,7 +110,7 @@ func (f *benchFlags) addImages(fs *pflag.FlagSet) { f.source.add(fs, false) }
 // benchCommand measures this program's own speed.
 func benchCommand(std stdio, sig *signals) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "bench train|pipe|decode|augment|gemm|conv|loss",
+		Use:   "bench train|pipe|decode|augment|gemm|conv|loss|bounds",
 		Short: "Measure this program's own speed",
 		Long: `Measures this program on this machine: throughput, the median over several runs
 after a warm-up, with the runs beside it. Input is synthetic unless --src names
@@ -121,7 +121,7 @@ Winograd's convolutions, which do fewer, may pass it.`,
   clpipe bench loss --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("there is no bench %q: want train, pipe, decode, augment, gemm, conv or loss", args[0])
+				return usagef("there is no bench %q: want train, pipe, decode, augment, gemm, conv, loss or bounds", args[0])
 			}
 			return nil
 		},
@@ -130,6 +130,7 @@ Winograd's convolutions, which do fewer, may pass it.`,
 	for _, kind := range benchKinds {
 		cmd.AddCommand(benchKindCommand(std, sig, kind))
 	}
+	cmd.AddCommand(boundsBenchCommand(std, sig))
 	return cmd
 }
 

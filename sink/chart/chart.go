@@ -40,6 +40,7 @@ type Panel struct {
 	Lines                 []Line
 	LogX                  bool
 	YMin, YMax            float64 // both 0: as the lines need
+	Legend                bool    // the first panel has one in any case
 }
 
 // Bars is a diagram of groups of bars, a bar for each series.
@@ -65,7 +66,7 @@ func WritePanels(path string, panels []Panel, columns int) error {
 		grid[r] = make([]*plot.Plot, columns)
 		for c := range columns {
 			if at := r*columns + c; at < len(panels) {
-				p, err := panels[at].plot(at == 0)
+				p, err := panels[at].plot(at == 0 || panels[at].Legend)
 				if err != nil {
 					return fmt.Errorf("chart: %s: %w", panels[at].Title, err)
 				}
@@ -102,8 +103,7 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
-// plot draws the lines; the legend stands in one panel of several, all having
-// the same lines, or in each where they differ.
+// plot draws the lines, with a legend or, where another panel has it, without.
 func (d Panel) plot(legend bool) (*plot.Plot, error) {
 	p := newPlot(d.Title, d.XLabel, d.YLabel)
 	if d.LogX {
