@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 
 	"clpipe/augment"
 	"clpipe/batch"
@@ -28,9 +29,10 @@ func serveCommand(std stdio, sig *signals) *cobra.Command {
 	var job serveJob
 	cmd := &cobra.Command{
 		Use:   "serve --src URL",
-		Short: "Serve images and pairs over Arrow Flight",
+		Short: "Serve images, pairs and embeddings over Arrow Flight",
 		Long: `Serves the streams "images" and "pairs" of a source to any Arrow Flight client,
-until it is interrupted. A ticket is a JSON object:
+and with --run the "embeddings" that a trained encoder makes of the images, until
+it is interrupted. A ticket is a JSON object:
 
   {"stream":"pairs","epochs":1,"rank":0,"world":1,"from":"0:0"}
 
@@ -41,6 +43,7 @@ The action "stats" tells what has been sent.
 If the environment variable ` + tokenVariable + ` is set, every call must carry it
 in the header "authorization: Bearer TOKEN".`,
 		Example: `  clpipe serve --src s3shards/ --policy moco-v2
+  clpipe serve --src s3shards/ --run runs/first --features projection
   ` + tokenVariable + `=$(cat token) clpipe serve --src s3shards/ --listen 0.0.0.0:8815 --tls-cert cert.pem --tls-key key.pem`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,6 +64,8 @@ in the header "authorization: Bearer TOKEN".`,
 	job.source.add(fs, true)
 	job.views.add(fs)
 	fs.IntVar(&job.rows, "batch", 256, "pairs in a record")
+	fs.StringVar(&job.trained, "run", "", "run directory whose encoder makes the embeddings")
+	fs.StringVar(&job.features, "features", "backbone", "embeddings: backbone (pooled features) or projection (unit vectors behind the head)")
 	fs.StringVar(&job.listen, "listen", "127.0.0.1:8815", "address to listen on; without a host it is this machine alone; port 0 takes a free one")
 	fs.StringVar(&job.cert, "tls-cert", "", "PEM file of the certificate, for TLS")
 	fs.StringVar(&job.key, "tls-key", "", "PEM file of the certificate's key")
@@ -73,13 +78,16 @@ type serveJob struct {
 	common    commonFlags
 	source    sourceFlags
 	views     viewFlags
-	rows      int // of a record of pairs
+	rows      int    // of a record of pairs
+	trained   string // run directory; "": no embeddings
+	features  string
 	listen    string
 	cert, key string
 	consumers int
 
 	log    *slog.Logger
 	policy *augment.Policy
+	embed  *embedding // nil: no embeddings
 }
 
 // run serves until ctx is cancelled.
@@ -137,13 +145,13 @@ func (j *serveJob) run(ctx context.Context, std stdio) error {
 
 // tell says where what is served.
 func (j *serveJob) tell(std stdio, address string, streams []flight.Stream) error {
-	if !j.common.json {
-		_, err := fmt.Fprintf(std.out, "serving images and pairs (%d px, %s) on %s\n", j.policy.Size(), j.views.policy, address)
-		return err
-	}
 	names := make([]string, len(streams))
 	for i, s := range streams {
 		names[i] = s.Name
+	}
+	if !j.common.json {
+		_, err := fmt.Fprintf(std.out, "serving %s (pairs: %d px, %s) on %s\n", strings.Join(names, ", "), j.policy.Size(), j.views.policy, address)
+		return err
 	}
 	return printJSON(std.out, map[string]any{"address": address, "streams": names, "policy": j.views.policy, "size": j.policy.Size()})
 }
@@ -177,6 +185,12 @@ func (j *serveJob) streams(ctx context.Context) ([]flight.Stream, error) {
 		return nil, err
 	}
 	out := []flight.Stream{{Name: "images", Stages: j.images}, {Name: "pairs", Stages: j.pairs}}
+	if j.trained != "" {
+		if j.embed, err = j.encoder(); err != nil {
+			return nil, err
+		}
+		out = append(out, flight.Stream{Name: "embeddings", Stages: j.embeddings})
+	}
 	for i := range out {
 		stages, err := out[i].Stages(ctx, flight.Ticket{Epochs: 1, World: 1})
 		if err != nil {
@@ -251,4 +265,39 @@ func (j *serveJob) pairs(ctx context.Context, t flight.Ticket) ([]batch.Stage, e
 		return nil, err
 	}
 	return []batch.Stage{src.Stage(), augment}, nil
+}
+
+// encoder returns the way from images to embeddings.
+func (j *serveJob) encoder() (*embedding, error) {
+	output, ok := featureOutputs[j.features]
+	if !ok {
+		return nil, usagef("--features is %q, want backbone or projection", j.features)
+	}
+	m, err := loadModel(j.trained)
+	if err != nil {
+		return nil, err
+	}
+	return &embedding{common: &j.common, source: &j.source, log: j.log, graph: m.graph, params: m.params, size: m.size, conv: m.conv, output: output}, nil
+}
+
+// embeddings returns the stages of the stream of embeddings. Every consumer has
+// activations of its own; the weights are shared.
+func (j *serveJob) embeddings(ctx context.Context, t flight.Ticket) ([]batch.Stage, error) {
+	rejects, err := j.rejects()
+	if err != nil {
+		return nil, err
+	}
+	src, err := j.open(ctx, t, rejects, true)
+	if err != nil {
+		return nil, err
+	}
+	views, err := j.embed.views(rejects)
+	if err != nil {
+		return nil, err
+	}
+	embedder, err := j.embed.embedder()
+	if err != nil {
+		return nil, err
+	}
+	return []batch.Stage{src.Stage(), views, embedder.Stage}, nil
 }

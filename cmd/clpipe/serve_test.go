@@ -46,13 +46,16 @@ func TestServe(t *testing.T) {
 
 	t.Setenv(tokenVariable, "open sesame")
 	cert, key := certificate(t, dir)
-	c := dial(t, cert, "serve", "--src", set, "--seed", "3", "--listen", ":0", "--json", "--tls-cert", cert, "--tls-key", key)
+	trained, embeddings := filepath.Join(dir, "run"), filepath.Join(dir, "embeddings.arrows")
+	clpipe(t, "--src", set, "--run", trained, "--size", "16", "--width", "0.125", "--batch", "16", "--queue", "32", "--steps", "2")
+	clpipe(t, "embed", "--src", set, "--shuffle", "--seed", "3", "--run", trained, "-o", embeddings)
+	c := dial(t, cert, "serve", "--src", set, "--seed", "3", "--run", trained, "--listen", ":0", "--json", "--tls-cert", cert, "--tls-key", key)
 
 	if _, err := served(t.Context(), c, `{"stream":"pairs"}`); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("without a token: got %v, want Unauthenticated", err)
 	}
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer open sesame")
-	for ticket, file := range map[string]string{`{"stream":"pairs","epochs":2}`: pairs, `{"stream":"images"}`: images} {
+	for ticket, file := range map[string]string{`{"stream":"pairs","epochs":2}`: pairs, `{"stream":"images"}`: images, `{"stream":"embeddings"}`: embeddings} {
 		got, err := served(ctx, c, ticket)
 		if err != nil {
 			t.Fatal(err)
@@ -215,8 +218,20 @@ func written(t *testing.T, path string) (rows []string) {
 	}
 }
 
-// appendRows appends a record's rows: place, id, label and all pixels.
+// appendRows appends a record's rows: place, id, label and all pixels, or id,
+// label and embedding.
 func appendRows(rows []string, rec arrow.Record) ([]string, error) {
+	if batch.KindOf(rec.Schema()) == batch.EmbeddingsKind {
+		e, err := batch.NewEmbeddings(rec)
+		if err != nil {
+			return rows, err
+		}
+		for i := range e.Len() {
+			label, _ := e.Label(i)
+			rows = append(rows, fmt.Sprint(e.ID(i), label, e.Embedding(i)))
+		}
+		return rows, nil
+	}
 	r, err := rowsOf(batch.KindOf(rec.Schema()), rec)
 	if err != nil {
 		return rows, err
