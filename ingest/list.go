@@ -116,7 +116,7 @@ func find(ctx context.Context, cfg Config, source string) ([]shard.Object, error
 		return nil, &UsageError{fmt.Errorf("ingest: list: source %.200q holds both shards (%d, as %q) and images (%d, as %q): name one kind by a pattern",
 			source, len(archives), archives[0].Name(), len(images), images[0].Name())}
 	case len(archives) == 0 && len(images) == 0:
-		return nil, &UsageError{fmt.Errorf("ingest: list: source %.200q holds neither shards (%s) nor images (.jpg, .jpeg, .png): found %s",
+		return nil, &UsageError{fmt.Errorf("ingest: list: source %.200q holds neither shards (%s) nor images (.jpg, .jpeg, .png, .webp): found %s",
 			source, strings.Join(archiveEndings, ", "), summary(listing.Objects))}
 	}
 	return append(archives, images...), nil

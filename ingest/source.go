@@ -116,7 +116,7 @@ func (s *Source) reject(e *entry, epoch uint32, index uint64, what string, why e
 // FirstImage is what the header of a source's first image says.
 type FirstImage struct {
 	ID     string
-	Format string // "jpeg" or "png"
+	Format string // "jpeg", "png" or "webp"
 	W, H   int    // pixels
 }
 

@@ -48,7 +48,7 @@ type ClassCount struct {
 
 // SizeCount is how many readable images have a format and size.
 type SizeCount struct {
-	Format  string `json:"format"` // "jpeg" or "png"
+	Format  string `json:"format"` // "jpeg", "png" or "webp"
 	W       int    `json:"w"`      // pixels
 	H       int    `json:"h"`
 	Samples int    `json:"samples"`

@@ -212,7 +212,7 @@ func (d *diagnosis) print(std stdio) error {
 	}
 	line("instructions", "%s", strings.Join(features, " "))
 	line("kernels", "%s, of %s", d.Kernel, strings.Join(d.Kernels, ", "))
-	line("decoder", "JPEG %s, %s; PNG built in", d.Decoder, d.DecoderKernels)
+	line("decoder", "JPEG %s, %s; PNG, WebP built in", d.Decoder, d.DecoderKernels)
 	memory := "not known"
 	if d.MemoryBytes > 0 {
 		memory = "up to " + humanize.IBytes(uint64(d.MemoryBytes)) + " for buffers (--mem)"

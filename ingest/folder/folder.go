@@ -88,8 +88,6 @@ func (m *Image) Open(context.Context) (shard.Reader, error) {
 	}
 	var why error
 	switch {
-	case strings.EqualFold(path.Ext(m.Name()), ".webp"):
-		why = errors.New("webp is not supported, want jpg, jpeg or png")
 	case m.Size() == 0:
 		why = errors.New("the file is empty")
 	case m.Size() > m.maxSampleBytes:

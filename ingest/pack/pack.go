@@ -1,6 +1,6 @@
 // Package pack writes WebDataset shards: the samples of any source that ingest
 // reads go, in ingest's order, into tar archives of a bounded size. A sample is
-// two members, KEY.jpg (or KEY.png) and, if it has a label, KEY.cls; KEY is the
+// two members, KEY.jpg (or KEY.png, KEY.webp) and, if it has a label, KEY.cls; KEY is the
 // sample's number. Equal samples give equal archives, byte for byte.
 //
 // A shard is written beside its place under another name, synced and renamed:
@@ -203,7 +203,7 @@ func (p *packer) sample(format string, file []byte, label int64, labelled bool) 
 }
 
 // fields are the names of members by what imagecodec calls a format.
-var fields = map[string]string{"jpeg": "jpg", "png": "png"}
+var fields = map[string]string{"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 func (p *packer) path(number int) string { return fmt.Sprintf(p.cfg.Out, number) }
 

@@ -5,7 +5,7 @@
 // A member's name up to the first dot of its last element is the key, the rest,
 // in lower case, the field: a/000123.jpg and a/000123.cls are the fields jpg
 // and cls of the sample a/000123. The members of a sample stand side by side.
-// Read are the image, one of the fields jpg, jpeg and png, and the label, the
+// Read are the image, one of the fields jpg, jpeg, png and webp, and the label, the
 // field cls: an integer in ASCII. Other fields are passed over. Members whose
 // path has an element that begins with "._" or "__" are left out, and so are
 // members without key or field.

@@ -71,7 +71,7 @@ func (r *reader) Next() (shard.Sample, error) {
 // sample ends the group.
 func (g *group) sample() shard.Sample {
 	if g.image == "" {
-		g.damage("sample", "no image: none of the fields jpg, jpeg, png among its %d", len(g.fields))
+		g.damage("sample", "no image: none of the fields jpg, jpeg, png, webp among its %d", len(g.fields))
 	}
 	if g.Damage != nil {
 		g.Size, g.Image = 0, nil
@@ -124,11 +124,8 @@ func (r *reader) member() (done *group, err error) {
 		}
 	}
 	switch field {
-	case "jpg", "jpeg", "png":
+	case "jpg", "jpeg", "png", "webp":
 		err = r.image(g, field, h)
-	case "webp":
-		g.damage("sample", "member %s: webp is not supported, want jpg, jpeg or png", clip(h.name))
-		g.image = field
 	case "cls":
 		err = r.label(g, h)
 	}

@@ -96,7 +96,6 @@ func TestSamplesAndTheirDamage(t *testing.T) {
 		{"no image", archive(t, file{name: "a.cls", body: "1"}, b), []string{"a@0: sample: no image", "b@"}, true},
 		{"two images", archive(t, a, file{name: "a.png", body: "P"}), []string{`a@0: sample: member "a.png": a second image beside the field "jpg"`}, true},
 		{"same field twice", archive(t, a, a), []string{`a@0: sample: member "a.jpg": field "jpg" comes twice`}, true},
-		{"webp", archive(t, file{name: "a.webp", body: "W"}), []string{"a@0: sample: member \"a.webp\": webp is not supported"}, true},
 		{"empty image", archive(t, file{name: "a.jpg"}), []string{"a@0: read: member \"a.jpg\": the file is empty"}, true},
 		{"image too large", archive(t, file{name: "a.jpg", body: strings.Repeat("x", maxSampleBytes+1)}, b), []string{"a@0: read: member \"a.jpg\": 1001 bytes, want at most 1000", `b@`}, true},
 		{"key comes again", archive(t, a, b, file{name: "a.cls", body: "1"}), []string{`a@0 - "A"`, `b@`, `a@2048: sample: member "a.cls": its key came earlier`}, true},

@@ -153,6 +153,8 @@ func TestErrorsNameTheCause(t *testing.T) {
 	badChecksum := bytes.Clone(pngBytes)
 	badChecksum[len(badChecksum)-13] ^= 1
 
+	webp, lossless := readTestdata(t, "lossy-noise.webp"), readTestdata(t, "lossless-noise.webp")
+
 	var (
 		format      *imagecodec.FormatError
 		unsupported *imagecodec.UnsupportedError
@@ -165,8 +167,8 @@ func TestErrorsNameTheCause(t *testing.T) {
 		kind any
 		text string
 	}{
-		{"empty", nil, &unsupported, `got first bytes "", want jpeg or png`},
-		{"gif", []byte("GIF89a\x01\x00\x01\x00"), &unsupported, `got first bytes "GIF89a\x01\x00", want jpeg or png`},
+		{"empty", nil, &unsupported, `got first bytes "", want jpeg, png or webp`},
+		{"gif", []byte("GIF89a\x01\x00\x01\x00"), &unsupported, `got first bytes "GIF89a\x01\x00", want jpeg, png or webp`},
 		{"start of image only", jpeg[:2], &truncated, "offset 2: truncated"},
 		{"no picture", []byte{0xFF, 0xD8, 0xFF, 0xD9}, &format, "no picture"},
 		{"arithmetic coding", edit(0xC0, 1, 0xC9), &unsupported, "ffc9"},
@@ -185,6 +187,12 @@ func TestErrorsNameTheCause(t *testing.T) {
 		{"png of huge size", hugePNG, &limit, "want at most 134217728"},
 		{"png without header", append(bytes.Clone(pngBytes[:12]), bytes.Repeat([]byte("abcd"), 9)...), &format, `got "abcd", want "IHDR"`},
 		{"png checksum", badChecksum, &format, "checksum"},
+		{"webp header only", webp[:12], &truncated, "no picture"},
+		{"webp cut", webp[:len(webp)-20], &truncated, "the file ends inside the picture"},
+		{"webp of lossless cut", lossless[:len(lossless)-20], &truncated, "the file ends inside the picture"},
+		{"webp animation", []byte("RIFF\x1e\x00\x00\x00WEBPANIM\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00"), &unsupported, "animation"},
+		{"webp chunk longer than the file", []byte("RIFF\x1e\x00\x00\x00WEBPEXIF\xff\xff\xff\xff"), &truncated, `inside the chunk "EXIF"`},
+		{"webp without width", append(bytes.Clone(webp[:26]), make([]byte, 4)...), &format, "got 0 x 0 pixels"},
 	} {
 		var img imagecodec.Image
 		err := imagecodec.Decode(c.data, &img, imagecodec.Limits{})

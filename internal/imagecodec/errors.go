@@ -4,7 +4,7 @@ import "fmt"
 
 // FormatError says that a file breaks the rules of its format.
 type FormatError struct {
-	Format string // "jpeg" or "png"
+	Format string // "jpeg", "png" or "webp"
 	Offset int    // byte of the file at which it showed; -1 unknown
 	Msg    string
 }
@@ -15,7 +15,7 @@ func (e *FormatError) Error() string {
 
 // UnsupportedError says that a file uses a feature this package does not have.
 type UnsupportedError struct {
-	Format string // "jpeg" or "png"; empty if the format itself is unknown
+	Format string // "jpeg", "png" or "webp"; empty if the format itself is unknown
 	Offset int    // byte of the file at which it showed; -1 unknown
 	Msg    string
 }
@@ -58,5 +58,5 @@ func message(format string, offset int, cause string) string {
 }
 
 func unknownMagic(data []byte) error {
-	return &UnsupportedError{Offset: 0, Msg: fmt.Sprintf("got first bytes %q, want jpeg or png", data[:min(len(data), 8)])}
+	return &UnsupportedError{Offset: 0, Msg: fmt.Sprintf("got first bytes %q, want jpeg, png or webp", data[:min(len(data), 8)])}
 }

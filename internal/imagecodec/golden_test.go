@@ -74,7 +74,7 @@ func TestDecodeEqualsPillow(t *testing.T) {
 }
 
 func TestReadInfo(t *testing.T) {
-	formats := map[string]string{".jpg": "jpeg", ".png": "png"}
+	formats := map[string]string{".jpg": "jpeg", ".png": "png", ".webp": "webp"}
 	for _, f := range goldenFiles(t) {
 		want := imagecodec.Info{Format: formats[filepath.Ext(f.Name)], W: f.Width, H: f.Height}
 		if got, err := imagecodec.ReadInfo(f.data); err != nil || got != want {

@@ -53,25 +53,28 @@ func (l Limits) checkPixels(format string, w, h int) error {
 
 // Info is what a file's header says.
 type Info struct {
-	Format string // "jpeg" or "png"
+	Format string // "jpeg", "png" or "webp"
 	W, H   int    // pixels
 }
 
 const (
 	formatJPEG = "jpeg"
 	formatPNG  = "png"
+	formatWebP = "webp"
 )
 
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
-// Sniff returns the format that data's first bytes announce, "jpeg" or "png",
-// or an UnsupportedError naming the bytes.
+// Sniff returns the format that data's first bytes announce, "jpeg", "png"
+// or "webp", or an UnsupportedError naming the bytes.
 func Sniff(data []byte) (string, error) {
 	switch {
 	case len(data) >= 2 && data[0] == 0xFF && data[1] == markerSOI:
 		return formatJPEG, nil
 	case bytes.HasPrefix(data, []byte(pngSignature)):
 		return formatPNG, nil
+	case isWebP(data):
+		return formatWebP, nil
 	}
 	return "", unknownMagic(data)
 }
@@ -83,13 +86,16 @@ func ReadInfo(data []byte) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	if format == formatPNG {
+	switch format {
+	case formatPNG:
 		return pngInfo(data)
+	case formatWebP:
+		return webpInfo(data)
 	}
 	return jpegInfo(data)
 }
 
-// Decode decodes one JPEG or PNG file into dst, reusing the capacity of
+// Decode decodes one JPEG, PNG or WebP file into dst, reusing the capacity of
 // dst.Pix. After an error dst's contents are unspecified. The errors are
 // FormatError, UnsupportedError, TruncatedError and LimitError.
 //
@@ -128,8 +134,11 @@ func (d *Decoder) decode(data []byte, region *Rect, dst *Image) error {
 		return err
 	}
 	lim := d.Limits.withDefaults()
-	if format == formatPNG {
+	switch format {
+	case formatPNG:
 		return decodePNG(data, dst, lim)
+	case formatWebP:
+		return decodeWebP(data, dst, lim)
 	}
 	return d.jpeg.decode(data, region, dst, lim)
 }

@@ -319,6 +319,22 @@ golden = {
     "seed": 20261123,
     "files": [],
 }
+def webp(name, w, h, kind, mode="RGB", **options):
+    buf = io.BytesIO()
+    Image.fromarray(picture(w, h, len(mode), kind), mode).save(buf, "WEBP", **options)
+    files[name + ".webp"] = buf.getvalue()
+
+
+for w, h in [(1, 1), (2, 1), (1, 2), (2, 2), (3, 3), (5, 8), (8, 5), (16, 16), (33, 18), (50, 47)]:
+    webp(f"lossy-{w}x{h}", w, h, "strokes", quality=90)
+webp("lossy-noise", 41, 37, "noise", quality=30, method=6)
+webp("lossy-smooth", 64, 48, "smooth", quality=5)
+webp("lossy-alpha", 29, 31, "noise", "RGBA", quality=80)
+webp("lossy-exif", 24, 24, "smooth", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0")
+webp("lossless", 31, 17, "strokes", lossless=True)
+webp("lossless-noise", 13, 9, "noise", lossless=True)
+webp("lossless-alpha", 19, 23, "noise", "RGBA", lossless=True, exact=True)
+
 for name, data in files.items():
     (here / name).write_bytes(data)
     image = Image.open(io.BytesIO(data)).convert("RGB")
