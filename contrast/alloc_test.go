@@ -38,6 +38,8 @@ func TestStepAllocatesNothing(t *testing.T) {
 // Nor does a step of the methods with networks of their own.
 func TestStepOfEveryMethodAllocatesNothing(t *testing.T) {
 	for _, change := range []func(*Config){
+		func(c *Config) { c.Method = "infonce" },
+		func(c *Config) { c.Method = "simclr" },
 		func(c *Config) { c.Method = "cpc" },
 		func(c *Config) { c.Method = "amdim" },
 		func(c *Config) { c.Method = "dim" },
@@ -51,6 +53,9 @@ func TestStepOfEveryMethodAllocatesNothing(t *testing.T) {
 		}
 		change(&cfg)
 		cfg.Encoder.Width, cfg.Dim, cfg.Batch, cfg.Workers, cfg.Hidden = 0.0625, 16, 3, 2, 16
+		if cfg.SplitBN > 1 {
+			cfg.Batch, cfg.SplitBN = 4, 2 // keys shuffled between groups
+		}
 		cfg.Schedule = encoder.Schedule{Kind: encoder.Constant, Base: 1e-4, Steps: 1}
 		trainer, err := New(cfg, Hooks{})
 		if err != nil {

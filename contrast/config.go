@@ -41,6 +41,7 @@ type Config struct {
 	SGDMomentum float64 // of the optimiser, SGD or LARS; Adam's beta 1
 	Nesterov    bool    // of SGD
 	AdamEps     float64 // of Adam and AdamW; 0: 1e-8
+	LARS        kernel.LARSForm
 	WeightDecay float64
 	ClipNorm    float64          // largest norm of the gradients of all weights together; 0: any
 	Schedule    encoder.Schedule // Schedule.Epochs and Steps: the length of the run

@@ -89,7 +89,7 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		{func(c *contrast.Config) { c.Encoder.Size = 1 << 30 }, "size is 1073741824, want 8 to 8192"},
 		{func(c *contrast.Config) { c.Encoder.Width = 0 }, "width is 0, want in (0,16]"},
 		{func(c *contrast.Config) { c.Encoder.Width = math.NaN() }, "width is NaN, want in (0,16]"},
-		{func(c *contrast.Config) { c.Head = "" }, `head is "", want linear, mlp or none`},
+		{func(c *contrast.Config) { c.Head = "" }, `head is "", want linear, mlp, mlp-bn or none`},
 		{func(c *contrast.Config) { c.Hidden = -1 }, "hidden is -1, want 0 to 65536"},
 		{func(c *contrast.Config) { c.Dim = 0 }, "dim is 0, want 1 to 65536"},
 		{func(c *contrast.Config) { c.Head = encoder.NoHead }, "dim is 6, want 32: without a head the embedding has the size of the features"},

@@ -44,7 +44,7 @@ type cpuNet struct {
 
 // A cpuModel is a network compiled for the passes of one kind.
 type cpuModel struct {
-	spec  PassSpec // but for its view
+	spec  PassSpec // of views only whether they are Both
 	plan  *encoder.Plan
 	bound *encoder.Model
 }
@@ -101,14 +101,19 @@ func (c *cpu) MomentumCopy(name string, of Net) Net {
 
 // model returns the network compiled for passes of a kind, at the first call.
 func (c *cpu) model(n *cpuNet, s PassSpec) cpuModel {
-	s.View = Anchor
+	batch := c.cfg.Batch
+	if s.View == Both {
+		batch *= 2
+	} else {
+		s.View = Anchor
+	}
 	for _, m := range n.models {
-		if m.spec.Frozen == s.Frozen && slices.Equal(m.spec.Grads, s.Grads) {
+		if m.spec.View == s.View && m.spec.Frozen == s.Frozen && slices.Equal(m.spec.Grads, s.Grads) {
 			return m
 		}
 	}
 	o := encoder.Options{
-		Batch: c.cfg.Batch, Mode: encoder.TrainNoGrad, Groups: c.cfg.SplitBN, Conv: c.cfg.Conv, Workers: c.pool.Workers(),
+		Batch: batch, Mode: encoder.TrainNoGrad, Groups: c.cfg.SplitBN, Conv: c.cfg.Conv, Workers: c.pool.Workers(),
 		Grads: s.Grads, Frozen: s.Frozen,
 	}
 	if len(s.Grads) > 0 {
@@ -212,6 +217,8 @@ func (c *cpu) Forward(p Pass) {
 		pass.arena.Forward(nil)
 	case Positive:
 		pass.arena.Forward(c.batch.Positive)
+	case Both:
+		pass.arena.ForwardBoth(c.batch.Anchor, c.batch.Positive)
 	default:
 		pass.arena.Forward(c.batch.Anchor)
 	}

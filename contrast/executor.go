@@ -25,6 +25,7 @@ const (
 	Anchor   View = iota // the batch's column
 	Positive             // likewise
 	Fed                  // float vectors that Feed or Draw put there
+	Both                 // anchors, then positives: 2N samples with batch statistics in common
 )
 
 // Grouping says how the samples of a pass share batch statistics.

@@ -9,11 +9,14 @@ import (
 
 // InfoNCE is the contrast of an output's rows with all rows of another (van den
 // Oord et al. 2018, equation 4): of row i the positive is row Positive[i] of
-// Key, every other row of Key a negative. Both receive gradients. Nothing is
-// normalised: rows are of any length.
+// Key, every other row of Key a negative but row Self[i]. Both receive gradients.
+// Query and Key may be the same output, which then receives both (NT-Xent, Chen
+// et al. 2020, equation 1).
 type InfoNCE struct {
 	Query, Key  Out
 	Positive    []int32
+	Self        []int32 // nil: every other row is a negative
+	Unit        bool    // rows are of unit length; else of any
 	Temperature float64
 }
 
@@ -25,10 +28,14 @@ func (o InfoNCE) bind(c *cpu) boundLoss {
 	}
 	args := &kernel.InfoNCEArgs{
 		// The padding of a row is zero, which adds nothing.
-		Query: query.Data, Keys: key.Data, PositiveRow: o.Positive, Valid: k,
-		AnyLength: true, Temperature: float32(o.Temperature), GradScale: 1 / float32(n),
+		Query: query.Data, Keys: key.Data, PositiveRow: o.Positive, SelfRow: o.Self, Valid: k,
+		AnyLength: !o.Unit, Temperature: float32(o.Temperature), GradScale: 1 / float32(n),
 		Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
 		DQuery: c.grad(o.Query).Data,
+	}
+	candidates := k
+	if o.Self != nil {
+		candidates--
 	}
 	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: n, D: query.Stride, K: k}, c.pool.Workers())
 	need := plan.ScratchLen()
@@ -40,7 +47,7 @@ func (o InfoNCE) bind(c *cpu) boundLoss {
 		value:  func() float64 { return mean(args.Loss) },
 		acc1:   func() float64 { return shareBelow(args.Above, 1) },
 		report: func(m *Metrics) {
-			m.MIBound = math.Log(float64(k)) - mean(args.Loss)
+			m.MIBound = math.Log(float64(candidates)) - mean(args.Loss)
 			m.Entropy, m.Acc1, m.Acc5 = mean(args.Entropy), shareBelow(args.Above, 1), shareBelow(args.Above, 5)
 		},
 	}
@@ -49,8 +56,9 @@ func (o InfoNCE) bind(c *cpu) boundLoss {
 // Spread is no loss: it measures how an output's rows, made unit length, lie on
 // the sphere, and how far from those of another view.
 type Spread struct {
-	Of    Out
-	Other *Out // nil: there is one view
+	Of     Out
+	Other  *Out // nil: there is one view
+	Halves bool // the second half of the rows are the positives of the first
 }
 
 func (o Spread) bind(c *cpu) boundLoss {
@@ -58,11 +66,16 @@ func (o Spread) bind(c *cpu) boundLoss {
 	return boundLoss{
 		value: func() float64 { return 0 },
 		spread: func(m *Metrics) {
+			of, n := unit(rows), rows.N
 			var positives []float32
-			if o.Other != nil {
+			switch {
+			case o.Halves:
+				n /= 2
+				of, positives = of[:n*rows.D], of[n*rows.D:]
+			case o.Other != nil:
 				positives = unit(c.rows(*o.Other))
 			}
-			m.sphere(unit(rows), positives, rows.N, rows.D)
+			m.sphere(of, positives, n, rows.D)
 		},
 	}
 }

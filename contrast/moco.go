@@ -2,7 +2,6 @@ package contrast
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"clpipe/encoder"
@@ -69,13 +68,9 @@ func checkMoCo(c Config) []error {
 	if c.Symmetric {
 		rows *= 2
 	}
-	_, err := encoder.ParseHead(string(c.Head))
-	return slices.Concat(
-		expect(c.Encoder.Depth == 18 || c.Encoder.Depth == 50, "encoder", fmt.Sprint("resnet", c.Encoder.Depth), "resnet18 or resnet50"),
-		expect(err == nil, "head", fmt.Sprintf("%q", c.Head), "linear, mlp or none"),
+	return slices.Concat(checkResNet(c),
 		expect(c.Queue >= rows && c.Queue <= maxQueue, "queue", c.Queue, fmt.Sprintf("at least the %d keys of a step and at most %d", rows, maxQueue)),
 		expect(c.QueueInit == QueueRandom || c.QueueInit == QueueEmpty, "queue-init", c.QueueInit, "random or empty"),
-		expect(c.Temperature > 0 && !math.IsInf(c.Temperature, 0), "temperature", c.Temperature, "above 0"),
 		expect(c.Momentum >= 0 && c.Momentum <= 1, "momentum", c.Momentum, "in [0,1]"),
 	)
 }

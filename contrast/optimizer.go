@@ -2,7 +2,6 @@ package contrast
 
 import (
 	"clpipe/encoder"
-	"clpipe/internal/kernel"
 	"clpipe/internal/par"
 )
 
@@ -53,13 +52,12 @@ func (c Config) epsOf() float64 {
 	return c.AdamEps
 }
 
-// plainOptimizer returns the optimiser without clipping. LARS takes the form of
-// MoCo v3.
+// plainOptimizer returns the optimiser without clipping.
 func (c Config) plainOptimizer(params *encoder.Params, pool *par.Pool) encoder.Optimizer {
 	switch c.Optimizer {
 	case encoder.LARSOptimizer:
 		return encoder.NewLARS(params, encoder.LARSConfig{
-			Form: kernel.LARSMoCoV3, Momentum: c.SGDMomentum, WeightDecay: c.WeightDecay, Trust: larsTrust,
+			Form: c.LARS, Momentum: c.SGDMomentum, WeightDecay: c.WeightDecay, Trust: larsTrust,
 		}, pool)
 	case encoder.AdamOptimizer, encoder.AdamWOptimizer:
 		return encoder.NewAdam(params, encoder.AdamConfig{

@@ -2,6 +2,7 @@ package contrast
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 // of a way to train. The step itself is in the file of its name.
 type method struct {
 	name   string
-	policy string // its augmentation
+	policy string // its augmentation; "": MoCo's for the size
 	uses   string // the settings that it takes and not every method does, by flag
 	// recipe sets the published values; c comes with the common defaults, which
 	// are MoCo's.
@@ -37,7 +38,7 @@ type method struct {
 }
 
 // registry holds every method, in the order of help and messages.
-var registry = append(mocoMethods, &cpcMethod, &dimMethod, &amdimMethod, &supervisedMethod)
+var registry = append(mocoMethods, &endToEndMethod, &simclrMethod, &cpcMethod, &dimMethod, &amdimMethod, &supervisedMethod)
 
 // Methods lists the names --method takes.
 func Methods() []string {
@@ -126,7 +127,12 @@ func (c Config) EncoderName() string {
 }
 
 // Policy returns the name of the method's augmentation policy.
-func (c Config) Policy() string { return c.method().policy }
+func (c Config) Policy() string {
+	if p := c.method().policy; p != "" {
+		return p
+	}
+	return PolicyFor(c.Encoder.Size)
+}
 
 // resnetWithHead is a residual network with its projection head.
 func resnetWithHead(c Config) *encoder.Graph {
@@ -141,4 +147,15 @@ func expect(ok bool, field string, got any, want string) []error {
 		return nil
 	}
 	return []error{fmt.Errorf("contrast: %s is %v, want %s", field, got, want)}
+}
+
+// checkResNet returns what is wrong with the settings of a residual network with
+// a head whose embeddings are contrasted at a temperature.
+func checkResNet(c Config) []error {
+	_, err := encoder.ParseHead(string(c.Head))
+	return slices.Concat(
+		expect(c.Encoder.Depth == 18 || c.Encoder.Depth == 50, "encoder", fmt.Sprint("resnet", c.Encoder.Depth), "resnet18 or resnet50"),
+		expect(err == nil, "head", fmt.Sprintf("%q", c.Head), "linear, mlp, mlp-bn or none"),
+		expect(c.Temperature > 0 && !math.IsInf(c.Temperature, 0), "temperature", c.Temperature, "above 0"),
+	)
 }

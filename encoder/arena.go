@@ -153,14 +153,18 @@ func (a *Arena) SetGroups(place []int) {
 // Forward runs the network on pixels, uint8 of the input's shape for each of
 // the N samples. They must stay as they are until the pass is over. A network
 // of float vectors takes nil and runs on what Input holds.
-func (a *Arena) Forward(pixels []byte) {
+func (a *Arena) Forward(pixels []byte) { a.ForwardBoth(pixels, nil) }
+
+// ForwardBoth is Forward on samples that lie in two places: those of second
+// come after those of first, in one batch.
+func (a *Arena) ForwardBoth(first, second []byte) {
 	in := a.plan.graph.Inputs[0]
 	s, want := in.Shape, 0
 	if !in.Float {
 		want = a.plan.opts.Batch * s.H * s.W * s.C
 	}
-	if len(pixels) != want {
-		panic(fmt.Sprintf("encoder: Forward: %d bytes of pixels, want %d for a batch of %d %v", len(pixels), want, a.plan.opts.Batch, s))
+	if got := len(first) + len(second); got != want {
+		panic(fmt.Sprintf("encoder: Forward: %d bytes of pixels, want %d for a batch of %d %v", got, want, a.plan.opts.Batch, s))
 	}
 	if m := a.model; m.version != m.params.version {
 		for _, ph := range m.packing {
@@ -168,9 +172,9 @@ func (a *Arena) Forward(pixels []byte) {
 		}
 		m.version = m.params.version
 	}
-	a.pixels[0].Src = pixels
+	a.pixels[0].Src, a.pixels[0].More = first, second
 	a.run(a.forward, 0)
-	a.pixels[0].Src = nil
+	a.pixels[0].Src, a.pixels[0].More = nil, nil
 }
 
 // Backward adds to the parameters' gradients, from the gradients of the

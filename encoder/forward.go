@@ -180,11 +180,20 @@ func (c *compiler) concat(u unit) kernel.ConcatShape {
 	return kernel.ConcatShape{Rows: c.batchOf(u.out) * s.H * s.W, A: s.C, B: c.graph.Shape(u.in[1]).C}
 }
 
+// betaOf returns a batch normalisation's beta, or its gradient, as of finds it:
+// zeros of its own if it has none.
+func betaOf(u unit, of func(string) []float32, channels int) []float32 {
+	if u.op.(BatchNorm).NoBeta {
+		return kernel.Alloc(channels)
+	}
+	return of(u.name + ".bias")
+}
+
 func (c *compiler) normArgs(a *Arena, u unit, y, x, residual, saved int) kernel.BatchNormArgs {
 	p := a.model.params
 	args := kernel.BatchNormArgs{
 		Y: a.act(y), X: a.act(x), ReLU: u.relu,
-		Gamma: p.value(u.name + ".weight"), Beta: p.value(u.name + ".bias"),
+		Gamma: p.value(u.name + ".weight"), Beta: betaOf(u, p.value, a.plan.graph.Shape(u.out).C),
 		RunningMean: p.value(u.name + ".running_mean"), RunningVar: p.value(u.name + ".running_var"),
 		Saved: a.buf(saved), Eps: normEps, Momentum: 0.1,
 	}

@@ -69,6 +69,8 @@ func Infer(s batch.State) (Inferred, error) {
 		in.Head, in.Dim = LinearHead, dim("fc.weight", 0)
 	case dim("fc.2.weight", 0) > 0:
 		in.Head, in.Hidden, in.Dim = MLPHead, dim("fc.0.weight", 0), dim("fc.2.weight", 0)
+	case dim("fc.3.weight", 0) > 0:
+		in.Head, in.Hidden, in.Dim = SimCLRHead, dim("fc.0.weight", 0), dim("fc.3.weight", 0)
 	default:
 		in.Head = NoHead
 	}

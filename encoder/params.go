@@ -96,15 +96,19 @@ func (c Conv) params(in []Shape) []paramSpec {
 	return out
 }
 
-func (BatchNorm) params(in []Shape) []paramSpec {
+func (b BatchNorm) params(in []Shape) []paramSpec {
 	c := []int{in[0].C}
-	return []paramSpec{
+	out := []paramSpec{
 		{"weight", vectorParam, c, constant(1)},
 		{"bias", vectorParam, c, constant(0)},
 		{"running_mean", running, c, constant(0)},
 		{"running_var", running, c, constant(1)},
 		{"num_batches_tracked", counter, nil, nil},
 	}
+	if b.NoBeta {
+		out = slices.Delete(out, 1, 2)
+	}
+	return out
 }
 
 func (l Linear) params(in []Shape) []paramSpec {

@@ -114,17 +114,20 @@ const (
 	LinearHead HeadKind = "linear"
 	// MLPHead is fc.0, ReLU, fc.2, without batch normalisation (MoCo v2).
 	MLPHead HeadKind = "mlp"
+	// SimCLRHead is fc.0, BatchNorm, ReLU, fc.3, BatchNorm without beta; the
+	// linear layers have no biases (SimCLR's reference code).
+	SimCLRHead HeadKind = "mlp-bn"
 	// NoHead uses the features themselves.
 	NoHead HeadKind = "none"
 )
 
-// ParseHead reads linear, mlp or none.
+// ParseHead reads linear, mlp, mlp-bn or none.
 func ParseHead(s string) (HeadKind, error) {
 	switch k := HeadKind(s); k {
-	case LinearHead, MLPHead, NoHead:
+	case LinearHead, MLPHead, SimCLRHead, NoHead:
 		return k, nil
 	}
-	return "", fmt.Errorf("encoder: head %q is not known: want linear, mlp or none", s)
+	return "", fmt.Errorf("encoder: head %q is not known: want linear, mlp, mlp-bn or none", s)
 }
 
 // AddHead puts a projection head on the output "features" and adds the outputs
@@ -134,17 +137,23 @@ func (g *Graph) AddHead(h Head) {
 	if !ok {
 		panic("encoder: AddHead: the graph has no output features")
 	}
+	hidden := h.Hidden
+	if hidden == 0 {
+		hidden = g.Shape(x).C
+	}
 	switch h.Kind {
 	case LinearHead:
 		x = g.Add("fc", Linear{Out: h.Dim, Bias: true}, x)
 	case MLPHead:
-		hidden := h.Hidden
-		if hidden == 0 {
-			hidden = g.Shape(x).C
-		}
 		x = g.Add("fc.0", Linear{Out: hidden, Bias: true}, x)
 		x = g.Add("fc.1", ReLU{}, x)
 		x = g.Add("fc.2", Linear{Out: h.Dim, Bias: true}, x)
+	case SimCLRHead:
+		x = g.Add("fc.0", Linear{Out: hidden}, x)
+		x = g.Add("fc.1", BatchNorm{}, x)
+		x = g.Add("fc.2", ReLU{}, x)
+		x = g.Add("fc.3", Linear{Out: h.Dim}, x)
+		x = g.Add("fc.4", BatchNorm{NoBeta: true}, x)
 	case NoHead:
 	default:
 		panic(fmt.Sprintf("encoder: AddHead: head %q is not known", h.Kind))

@@ -31,7 +31,7 @@ func TestParseNamesListWhatIsKnown(t *testing.T) {
 			t.Errorf("head %s: got %q, %v", name, got, err)
 		}
 	}
-	if _, err := encoder.ParseHead("bilinear"); err == nil || !strings.Contains(err.Error(), "linear, mlp or none") {
+	if _, err := encoder.ParseHead("bilinear"); err == nil || !strings.Contains(err.Error(), "linear, mlp, mlp-bn or none") {
 		t.Errorf("head bilinear: got error %v", err)
 	}
 	for _, name := range []string{"cosine", "step", "constant"} {

@@ -202,11 +202,11 @@ type methodFlags struct {
 }
 
 func (m *methodFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&m.method, "method", "moco", "moco (moco-cifar for views up to 96 px, else moco-v2), moco-v1, moco-v2, moco-cifar, cpc, dim, amdim; supervised, on labels, to compare with")
+	fs.StringVar(&m.method, "method", "moco", "moco (moco-cifar for views up to 96 px, else moco-v2), moco-v1, moco-v2, moco-cifar, infonce (negatives in the batch), simclr, cpc, dim, amdim; supervised, on labels, to compare with")
 	fs.StringVar(&m.preset, "preset", "", "small (fits two cores) or paper (published sizes) (default small up to 96 px)")
 	fs.StringVar(&m.encoder, "encoder", "", "resnet18, resnet50, resnet18-cifar, resnet50-cifar (default the method's)")
 	fs.Float64Var(&m.width, "width", 0, "multiplier of the encoder's channels (default the method's)")
-	fs.StringVar(&m.head, "head", "", "projection head: linear, mlp, none (default the method's)")
+	fs.StringVar(&m.head, "head", "", "projection head: linear, mlp, mlp-bn (SimCLR's, with batch normalisation), none (default the method's)")
 	fs.IntVar(&m.batch, "batch", 0, "pairs per step (default the method's)")
 	fs.IntVar(&m.queue, "queue", 0, "keys in the queue of negatives (default the method's)")
 	fs.IntVar(&m.dim, "dim", 0, "size of the embedding, in amdim of the maps' cells, in supervised the number of classes (default the method's)")
@@ -218,7 +218,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.IntVar(&m.splitBN, "split-bn", 0, "groups of batch statistics, keys shuffled between them; 1 is plain (default the method's)")
 	fs.Float64Var(&m.lr, "lr", 0, "learning rate (default the method's, scaled by the batch)")
 	fs.Float64Var(&m.weightDecay, "weight-decay", 0, "weight decay (default the method's)")
-	fs.StringVar(&m.optimizer, "optimizer", "", "sgd, lars (in MoCo v3's form), adam, adamw; brings its own --lr and --weight-decay (default the method's)")
+	fs.StringVar(&m.optimizer, "optimizer", "", "sgd, lars (in SimCLR's form for simclr, else MoCo v3's), adam, adamw; brings its own --lr and --weight-decay (default the method's)")
 	fs.Float64Var(&m.clipNorm, "clip-norm", 0, "largest norm of all gradients together; longer ones are scaled down to it, 0 leaves them")
 	fs.StringVar(&m.schedule, "schedule", "", "cosine, step or constant (default the method's)")
 	fs.IntVar(&m.warmup, "warmup", 0, "steps over which the learning rate rises from 0 (default the method's)")

@@ -8,7 +8,8 @@ import (
 
 // PixelsArgs is the input of Normalize, which changes from run to run.
 type PixelsArgs struct {
-	Src []byte // [N,H,W,3]
+	Src  []byte // [N,H,W,3]
+	More []byte // the samples after those of Src, which then has fewer; nil: none
 }
 
 // Normalize sets y [N,H,W,4] to (x/255-mean)/std per channel of the pixels x
@@ -25,10 +26,14 @@ func Normalize(y []float32, src *PixelsArgs, n, h, w int, mean, std [3]float32) 
 	}
 	rowTasks := n * h
 	return []par.Phase{{Tasks: rowTasks, Run: func(_, t int) {
-		if len(src.Src) != n*h*w*3 {
-			panic(fmt.Sprintf("kernel: normalize pixels: got %d bytes, want %d for shape %v", len(src.Src), n*h*w*3, shape))
+		if got := len(src.Src) + len(src.More); got != n*h*w*3 {
+			panic(fmt.Sprintf("kernel: normalize pixels: got %d bytes, want %d for shape %v", got, n*h*w*3, shape))
 		}
-		in, out := src.Src[t*w*3:(t+1)*w*3], y[t*w*4:(t+1)*w*4]
+		from, at := src.Src, t*w*3
+		if at >= len(from) {
+			from, at = src.More, at-len(from)
+		}
+		in, out := from[at:at+w*3], y[t*w*4:(t+1)*w*4]
 		for len(in) >= 3 && len(out) >= 4 {
 			out[0], out[1], out[2], out[3] = table[0][in[0]], table[1][in[1]], table[2][in[2]], 0
 			in, out = in[3:], out[4:]

@@ -1,0 +1,58 @@
+package contrast
+
+import (
+	"clpipe/encoder"
+	"clpipe/internal/kernel"
+)
+
+// simclrMethod is SimCLR (Chen et al. 2020): both views of all pairs go through
+// one network as one batch, and NT-Xent takes each row as query in turn, its
+// other view as positive and the remaining 2N-2 rows as negatives.
+//
+// The recipes are those of the reference code; the small one, with plain SGD, is
+// lightly's (methods.md 3).
+var simclrMethod = method{
+	name: "simclr", policy: "simclr", uses: "encoder head temperature init", graph: resnetWithHead, build: buildSimCLR, check: checkInBatch,
+	recipe: func(c *Config, size int) {
+		c.Queue, c.Momentum, c.MaskSameID, c.QueueInit, c.SplitBN = 0, 0, false, "", 1
+		c.Head, c.Encoder.Normalize = encoder.SimCLRHead, NormalizeNone
+		c.Optimizer, c.LARS = encoder.LARSOptimizer, kernel.LARSSimCLR
+		if size <= largeView {
+			c.Encoder.Depth, c.Batch, c.Temperature, c.WeightDecay = 18, 512, 0.5, 1e-4
+			c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: 2, Epochs: 1000}
+			return
+		}
+		c.Batch, c.Temperature, c.WeightDecay = 4096, 0.1, 1e-6
+		c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: 4.8, Epochs: 100, Warmup: 3125} // 10 epochs of ImageNet
+	},
+	small: func(c *Config) {
+		c.Encoder.Depth, c.Batch, c.Temperature = 18, 256, 0.5
+		c.Optimizer, c.WeightDecay = encoder.SGDOptimizer, 5e-4
+		c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: 0.12, Epochs: 200}
+	},
+}
+
+type simclr struct {
+	net  Net
+	pass Pass
+	loss Loss
+}
+
+func buildSimCLR(x Executor, g *encoder.Graph, c Config) Method {
+	m := &simclr{net: x.Network("encoder_q", g)}
+	m.pass = x.Pass(m.net, PassSpec{View: Both, Grads: []string{embedding}})
+	z, n := Out{m.pass, embedding}, c.Batch
+	m.loss = x.Loss(InfoNCE{
+		Query: z, Key: z, Positive: rowsFrom(n, 2*n, 2*n), Self: rowsFrom(0, 2*n, 2*n), Unit: true, Temperature: c.Temperature,
+	})
+	x.Loss(Spread{Of: z, Halves: true})
+	return m
+}
+
+// Step implements Method.
+func (m *simclr) Step(x Executor) {
+	x.Forward(m.pass)
+	x.Contrast(m.loss)
+	x.Backward(m.pass)
+	x.Optimise(m.net)
+}

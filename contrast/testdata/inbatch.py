@@ -1,0 +1,90 @@
+"""InfoNCE within the batch and SimCLR in PyTorch, written from their papers, as
+an independent judge of package contrast, in the manner of selfsupervised.py.
+
+    python contrast/testdata/inbatch.py
+
+writes inbatch_golden.json beside itself. Made on the CPU with one thread, in
+float64; see the "versions" entry of the golden file.
+"""
+import selfsupervised as base
+import json, os, platform
+import numpy as np
+import torch
+import torch.nn.functional as F
+from moco import pairs
+from selfsupervised import CIFAR10, Net, image, run
+
+
+def resnet18(n, x, width):
+    """Pooled features, with the 3x3 stem."""
+    c = [max(1, round(w * width)) for w in (64, 128, 256, 512)]
+    x = F.relu(n.bn(n.conv(x, "conv1", c[0], 3, 1, 1), "bn1"))
+    for stage, out in enumerate(c):
+        for block in range(2):
+            name, stride = f"layer{stage + 1}.{block}.", 2 if stage > 0 and block == 0 else 1
+            y = F.relu(n.bn(n.conv(x, name + "conv1", out, 3, stride, 1), name + "bn1"))
+            y = n.bn(n.conv(y, name + "conv2", out, 3, 1, 1), name + "bn2")
+            if stride != 1 or x.shape[1] != out:
+                x = n.bn(n.conv(x, name + "downsample.0", out, 1, stride), name + "downsample.1")
+            x = F.relu(y + x)
+    return x.mean((2, 3))
+
+
+class InBatch:
+    def __init__(self, cfg):
+        self.cfg, self.net = cfg, Net()
+        self.nets = {"encoder_q": self.net}
+
+    def batch(self, step):
+        return pairs(self.cfg["seed"], step, self.cfg["batch"], self.cfg["size"])
+
+
+class InfoNCE(InBatch):
+    """One direction: anchors ask, the positives of the other pairs are negatives."""
+
+    def losses(self, views, step):
+        c = self.cfg
+        q, k = (F.normalize(self.net.linear(resnet18(self.net, image(v, c), c["width"]), "fc", c["dim"]), dim=1) for v in views)
+        return {"encoder_q": F.cross_entropy(q @ k.T / c["temperature"], torch.arange(c["batch"]))}
+
+
+class SimCLR(InBatch):
+    """NT-Xent over the rows of both views, which share batch statistics."""
+
+    def losses(self, views, step):
+        c, n = self.cfg, self.net
+        h = resnet18(n, torch.cat([image(v, c) for v in views]), c["width"])
+        h = h @ n.param("fc.0.weight", h.shape[1], h.shape[1]).T
+        h = F.relu(n.bn(h, "fc.1")) @ n.param("fc.3.weight", c["dim"], h.shape[1]).T
+        mean, var = h.mean(0), h.var(0, unbiased=False)
+        z = F.normalize((h - mean) / (var + 1e-5).sqrt() * n.param("fc.4.weight", c["dim"]), dim=1)
+        rows, size = torch.arange(2 * c["batch"]), c["batch"]
+        scores = (z @ z.T / c["temperature"]).masked_fill(torch.eye(2 * size, dtype=torch.bool), float("-inf"))
+        return {"encoder_q": F.cross_entropy(scores, (rows + size) % (2 * size))}
+
+
+base.METHODS.update(infonce=InfoNCE, simclr=SimCLR)
+BOTH = dict(depth=0, sgd=1e-3, adam=1e-4, beta1=0.9, eps=1e-8, weight_decay=1e-4, **CIFAR10)
+RUNS = [
+    dict(name="infonce", method="infonce", seed=14, batch=13, size=20, width=0.0625, dim=11, temperature=0.1, **BOTH),
+    dict(name="simclr", method="simclr", seed=15, batch=17, size=20, width=0.0625, dim=10, temperature=0.5, **{**BOTH, "sgd": 3e-4}),
+    dict(name="simclr-37", method="simclr", seed=16, batch=37, size=40, width=0.0625, dim=16, temperature=0.5, steps=4, **{**BOTH, "sgd": 3e-4}),
+]
+
+
+def main():
+    torch.set_num_threads(1)
+    here = os.path.dirname(os.path.abspath(__file__))
+    runs = []
+    for cfg in RUNS:
+        sgd = lambda p: torch.optim.SGD(p, cfg["sgd"], momentum=0.9, weight_decay=cfg["weight_decay"])
+        adam = lambda p: torch.optim.Adam(p, cfg["adam"], (cfg["beta1"], 0.999), cfg["eps"], cfg["weight_decay"])
+        runs.append(dict(config=cfg, sgd=run(cfg, sgd, cfg.get("steps", 20)), adam=run(cfg, adam, cfg.get("steps", 20))["losses"]))
+        print(cfg["name"], [round(v["encoder_q"], 4) for v in runs[-1]["sgd"]["losses"][::6]])
+    versions = dict(torch=torch.__version__, numpy=np.__version__, python=platform.python_version())
+    with open(os.path.join(here, "inbatch_golden.json"), "w") as f:
+        json.dump(dict(command="python contrast/testdata/inbatch.py", versions=versions, runs=runs), f, separators=(",", ":"))
+
+
+if __name__ == "__main__":
+    main()
