@@ -227,36 +227,33 @@ func (j *serveJob) open(ctx context.Context, t flight.Ticket, rejects *batch.Rej
 	return openSource(ctx, cfg)
 }
 
-// rejects returns a count of damaged samples for one consumer.
-func (j *serveJob) rejects() (*batch.Rejects, error) {
+// read returns the stage that reads the source for a ticket, and the count of
+// the damaged samples that its consumer meets.
+func (j *serveJob) read(ctx context.Context, t flight.Ticket, encoded bool) (batch.Stage, *batch.Rejects, error) {
 	rejects, err := j.source.rejects()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rejects.Log = func(r batch.Reject) error { j.log.Warn("rejected " + r.Error()); return nil }
-	return rejects, nil
+	src, err := j.open(ctx, t, rejects, encoded)
+	if err != nil {
+		return nil, nil, err
+	}
+	return src.Stage(), rejects, nil
 }
 
 // images returns the stage of the stream of images.
 func (j *serveJob) images(ctx context.Context, t flight.Ticket) ([]batch.Stage, error) {
-	rejects, err := j.rejects()
+	read, _, err := j.read(ctx, t, false)
 	if err != nil {
 		return nil, err
 	}
-	src, err := j.open(ctx, t, rejects, false)
-	if err != nil {
-		return nil, err
-	}
-	return []batch.Stage{src.Stage()}, nil
+	return []batch.Stage{read}, nil
 }
 
 // pairs returns the stages of the stream of pairs.
 func (j *serveJob) pairs(ctx context.Context, t flight.Ticket) ([]batch.Stage, error) {
-	rejects, err := j.rejects()
-	if err != nil {
-		return nil, err
-	}
-	src, err := j.open(ctx, t, rejects, true)
+	read, rejects, err := j.read(ctx, t, true)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +261,7 @@ func (j *serveJob) pairs(ctx context.Context, t flight.Ticket) ([]batch.Stage, e
 	if err != nil {
 		return nil, err
 	}
-	return []batch.Stage{src.Stage(), augment}, nil
+	return []batch.Stage{read, augment}, nil
 }
 
 // encoder returns the way from images to embeddings.
@@ -283,11 +280,7 @@ func (j *serveJob) encoder() (*embedding, error) {
 // embeddings returns the stages of the stream of embeddings. Every consumer has
 // activations of its own; the weights are shared.
 func (j *serveJob) embeddings(ctx context.Context, t flight.Ticket) ([]batch.Stage, error) {
-	rejects, err := j.rejects()
-	if err != nil {
-		return nil, err
-	}
-	src, err := j.open(ctx, t, rejects, true)
+	read, rejects, err := j.read(ctx, t, true)
 	if err != nil {
 		return nil, err
 	}
@@ -299,5 +292,5 @@ func (j *serveJob) embeddings(ctx context.Context, t flight.Ticket) ([]batch.Sta
 	if err != nil {
 		return nil, err
 	}
-	return []batch.Stage{src.Stage(), views, embedder.Stage}, nil
+	return []batch.Stage{read, views, embedder.Stage}, nil
 }

@@ -47,7 +47,10 @@ func checkLabel(label int64) error {
 
 // Collect returns the sink of a stream of embeddings/1 that fills f. Rows
 // without a label are left out; a stream without any labelled row is an error.
-func Collect(f *Features) batch.Stage {
+func Collect(f *Features) batch.Stage { return collect(f, batch.EmbeddingsKind, f.add) }
+
+// collect returns the sink of a stream of a kind that adds every record to f.
+func collect(f *Features, kind batch.Kind, add func(arrow.Record) error) batch.Stage {
 	return func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
 		schema, err := in.Schema(ctx)
 		if errors.Is(err, io.EOF) {
@@ -56,7 +59,7 @@ func Collect(f *Features) batch.Stage {
 		if err != nil {
 			return err
 		}
-		if _, err := batch.Expect(schema, batch.EmbeddingsKind); err != nil {
+		if _, err := batch.Expect(schema, kind); err != nil {
 			return err
 		}
 		for {
@@ -67,7 +70,7 @@ func Collect(f *Features) batch.Stage {
 			if err != nil {
 				return err
 			}
-			err = f.add(rec)
+			err = add(rec)
 			rec.Release()
 			if err != nil {
 				return err

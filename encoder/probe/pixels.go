@@ -1,10 +1,6 @@
 package probe
 
 import (
-	"context"
-	"errors"
-	"io"
-
 	"clpipe/batch"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -13,38 +9,7 @@ import (
 // CollectPixels returns the sink of a stream of pairs/1 that fills f with the
 // pixels of the labelled anchors, [H*W*3] numbers in [0,1]: the baseline that an
 // encoder has to beat.
-func CollectPixels(f *Features) batch.Stage {
-	return func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
-		schema, err := in.Schema(ctx)
-		if errors.Is(err, io.EOF) {
-			return errors.New("probe: the stream ended before it said what it holds")
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := batch.Expect(schema, batch.PairsKind); err != nil {
-			return err
-		}
-		for {
-			rec, err := in.Read(ctx)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			err = f.addPixels(rec)
-			rec.Release()
-			if err != nil {
-				return err
-			}
-		}
-		if f.N() == 0 {
-			return errNoLabel
-		}
-		return nil
-	}
-}
+func CollectPixels(f *Features) batch.Stage { return collect(f, batch.PairsKind, f.addPixels) }
 
 // addPixels appends the labelled anchors of a record.
 func (f *Features) addPixels(rec arrow.Record) error {
