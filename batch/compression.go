@@ -37,6 +37,10 @@ func newCodec(kind, method byte) (codec, error) {
 	return nil, fmt.Errorf("buffers are compressed with codec %d, method %d: want lz4 (0) or zstd (1), by buffer (0)", kind, method)
 }
 
+// unpackedLimit returns how many bytes a record may take whose compressed body
+// has n: images shrink some ten times, and a few KB must not become gigabytes.
+func unpackedLimit(n int64) int64 { return min(maxBody, max(256<<20, 64*n)) }
+
 // decompress returns the contents of a compressed buffer: its length, an int64
 // (-1: stored as it is), and the compressed bytes.
 func (l *recordLoader) decompress(s span) (*memory.Buffer, error) {
@@ -50,8 +54,11 @@ func (l *recordLoader) decompress(s span) (*memory.Buffer, error) {
 		return memory.SliceBuffer(l.body, int(s.offset)+prefix, int(s.length)-prefix), nil
 	}
 	src = src[prefix:]
-	if n < 0 || n > l.budget || n > int64(len(src))*l.codec.MaxRatio() {
+	if n < 0 || n > int64(len(src))*l.codec.MaxRatio() {
 		return nil, fmt.Errorf("%d compressed bytes claim to be %d: the stream is damaged", len(src), n)
+	}
+	if n > l.budget {
+		return nil, fmt.Errorf("a compressed record of %d bytes would take more than %d: write smaller records", l.body.Len(), unpackedLimit(int64(l.body.Len())))
 	}
 	l.budget -= n
 	buf := memory.NewResizableBuffer(l.mem)

@@ -60,7 +60,7 @@ func parseRecord(m message) (r recordMeta, err error) {
 // columns share; the caller releases both. Everything Arrow's arrays take for
 // granted is checked here: lengths, offsets, validity.
 func decodeRecord(schema *arrow.Schema, meta recordMeta, body *memory.Buffer, mem memory.Allocator) (rec arrow.Record, err error) {
-	l := recordLoader{nodes: meta.nodes, buffers: meta.buffers, body: body, mem: mem, budget: maxBody}
+	l := recordLoader{nodes: meta.nodes, buffers: meta.buffers, body: body, mem: mem, budget: unpackedLimit(int64(body.Len()))}
 	if meta.packed {
 		if l.codec, err = newCodec(meta.codec, meta.method); err != nil {
 			return nil, err

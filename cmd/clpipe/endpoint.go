@@ -66,7 +66,8 @@ func (s *inputStream) Close() {
 // outputStream is a stream for another process.
 type outputStream struct {
 	*batch.IPCWriter
-	dst io.Closer // nil: standard output
+	dst  io.Closer // nil: standard output
+	path string    // of an ordinary file, written beside and renamed at the end
 }
 
 // openOutput opens a stream for writing, with its records compressed as
@@ -85,22 +86,46 @@ func openOutput(ctx context.Context, std stdio, path, compress string) (*outputS
 		}
 		return &outputStream{IPCWriter: batch.NewIPCWriter("standard output", std.out, memory.DefaultAllocator, opts...)}, nil
 	}
-	dst, err := openEnd(ctx, path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	out := &outputStream{}
+	at := path
+	if isOrdinary(path) {
+		// What path holds stays until the stream is whole.
+		out.path, at = path, path+".tmp"
+	}
+	dst, err := openEnd(ctx, at, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return nil, err
 	}
-	return &outputStream{IPCWriter: batch.NewIPCWriter(path, dst, memory.DefaultAllocator, opts...), dst: dst}, nil
+	out.IPCWriter, out.dst = batch.NewIPCWriter(path, dst, memory.DefaultAllocator, opts...), dst
+	return out, nil
+}
+
+// isOrdinary tells whether path is a file, or nothing yet, and no pipe, device,
+// socket or link.
+func isOrdinary(path string) bool {
+	if strings.HasPrefix(path, listenPrefix) || strings.HasPrefix(path, connectPrefix) {
+		return false
+	}
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular() || errors.Is(err, fs.ErrNotExist)
 }
 
 // close ends the stream: with its end marker if what was written is all, and
-// otherwise as a reader takes for a producer that died. It returns err, or why
-// the end could not be written.
+// otherwise as a reader takes for a producer that died; a file is then as it was
+// before. It returns err, or why the end could not be written.
 func (s *outputStream) close(err error) error {
 	if err == nil {
 		err = s.Finish()
 	}
 	if s.dst != nil {
 		err = errors.Join(err, s.dst.Close())
+	}
+	switch {
+	case s.path == "":
+	case err == nil:
+		err = os.Rename(s.path+".tmp", s.path)
+	default:
+		os.Remove(s.path + ".tmp") // err says more than this one could
 	}
 	return err
 }

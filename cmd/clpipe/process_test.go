@@ -234,9 +234,12 @@ func TestSignalsStopAStage(t *testing.T) {
 	}{{os.Interrupt, exitInterrupted}, {syscall.SIGTERM, exitTerminated}} {
 		out := filepath.Join(t.TempDir(), "images.arrows")
 		p := command(t, "ingest", "--src", set, "--epochs", "0", "-o", out).start()
-		p.until(func() bool { st, err := os.Stat(out); return err == nil && st.Size() > 0 })
+		p.until(func() bool { st, err := os.Stat(out + ".tmp"); return err == nil && st.Size() > 0 })
 		p.Process.Signal(c.signal)
 		p.wantCode(c.code)
+		if _, err := os.Stat(out); err == nil {
+			t.Errorf("%s exists, though the stream never came to an end", filepath.Base(out))
+		}
 	}
 }
 
