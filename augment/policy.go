@@ -74,6 +74,9 @@ func (p *Policy) viewBytes() int {
 // no positive.
 func (p *Policy) Views() int { return len(p.views) }
 
+// RowBytes returns the bytes of all views of a sample.
+func (p *Policy) RowBytes() int { return p.Views() * p.viewBytes() }
+
 // String returns the policy as one line of JSON in which every argument stands
 // with its resolved value. It is a policy file again: Parse gives an equal
 // policy. Recorded as clpipe.policy.

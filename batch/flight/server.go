@@ -32,6 +32,8 @@ type Stream struct {
 	// for. An error says that the ticket cannot be served. It is called by
 	// several goroutines at once.
 	Stages func(ctx context.Context, t Ticket) ([]batch.Stage, error)
+	// Run runs these stages into out, as a watchdog may; nil is batch.Run.
+	Run func(ctx context.Context, out batch.Writer, stages []batch.Stage) error
 }
 
 // Config says what is served and to whom.
@@ -185,7 +187,13 @@ func (s *Server) send(ctx context.Context, t Ticket, to flight.DataStreamWriter)
 	log.Info("a consumer has come")
 
 	w := &writer{to: to, mem: s.cfg.Mem, count: count}
-	if err = batch.Run(ctx, streamDepth, nil, w, stages...); err == nil {
+	run := stream.Run
+	if run == nil {
+		run = func(ctx context.Context, out batch.Writer, stages []batch.Stage) error {
+			return batch.Run(ctx, streamDepth, nil, out, stages...)
+		}
+	}
+	if err = run(ctx, w, stages); err == nil {
 		err = w.finish()
 	}
 	switch {

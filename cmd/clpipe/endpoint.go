@@ -16,6 +16,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
 )
 
@@ -139,6 +140,18 @@ func addStreamInput(fs *pflag.FlagSet, input *string, of string) {
 func addStreamOutput(fs *pflag.FlagSet, output, compress *string) {
 	fs.StringVarP(output, "output", "o", "-", "where to write: "+endpointHelp)
 	fs.StringVar(compress, "compress", "none", "compression of the records: none, lz4 or zstd")
+}
+
+// byteSize reads a size such as 16MiB; "" is 0.
+func byteSize(flag, text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n < 1 || n > 1<<30 {
+		return 0, usagef("--%s is %q, want a size as 16MiB, at most 1GiB: a record stays below 2 GiB", flag, text)
+	}
+	return int64(n), nil
 }
 
 // compression returns the writer's options for --compress.

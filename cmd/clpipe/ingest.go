@@ -17,7 +17,7 @@ func ingestCommand(std stdio, sig *signals) *cobra.Command {
 		encoded bool
 		epochs  int
 
-		output, compress string
+		output, compress, bytes string
 	)
 	cmd := &cobra.Command{
 		Use:   "ingest --src URL",
@@ -48,6 +48,9 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 				return err
 			}
 			cfg.Encoded, cfg.Epochs = encoded, epochs
+			if cfg.RecordBytes, err = byteSize("batch-bytes", bytes); err != nil {
+				return err
+			}
 			src, err := openSource(ctx, cfg)
 			if err != nil {
 				return err
@@ -67,6 +70,7 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX")
 	fs.BoolVar(&encoded, "encoded", false, "write the images' files instead of their pixels")
 	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves)")
+	fs.StringVar(&bytes, "batch-bytes", "16MiB", "bytes of images in a record, at most, unless a single one is larger")
 	addStreamOutput(fs, &output, &compress)
 	return cmd
 }
@@ -80,7 +84,7 @@ func augmentCommand(std stdio, sig *signals) *cobra.Command {
 		epochs int
 		rows   int
 
-		input, output, compress string
+		input, output, compress, bytes string
 	)
 	cmd := &cobra.Command{
 		Use:   "augment [--src URL]",
@@ -147,6 +151,13 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 			if err != nil {
 				return err
 			}
+			limit, err := byteSize("batch-bytes", bytes)
+			if err != nil {
+				return err
+			}
+			if limit > 0 {
+				rows = max(1, min(rows, int(limit)/policy.RowBytes()))
+			}
 			stage, err := augmentStage(&common, &source, policy, rows, rejects, seed)
 			if err != nil {
 				return err
@@ -167,6 +178,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 	views.add(fs)
 	addStreamInput(fs, &input, "images")
 	fs.IntVar(&rows, "batch", 256, "pairs in a record")
+	fs.StringVar(&bytes, "batch-bytes", "", "bytes of views in a record, at most, unless a single pair is larger; --batch holds too")
 	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves; with --src)")
 	addStreamOutput(fs, &output, &compress)
 	return cmd

@@ -334,30 +334,62 @@ func TestReaderLeaves(t *testing.T) {
 	}
 }
 
-// TestKilledProducerIsNoEnd kills the first of three processes.
-func TestKilledProducerIsNoEnd(t *testing.T) {
-	set := shardsIn(t)
-	run := filepath.Join(t.TempDir(), "run")
-	chain := []*process{
-		command(t, "ingest", "--src", set, "--epochs", "0"),
-		command(t, "augment", "--size", "16"),
-		train(t, "--run", run, "--steps", "1000000", "--log-every", "1"),
+// TestKilledProcess kills each of three processes at a random moment: the others
+// end with the code and the words that fit, and the same three go on to the
+// outcome of the run that was never killed.
+func TestKilledProcess(t *testing.T) {
+	runs := t.TempDir()
+	set := filepath.Join(runs, "set") // of images so large that few wait in a pipe
+	if err := (synth.Set{Images: 40, Size: 64, Shards: 2, Seed: 1}).Write(t.Context(), set, 0, nil); err != nil {
+		t.Fatal(err)
 	}
-	pipeTogether(t, chain...)
-	chain[2].until(func() bool {
-		st, err := os.Stat(filepath.Join(run, "metrics.jsonl"))
-		return err == nil && st.Size() > 0
-	})
-	chain[0].Process.Kill()
-	for _, p := range chain[1:] {
-		p.wantCode(exitFailed)
-		p.wantStderr("standard input")
+	const steps = "140" // more than wait in pipes and buffers
+	whole := filepath.Join(runs, "whole")
+	train(t, "--src", set, "--run", whole, "--steps", steps).start().wantCode(exitDone)
+	three := func(t *testing.T, run string) []*process {
+		chain := []*process{
+			command(t, "ingest", "--src", set, "--epochs", "0", "--batch-bytes", "64KiB"),
+			command(t, "augment", "--size", "16", "--batch", "8"),
+			train(t, "--run", run, "--steps", steps, "--checkpoint-every", "20", "--log-every", "1", "--resume"),
+		}
+		pipeTogether(t, chain...)
+		return chain
 	}
-	if summary, err := sink.ReadSummary(run); err != nil || summary != nil {
-		t.Errorf("a failed run has the summary %+v, %v", summary, err)
-	}
-	if last, _ := checkpoints(run); last == "" {
-		t.Error("what was trained before the failure is not saved")
+	for killed, name := range []string{"ingest", "augment", "train"} {
+		t.Run(name, func(t *testing.T) {
+			run := filepath.Join(runs, name)
+			chain := three(t, run)
+			lines := 1 + rand.IntN(12)
+			chain[2].until(func() bool {
+				text, _ := os.ReadFile(filepath.Join(run, "metrics.jsonl"))
+				return bytes.Count(text, []byte("\n")) >= lines
+			})
+			chain[killed].Process.Kill()
+			for i, p := range chain {
+				switch {
+				case i < killed: // its reader has left
+					p.wantCode(exitDone)
+				case i == killed:
+					p.wantCode(-1)
+				default: // its producer has died
+					p.wantCode(exitFailed)
+					p.wantStderr("standard input")
+				}
+			}
+			if summary, err := sink.ReadSummary(run); err != nil || summary != nil {
+				t.Errorf("a run that did not come to its end has the summary %+v, %v", summary, err)
+			}
+			if last, _ := checkpoints(run); last == "" && killed < 2 {
+				t.Error("what was trained before the failure is not saved")
+			}
+			again := three(t, run)
+			for i := range again {
+				again[len(again)-1-i].wantCode(exitDone)
+			}
+			if err := sameOutcome(whole, run); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -184,12 +184,12 @@ func (j *serveJob) streams(ctx context.Context) ([]flight.Stream, error) {
 	if j.policy, err = j.views.load(bySize, func() (int, error) { return shortSide(ctx, src) }); err != nil {
 		return nil, err
 	}
-	out := []flight.Stream{{Name: "images", Stages: j.images}, {Name: "pairs", Stages: j.pairs}}
+	out := []flight.Stream{{Name: "images", Stages: j.images, Run: j.watched}, {Name: "pairs", Stages: j.pairs, Run: j.watched}}
 	if j.trained != "" {
 		if j.embed, err = j.encoder(); err != nil {
 			return nil, err
 		}
-		out = append(out, flight.Stream{Name: "embeddings", Stages: j.embeddings})
+		out = append(out, flight.Stream{Name: "embeddings", Stages: j.embeddings, Run: j.watched})
 	}
 	for i := range out {
 		stages, err := out[i].Stages(ctx, flight.Ticket{Epochs: 1, World: 1})
@@ -201,6 +201,16 @@ func (j *serveJob) streams(ctx context.Context) ([]flight.Stream, error) {
 		}
 	}
 	return out, nil
+}
+
+// watched runs the stages of a stream under the watchdog: a consumer that reads
+// slowly is no stall, a source that gives nothing is.
+func (j *serveJob) watched(ctx context.Context, out batch.Writer, stages []batch.Stage) error {
+	p := &pipeline{out: out, stall: j.common.stallTimeout, log: j.log}
+	for i, name := range []string{"ingest", "augment", "embed"}[:len(stages)] {
+		p.add(name, stages[i]).WorkIsProgress = name == "embed"
+	}
+	return p.runStages(ctx)
 }
 
 // announced runs stages until the last announces its schema, and returns that.
