@@ -27,7 +27,10 @@ type Config struct {
 	MaskSameID  bool
 	Temperature float64 // τ
 	Momentum    float64 // m of the key encoder
-	Symmetric   bool    // both directions of a pair
+	// MomentumSchedule is encoder.Constant, or encoder.Cosine: 1-m falls from
+	// 1-Momentum to 0 as half a cosine over the run.
+	MomentumSchedule encoder.ScheduleKind
+	Symmetric        bool // both directions of a pair
 	// Of Deep InfoMax: how scores become a bound, which pairs are scored, by
 	// which critic, and the weight of prior matching.
 	Estimator Estimator
@@ -99,7 +102,7 @@ func Recipe(method string, size int, preset Preset) (Config, error) {
 	}
 	c := Config{
 		Method: method, Dim: 128, QueueInit: QueueRandom, MaskSameID: true, SplitBN: 8,
-		Head: encoder.LinearHead, Batch: 256, Queue: 65536, Momentum: 0.999,
+		Head: encoder.LinearHead, Batch: 256, Queue: 65536, Momentum: 0.999, MomentumSchedule: encoder.Constant,
 		Optimizer: encoder.SGDOptimizer, SGDMomentum: 0.9, WeightDecay: 1e-4,
 		Encoder:  encoder.ResNetConfig{Depth: 50, CIFAR: size <= largeView, Size: size, Width: 1, Normalize: NormalizeImageNet},
 		Schedule: encoder.Schedule{Kind: encoder.Cosine, Base: 0.03, Epochs: 200},
@@ -124,6 +127,14 @@ func Recipe(method string, size int, preset Preset) (Config, error) {
 func (c *Config) SetBatch(n int) {
 	c.Schedule.Base *= float64(n) / float64(c.Batch)
 	c.Batch = n
+}
+
+// momentumAt is m of the key encoder in a step.
+func (c Config) momentumAt(step, epoch int) float64 {
+	if c.MomentumSchedule != encoder.Cosine {
+		return c.Momentum
+	}
+	return 1 - (1-c.Momentum)*0.5*(1+math.Cos(math.Pi*c.Schedule.Done(step, epoch)))
 }
 
 // Constants of input normalisation.
@@ -166,6 +177,7 @@ func (c Config) Validate() error {
 	check(err == nil, "schedule", fmt.Sprintf("%q", c.Schedule.Kind), "cosine, step or constant")
 	check(c.Schedule.Base >= 0 && !math.IsInf(c.Schedule.Base, 0), "lr", c.Schedule.Base, "at least 0")
 	check(c.Schedule.Warmup >= 0, "warmup", c.Schedule.Warmup, "at least 0")
+	check(c.Schedule.WarmupEpochs >= 0, "warmup-epochs", c.Schedule.WarmupEpochs, "at least 0")
 	check(c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0), "weight-decay", c.WeightDecay, "at least 0")
 	check(c.ClipNorm >= 0 && !math.IsInf(c.ClipNorm, 0), "clip-norm", c.ClipNorm, "at least 0")
 	check(c.Schedule.Epochs >= 0, "epochs", c.Schedule.Epochs, "at least 0")

@@ -8,6 +8,7 @@ import (
 
 	"clpipe/contrast"
 	"clpipe/encoder"
+	"clpipe/internal/kernel"
 )
 
 // The recipes are those of methods.md 2.4, from the papers and their code; the
@@ -50,7 +51,7 @@ func TestRecipesAreThePublishedOnes(t *testing.T) {
 			Method:  c.name,
 			Encoder: encoder.ResNetConfig{Depth: c.depth, CIFAR: c.cifarStem, Size: c.size, Width: 1, Normalize: c.normalize},
 			Head:    c.head, Dim: 128, Batch: c.batch, Queue: c.queue, QueueInit: contrast.QueueRandom, MaskSameID: true,
-			Temperature: c.tau, Momentum: c.m, SplitBN: 8, Optimizer: encoder.SGDOptimizer, SGDMomentum: 0.9, WeightDecay: c.decay,
+			Temperature: c.tau, Momentum: c.m, SplitBN: 8, MomentumSchedule: encoder.Constant, Optimizer: encoder.SGDOptimizer, SGDMomentum: 0.9, WeightDecay: c.decay,
 			Schedule: encoder.Schedule{Kind: c.kind, Base: c.lr, Epochs: 200}, LogEvery: 10,
 		}
 		if got != want {
@@ -63,6 +64,71 @@ func TestRecipesAreThePublishedOnes(t *testing.T) {
 	for size, want := range map[int]string{32: "moco-cifar", 96: "moco-cifar", 97: "moco-v2", 224: "moco-v2"} {
 		if got := contrast.PolicyFor(size); got != want {
 			t.Errorf("policy for size %d is %s, want %s", size, got, want)
+		}
+	}
+}
+
+// Those of methods that take their negatives from the batch, of methods.md 2.6
+// and 3.
+func TestInBatchRecipesAreThePublishedOnes(t *testing.T) {
+	sgd := func(base, decay float64, warmup int) func(*contrast.Config) {
+		return func(c *contrast.Config) {
+			c.Optimizer, c.WeightDecay = encoder.SGDOptimizer, decay
+			c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: base, Epochs: 200, WarmupEpochs: warmup}
+		}
+	}
+	lars := func(form kernel.LARSForm, base, decay float64, epochs int) func(*contrast.Config) {
+		return func(c *contrast.Config) {
+			c.Optimizer, c.LARS, c.WeightDecay = encoder.LARSOptimizer, form, decay
+			c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: base, Epochs: epochs, WarmupEpochs: 10}
+		}
+	}
+	for _, c := range []struct {
+		method       string
+		size         int
+		preset       contrast.Preset
+		depth, batch int
+		hidden, dim  int
+		tau, m       float64
+		head         encoder.HeadKind
+		normalize    encoder.Normalize
+		optimise     func(*contrast.Config)
+	}{
+		{"infonce", 224, contrast.Paper, 50, 256, 0, 128, 0.2, 0, encoder.MLPHead, contrast.NormalizeImageNet, sgd(0.03, 1e-4, 0)},
+		{"infonce", 32, contrast.Small, 18, 256, 0, 128, 0.1, 0, encoder.LinearHead, contrast.NormalizeCIFAR10, sgd(0.03, 5e-4, 0)},
+		{"simclr", 224, contrast.Paper, 50, 4096, 0, 128, 0.1, 0, encoder.SimCLRHead, contrast.NormalizeNone, lars(kernel.LARSSimCLR, 4.8, 1e-6, 100)},
+		{"simclr", 32, contrast.Paper, 18, 512, 0, 128, 0.5, 0, encoder.SimCLRHead, contrast.NormalizeNone, lars(kernel.LARSSimCLR, 2, 1e-4, 1000)},
+		{"simclr", 32, contrast.Small, 18, 256, 0, 128, 0.5, 0, encoder.SimCLRHead, contrast.NormalizeNone, sgd(0.12, 5e-4, 0)},
+		{"moco-v3", 224, contrast.Paper, 50, 4096, 4096, 256, 1, 0.99, encoder.MoCoV3Head, contrast.NormalizeImageNet, lars(kernel.LARSMoCoV3, 9.6, 1e-6, 100)},
+		{"moco-v3", 32, contrast.Paper, 18, 256, 4096, 256, 0.2, 0.99, encoder.MoCoV3Head, contrast.NormalizeImageNet, lars(kernel.LARSSoloLearn, 0.3, 1e-6, 1000)},
+		{"moco-v3", 32, contrast.Small, 18, 256, 0, 256, 0.2, 0.99, encoder.MoCoV3Head, contrast.NormalizeImageNet, sgd(0.3, 1e-4, 10)},
+	} {
+		got, err := contrast.Recipe(c.method, c.size, c.preset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := contrast.Config{
+			Method: c.method, Encoder: encoder.ResNetConfig{Depth: c.depth, CIFAR: c.size <= 96, Size: c.size, Width: 1, Normalize: c.normalize},
+			Head: c.head, Hidden: c.hidden, Dim: c.dim, Batch: c.batch, Temperature: c.tau, Momentum: c.m, MomentumSchedule: encoder.Constant,
+			SplitBN: 1, SGDMomentum: 0.9, LogEvery: 10,
+		}
+		c.optimise(&want)
+		switch c.method {
+		case "infonce":
+			want.SplitBN = 8
+		case "simclr":
+			want.LARS = kernel.LARSSimCLR // also where only --optimizer lars asks for it
+		case "moco-v3":
+			want.MomentumSchedule = encoder.Cosine
+			if c.preset == contrast.Small {
+				want.LARS = kernel.LARSSoloLearn
+			}
+		}
+		if got != want {
+			t.Errorf("%s, size %d, preset %q:\ngot  %+v\nwant %+v", c.method, c.size, c.preset, got, want)
+		}
+		if err := got.Validate(); err != nil {
+			t.Errorf("%s, size %d: %v", c.method, c.size, err)
 		}
 	}
 }
@@ -100,6 +166,8 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		{func(c *contrast.Config) { c.Temperature = math.Inf(1) }, "temperature is +Inf, want above 0"},
 		{func(c *contrast.Config) { c.Momentum = 1.01 }, "momentum is 1.01, want in [0,1]"},
 		{func(c *contrast.Config) { c.Momentum = math.NaN() }, "momentum is NaN, want in [0,1]"},
+		{func(c *contrast.Config) { c.MomentumSchedule = "step" }, "momentum-schedule is step, want constant or cosine"},
+		{func(c *contrast.Config) { c.Schedule.WarmupEpochs = -1 }, "warmup-epochs is -1, want at least 0"},
 		{func(c *contrast.Config) { c.SplitBN = 3 }, "split-bn is 3, want a divisor of the batch of 4"},
 		{func(c *contrast.Config) { c.SplitBN = 0 }, "split-bn is 0, want a divisor of the batch of 4"},
 		{func(c *contrast.Config) { c.SplitBN = 4 }, "batch statistics need more than one value per channel"},

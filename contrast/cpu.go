@@ -73,7 +73,7 @@ type boundLoss struct {
 }
 
 func newCPU(cfg Config) *cpu {
-	return &cpu{cfg: cfg, pool: par.NewPool(cfg.Workers), momentum: float32(cfg.Momentum), place: make([]int, cfg.Batch)}
+	return &cpu{cfg: cfg, pool: par.NewPool(cfg.Workers), place: make([]int, cfg.Batch)}
 }
 
 // close ends the workers.
@@ -82,6 +82,7 @@ func (c *cpu) close() { c.pool.Close() }
 // begin makes b the current batch of a step at a learning rate.
 func (c *cpu) begin(b *Batch, step int, lr float64) {
 	c.batch, c.step, c.lr, c.draws = b, step, lr, 0
+	c.momentum = float32(c.cfg.momentumAt(step, int(b.Epoch)))
 }
 
 func (c *cpu) Network(name string, g *encoder.Graph) Net {
@@ -91,10 +92,11 @@ func (c *cpu) Network(name string, g *encoder.Graph) Net {
 	return Net(len(c.nets) - 1)
 }
 
-func (c *cpu) MomentumCopy(name string, of Net) Net {
-	source := c.nets[of]
-	n := &cpuNet{name: name, graph: source.graph, params: source.params.Clone()}
-	n.follow = kernel.EMA(n.params.Data, source.params.Data, &c.momentum)
+func (c *cpu) MomentumCopy(name string, of Net, part *encoder.Graph) Net {
+	source := c.nets[of].params
+	n := &cpuNet{name: name, graph: part, params: encoder.NewParams(part, c.cfg.Seed)} // initial values go by name: the same
+	// Parameters lie in the order of the nodes.
+	n.follow = kernel.EMA(n.params.Data, source.Data[:len(n.params.Data)], &c.momentum)
 	c.nets = append(c.nets, n)
 	return Net(len(c.nets) - 1)
 }
@@ -153,6 +155,9 @@ func (c *cpu) Loss(o Objective) Loss {
 // is zero after Forward and to which losses add.
 func (c *cpu) rows(o Out) encoder.Rows { return c.passes[o.Pass].arena.Output(o.Name) }
 func (c *cpu) grad(o Out) encoder.Rows { return c.passes[o.Pass].arena.OutputGrad(o.Name) }
+
+// trains reports whether an output receives gradients.
+func (c *cpu) trains(o Out) bool { return slices.Contains(c.passes[o.Pass].spec.Grads, o.Name) }
 
 // scratchOf returns n floats that all losses share.
 func (c *cpu) scratchOf(n int) []float32 {

@@ -60,5 +60,5 @@ func rowsFrom(first, n, rows int) []int32 {
 
 // checkInBatch returns what is wrong for methods whose negatives are the batch.
 func checkInBatch(c Config) []error {
-	return append(checkResNet(c), expect(c.Batch >= 2, "batch", c.Batch, "at least 2: the negatives are in the batch")...)
+	return append(checkResNet(c), checkNegatives(c)...)
 }

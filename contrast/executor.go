@@ -70,8 +70,9 @@ type Executor interface {
 	// Network declares a network trained by an optimiser of its own.
 	Network(name string, g *encoder.Graph) Net
 	// MomentumCopy declares a network of the same values that follows another
-	// by Momentum and is never optimised.
-	MomentumCopy(name string, of Net) Net
+	// by Momentum and is never optimised. It is that network, or the part of it
+	// that its first nodes are.
+	MomentumCopy(name string, of Net, part *encoder.Graph) Net
 	// Pass declares a forward pass.
 	Pass(n Net, s PassSpec) Pass
 	// Queue declares a ring buffer of keys.

@@ -20,6 +20,8 @@ type Metrics struct {
 	Acc5    float64 `json:"acc5"`          // above all but at most four
 	Entropy float64 `json:"entropy"`       // nats, of the softmax over candidates
 	LR      float64 `json:"lr"`
+	// Momentum is m of the key encoder.
+	Momentum float64 `json:"momentum,omitempty"`
 
 	Alignment    float64 `json:"alignment"`     // mean squared distance of positive pairs
 	Uniformity   float64 `json:"uniformity"`    // log mean exp(-2 d²) over pairs of queries

@@ -7,7 +7,7 @@ import (
 	"clpipe/encoder"
 )
 
-const mocoUses = "encoder head queue temperature momentum symmetric queue-init mask-same-id split-bn init"
+const mocoUses = "encoder head queue temperature momentum momentum-schedule symmetric queue-init mask-same-id split-bn init"
 
 var mocoMethods = []*method{
 	{
@@ -51,7 +51,7 @@ type direction struct {
 func buildMoCo(x Executor, g *encoder.Graph, c Config) Method {
 	m := &moco{}
 	m.query = x.Network("encoder_q", g)
-	m.key = x.MomentumCopy("encoder_k", m.query)
+	m.key = x.MomentumCopy("encoder_k", m.query, g)
 	m.queue = x.Queue("queue")
 	m.addDirection(x, Anchor, Positive)
 	if c.Symmetric {
@@ -71,7 +71,7 @@ func checkMoCo(c Config) []error {
 	return slices.Concat(checkResNet(c),
 		expect(c.Queue >= rows && c.Queue <= maxQueue, "queue", c.Queue, fmt.Sprintf("at least the %d keys of a step and at most %d", rows, maxQueue)),
 		expect(c.QueueInit == QueueRandom || c.QueueInit == QueueEmpty, "queue-init", c.QueueInit, "random or empty"),
-		expect(c.Momentum >= 0 && c.Momentum <= 1, "momentum", c.Momentum, "in [0,1]"),
+		checkMomentum(c),
 	)
 }
 

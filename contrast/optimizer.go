@@ -2,14 +2,16 @@ package contrast
 
 import (
 	"clpipe/encoder"
+	"clpipe/internal/kernel"
 	"clpipe/internal/par"
 )
 
 // Settings that no recipe varies.
 const (
-	adamBeta2 = 0.999 // PyTorch's defaults
-	adamEps   = 1e-8
-	larsTrust = 0.001 // MoCo v3's and SimCLR's
+	adamBeta2          = 0.999 // PyTorch's defaults
+	adamEps            = 1e-8
+	larsTrust          = 0.001 // MoCo v3's and SimCLR's
+	larsTrustSoloLearn = 0.02
 )
 
 // SetOptimizer changes the optimiser. If it is not the recipe's own, learning
@@ -56,9 +58,11 @@ func (c Config) epsOf() float64 {
 func (c Config) plainOptimizer(params *encoder.Params, pool *par.Pool) encoder.Optimizer {
 	switch c.Optimizer {
 	case encoder.LARSOptimizer:
-		return encoder.NewLARS(params, encoder.LARSConfig{
-			Form: c.LARS, Momentum: c.SGDMomentum, WeightDecay: c.WeightDecay, Trust: larsTrust,
-		}, pool)
+		lars := encoder.LARSConfig{Form: c.LARS, Momentum: c.SGDMomentum, WeightDecay: c.WeightDecay, Trust: larsTrust}
+		if c.LARS == kernel.LARSSoloLearn {
+			lars.Trust, lars.ClipLR = larsTrustSoloLearn, true
+		}
+		return encoder.NewLARS(params, lars, pool)
 	case encoder.AdamOptimizer, encoder.AdamWOptimizer:
 		return encoder.NewAdam(params, encoder.AdamConfig{
 			Beta1: c.SGDMomentum, Beta2: adamBeta2, Eps: c.epsOf(), WeightDecay: c.WeightDecay,

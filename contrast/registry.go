@@ -38,7 +38,7 @@ type method struct {
 }
 
 // registry holds every method, in the order of help and messages.
-var registry = append(mocoMethods, &endToEndMethod, &simclrMethod, &cpcMethod, &dimMethod, &amdimMethod, &supervisedMethod)
+var registry = append(mocoMethods, &mocoV3Method, &endToEndMethod, &simclrMethod, &cpcMethod, &dimMethod, &amdimMethod, &supervisedMethod)
 
 // Methods lists the names --method takes.
 func Methods() []string {
@@ -153,9 +153,24 @@ func expect(ok bool, field string, got any, want string) []error {
 // a head whose embeddings are contrasted at a temperature.
 func checkResNet(c Config) []error {
 	_, err := encoder.ParseHead(string(c.Head))
+	return append(expect(err == nil, "head", fmt.Sprintf("%q", c.Head), "linear, mlp, mlp-bn or none"), checkBackbone(c)...)
+}
+
+// checkBackbone returns the same but for the head.
+func checkBackbone(c Config) []error {
 	return slices.Concat(
 		expect(c.Encoder.Depth == 18 || c.Encoder.Depth == 50, "encoder", fmt.Sprint("resnet", c.Encoder.Depth), "resnet18 or resnet50"),
-		expect(err == nil, "head", fmt.Sprintf("%q", c.Head), "linear, mlp, mlp-bn or none"),
 		expect(c.Temperature > 0 && !math.IsInf(c.Temperature, 0), "temperature", c.Temperature, "above 0"),
 	)
+}
+
+// checkMomentum returns what is wrong with the settings of a momentum encoder.
+func checkMomentum(c Config) []error {
+	return append(expect(c.Momentum >= 0 && c.Momentum <= 1, "momentum", c.Momentum, "in [0,1]"),
+		expect(c.MomentumSchedule == encoder.Constant || c.MomentumSchedule == encoder.Cosine, "momentum-schedule", c.MomentumSchedule, "constant or cosine")...)
+}
+
+// checkNegatives returns what is wrong where the negatives are the batch.
+func checkNegatives(c Config) []error {
+	return expect(c.Batch >= 2, "batch", c.Batch, "at least 2: the negatives are in the batch")
 }

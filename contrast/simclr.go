@@ -19,11 +19,11 @@ var simclrMethod = method{
 		c.Optimizer, c.LARS = encoder.LARSOptimizer, kernel.LARSSimCLR
 		if size <= largeView {
 			c.Encoder.Depth, c.Batch, c.Temperature, c.WeightDecay = 18, 512, 0.5, 1e-4
-			c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: 2, Epochs: 1000}
+			c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: 2, Epochs: 1000, WarmupEpochs: 10}
 			return
 		}
 		c.Batch, c.Temperature, c.WeightDecay = 4096, 0.1, 1e-6
-		c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: 4.8, Epochs: 100, Warmup: 3125} // 10 epochs of ImageNet
+		c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: 4.8, Epochs: 100, WarmupEpochs: 10}
 	},
 	small: func(c *Config) {
 		c.Encoder.Depth, c.Batch, c.Temperature = 18, 256, 0.5

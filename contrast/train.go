@@ -9,10 +9,13 @@ import (
 	"io"
 	"maps"
 	"math"
+	"strings"
 	"time"
 
 	"clpipe/batch"
 	"clpipe/encoder"
+
+	"gorgonia.org/tensor"
 )
 
 // Trainer trains one encoder by one method.
@@ -100,18 +103,23 @@ func (t *Trainer) Close() { t.x.close() }
 // torchvision's names.
 func (t *Trainer) Params() *encoder.Params { return t.x.nets[0].params }
 
-// Init sets the initial weights of the encoder and its momentum copies. The
-// head may be missing from s, as it is from a backbone trained elsewhere: it
-// then keeps the values it was made with.
+// Init sets the initial weights of the encoder and its momentum copies. Its
+// heads may be missing from s, as they are from a backbone trained elsewhere:
+// they then keep the values they were made with.
 func (t *Trainer) Init(s batch.State) error {
-	const head = "fc."
-	if len(s.Under(head).Tensors) == 0 {
-		whole := batch.State{Tensors: maps.Clone(s.Tensors)}
-		whole.Add(head, t.Params().State().Under(head))
-		s = whole
+	whole := batch.State{Tensors: maps.Clone(s.Tensors)}
+	own := t.Params().State()
+	for _, head := range []string{"fc.", predictor} {
+		if len(s.Under(head).Tensors) == 0 {
+			whole.Add(head, own.Under(head))
+		}
 	}
 	for _, n := range t.x.nets {
-		if err := n.params.Load(s); err != nil {
+		part := batch.State{Tensors: maps.Clone(whole.Tensors)}
+		if len(n.params.State().Under(predictor).Tensors) == 0 {
+			maps.DeleteFunc(part.Tensors, func(name string, _ *tensor.Dense) bool { return strings.HasPrefix(name, predictor) })
+		}
+		if err := n.params.Load(part); err != nil {
 			return err
 		}
 	}
@@ -350,6 +358,9 @@ func (r *trainRun) rate() float64 {
 func (r *trainRun) log(b *Batch, lr, loss float64) error {
 	m := r.x.measure()
 	m.Step, m.Epoch, m.Samples, m.LR, m.Loss, m.PairsPerS = r.cursor.Step, int(b.Epoch), r.cursor.Samples, lr, loss, r.rate()
+	if r.cfg.Uses("momentum") {
+		m.Momentum = r.cfg.momentumAt(r.cursor.Step-1, int(b.Epoch))
+	}
 	if r.hooks.Stages != nil {
 		m.Stages = r.hooks.Stages()
 	}

@@ -141,7 +141,7 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 			p := a.model.params
 			g := kernel.BatchNormGrads{
 				DY: a.act(dy), DX: a.act(dx), AddDX: addX,
-				DGamma: p.grad(u.name + ".weight"), DBeta: betaOf(u, p.grad, out.C),
+				DGamma: gammaOf(u, p.grad, out.C), DBeta: betaOf(u, p.grad, out.C),
 			}
 			if dres >= 0 {
 				g.DResidual, g.AddDResidual = a.act(dres), addRes

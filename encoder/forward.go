@@ -189,11 +189,24 @@ func betaOf(u unit, of func(string) []float32, channels int) []float32 {
 	return of(u.name + ".bias")
 }
 
+// gammaOf is the same of gamma, with ones of its own.
+func gammaOf(u unit, of func(string) []float32, channels int) []float32 {
+	if !u.op.(BatchNorm).NoGamma {
+		return of(u.name + ".weight")
+	}
+	ones := kernel.Alloc(channels)
+	for i := range ones {
+		ones[i] = 1
+	}
+	return ones
+}
+
 func (c *compiler) normArgs(a *Arena, u unit, y, x, residual, saved int) kernel.BatchNormArgs {
 	p := a.model.params
+	channels := a.plan.graph.Shape(u.out).C
 	args := kernel.BatchNormArgs{
 		Y: a.act(y), X: a.act(x), ReLU: u.relu,
-		Gamma: p.value(u.name + ".weight"), Beta: betaOf(u, p.value, a.plan.graph.Shape(u.out).C),
+		Gamma: gammaOf(u, p.value, channels), Beta: betaOf(u, p.value, channels),
 		RunningMean: p.value(u.name + ".running_mean"), RunningVar: p.value(u.name + ".running_var"),
 		Saved: a.buf(saved), Eps: normEps, Momentum: 0.1,
 	}

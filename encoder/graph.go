@@ -66,8 +66,9 @@ type (
 	}
 	// BatchNorm normalises each channel over batch and pixels (Ioffe and
 	// Szegedy 2015), with PyTorch's eps 1e-5 and momentum 0.1.
-	// NoBeta leaves out what it adds to each channel, its parameter "bias".
-	BatchNorm struct{ NoBeta bool }
+	// NoBeta leaves out what it adds to each channel, its parameter "bias";
+	// NoGamma what it multiplies by, "weight".
+	BatchNorm struct{ NoBeta, NoGamma bool }
 	// GroupNorm normalises each sample by itself, C/Groups channels over all
 	// pixels together (Wu and He 2018), with PyTorch's eps 1e-5; Groups divides
 	// C. With one group it is layer normalisation over [H,W,C].

@@ -108,6 +108,9 @@ func (b BatchNorm) params(in []Shape) []paramSpec {
 	if b.NoBeta {
 		out = slices.Delete(out, 1, 2)
 	}
+	if b.NoGamma {
+		out = slices.Delete(out, 0, 1)
+	}
 	return out
 }
 

@@ -117,11 +117,14 @@ const (
 	// SimCLRHead is fc.0, BatchNorm, ReLU, fc.3, BatchNorm without beta; the
 	// linear layers have no biases (SimCLR's reference code).
 	SimCLRHead HeadKind = "mlp-bn"
+	// MoCoV3Head is SimCLRHead with a last BatchNorm of neither gamma nor beta,
+	// in front of a predictor, see AddPredictor.
+	MoCoV3Head HeadKind = "moco-v3"
 	// NoHead uses the features themselves.
 	NoHead HeadKind = "none"
 )
 
-// ParseHead reads linear, mlp, mlp-bn or none.
+// ParseHead reads linear, mlp, mlp-bn or none; MoCoV3Head is its method's alone.
 func ParseHead(s string) (HeadKind, error) {
 	switch k := HeadKind(s); k {
 	case LinearHead, MLPHead, SimCLRHead, NoHead:
@@ -154,10 +157,32 @@ func (g *Graph) AddHead(h Head) {
 		x = g.Add("fc.2", ReLU{}, x)
 		x = g.Add("fc.3", Linear{Out: h.Dim}, x)
 		x = g.Add("fc.4", BatchNorm{NoBeta: true}, x)
+	case MoCoV3Head:
+		x = g.Add("fc.0", Linear{Out: hidden}, x)
+		x = g.Add("fc.1", BatchNorm{}, x)
+		x = g.Add("fc.2", ReLU{}, x)
+		x = g.Add("fc.3", Linear{Out: h.Dim}, x)
+		x = g.Add("fc.4", BatchNorm{NoBeta: true, NoGamma: true}, x)
 	case NoHead:
 	default:
 		panic(fmt.Sprintf("encoder: AddHead: head %q is not known", h.Kind))
 	}
 	g.Output("projection", x)
 	g.Output("embedding", g.Add("l2", L2Normalize{}, x))
+}
+
+// AddPredictor puts MoCo v3's predictor on the output "projection": predictor.0,
+// BatchNorm, ReLU, predictor.3, without biases and without a last BatchNorm. It
+// adds the output "prediction" [N,D] of unit length, D that of the projection.
+func (g *Graph) AddPredictor(hidden int) {
+	x, ok := g.Find("projection")
+	if !ok {
+		panic("encoder: AddPredictor: the graph has no output projection")
+	}
+	dim := g.Shape(x).C
+	x = g.Add("predictor.0", Linear{Out: hidden}, x)
+	x = g.Add("predictor.1", BatchNorm{}, x)
+	x = g.Add("predictor.2", ReLU{}, x)
+	x = g.Add("predictor.3", Linear{Out: dim}, x)
+	g.Output("prediction", g.Add("predictor.l2", L2Normalize{}, x))
 }

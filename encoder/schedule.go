@@ -11,6 +11,10 @@ type Schedule struct {
 	Base float64 // learning rate at its height
 	// Warmup is the number of steps over which the rate rises linearly from 0.
 	Warmup int
+	// WarmupEpochs, where Warmup is 0, is the same in epochs, as papers give it;
+	// it takes at most a tenth of the run. Where Steps is not known the rate
+	// rises from epoch to epoch.
+	WarmupEpochs int
 	// Steps is the length of the run; 0 means unknown, and then the course goes
 	// by epochs, of which there are Epochs.
 	Steps, Epochs int
@@ -43,23 +47,50 @@ func ParseSchedule(s string) (ScheduleKind, error) {
 
 // LR returns the learning rate of a step (counted from 0) in an epoch.
 func (s Schedule) LR(step, epoch int) float64 {
-	if step < s.Warmup {
-		return s.Base * float64(step) / float64(s.Warmup)
-	}
-	var done float64 // share of the course that lies behind
+	warm, warmEpochs := s.warmup()
 	switch {
-	case s.Steps > s.Warmup:
-		done = float64(step-s.Warmup) / float64(s.Steps-s.Warmup)
-	case s.Epochs > 0:
-		done = float64(epoch) / float64(s.Epochs)
+	case step < warm:
+		return s.Base * float64(step) / float64(warm)
+	case epoch < warmEpochs:
+		return s.Base * float64(epoch+1) / float64(warmEpochs+1)
 	}
-	switch done = min(done, 1); {
+	switch done := s.done(step, epoch, warm, warmEpochs); {
 	case s.Kind == Cosine:
 		return s.Base * 0.5 * (1 + math.Cos(math.Pi*done))
 	case s.Kind == StepDecay:
 		return s.Base * s.decay(done)
 	}
 	return s.Base
+}
+
+// Done returns the share of the run that lies behind a step, 0 if its length is
+// not known.
+func (s Schedule) Done(step, epoch int) float64 { return s.done(step, epoch, 0, 0) }
+
+// done is the same without a warm-up of so many steps or else epochs.
+func (s Schedule) done(step, epoch, warm, warmEpochs int) float64 {
+	switch {
+	case s.Steps > warm:
+		return min(float64(step-warm)/float64(s.Steps-warm), 1)
+	case s.Epochs > 0:
+		return min(float64(epoch-warmEpochs)/float64(s.Epochs-warmEpochs), 1)
+	}
+	return 0
+}
+
+// warmup returns the length of the warm-up, in steps or in epochs.
+func (s Schedule) warmup() (steps, epochs int) {
+	switch {
+	case s.Warmup > 0 || s.WarmupEpochs == 0:
+		return s.Warmup, 0
+	case s.Steps == 0 && s.Epochs == 0:
+		return 0, 0
+	case s.Steps == 0:
+		return 0, min(s.WarmupEpochs, s.Epochs/10)
+	case s.Epochs == 0:
+		return s.Steps / 10, 0
+	}
+	return min(s.WarmupEpochs*s.Steps/s.Epochs, s.Steps/10), 0
 }
 
 // decay is the factor of a step schedule at a share of the run.

@@ -65,3 +65,28 @@ func TestScheduleAtItsEnds(t *testing.T) {
 		}
 	}
 }
+
+// A warm-up in epochs takes its steps, at most a tenth of the run; without a
+// length in steps the rate rises from epoch to epoch.
+func TestWarmupByEpochs(t *testing.T) {
+	const base = 2
+	s := encoder.Schedule{Kind: encoder.Cosine, Base: base, Epochs: 200, WarmupEpochs: 10}
+	steps, short, open := s, s, s
+	steps.Steps = 200 * 7
+	short.Epochs, short.Steps = 20, 20*7
+	bySteps := encoder.Schedule{Kind: encoder.Cosine, Base: base, Warmup: 70, Steps: 200 * 7}
+	cut := encoder.Schedule{Kind: encoder.Cosine, Base: base, Warmup: 14, Steps: 20 * 7}
+	for step := range 200 * 7 {
+		if got, want := steps.LR(step, step/7), bySteps.LR(step, step/7); got != want {
+			t.Fatalf("step %d: %v, want %v", step, got, want)
+		}
+		if got, want := short.LR(step, step/7), cut.LR(step, step/7); got != want {
+			t.Fatalf("short run, step %d: %v, want %v", step, got, want)
+		}
+	}
+	for epoch, want := range map[int]float64{0: base / 11., 9: base * 10 / 11., 10: base, 105: base / 2., 200: 0} {
+		if got := open.LR(1000*epoch+3, epoch); math.Abs(got-want) > 1e-12 {
+			t.Errorf("epoch %d: %v, want %v", epoch, got, want)
+		}
+	}
+}

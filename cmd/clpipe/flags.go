@@ -183,6 +183,7 @@ type methodFlags struct {
 	width                 float64
 	batch, queue, dim     int
 	temperature, momentum float64
+	momentumSchedule      string
 	symmetric             bool
 	queueInit             string
 	maskSameID            bool
@@ -190,7 +191,7 @@ type methodFlags struct {
 	lr, weightDecay       float64
 	clipNorm              float64
 	optimizer, schedule   string
-	warmup                int
+	warmup, warmupEpochs  int
 	epochs, steps         int
 	normalize, conv       string
 	init                  string
@@ -202,7 +203,7 @@ type methodFlags struct {
 }
 
 func (m *methodFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&m.method, "method", "moco", "moco (moco-cifar for views up to 96 px, else moco-v2), moco-v1, moco-v2, moco-cifar, infonce (negatives in the batch), simclr, cpc, dim, amdim; supervised, on labels, to compare with")
+	fs.StringVar(&m.method, "method", "moco", "moco (moco-cifar for views up to 96 px, else moco-v2), moco-v1, moco-v2, moco-cifar, moco-v3, infonce (negatives in the batch), simclr, cpc, dim, amdim; supervised, on labels, to compare with")
 	fs.StringVar(&m.preset, "preset", "", "small (fits two cores) or paper (published sizes) (default small up to 96 px)")
 	fs.StringVar(&m.encoder, "encoder", "", "resnet18, resnet50, resnet18-cifar, resnet50-cifar (default the method's)")
 	fs.Float64Var(&m.width, "width", 0, "multiplier of the encoder's channels (default the method's)")
@@ -212,16 +213,18 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.IntVar(&m.dim, "dim", 0, "size of the embedding, in amdim of the maps' cells, in supervised the number of classes (default the method's)")
 	fs.Float64Var(&m.temperature, "temperature", 0, "tau, by which logits are divided (default the method's)")
 	fs.Float64Var(&m.momentum, "momentum", 0, "m of the key encoder (default the method's)")
+	fs.StringVar(&m.momentumSchedule, "momentum-schedule", "", "constant, or cosine: m rises to 1 over the run (default the method's)")
 	fs.BoolVar(&m.symmetric, "symmetric", false, "train both directions of a pair")
 	fs.StringVar(&m.queueInit, "queue-init", "random", "the queue before the first step: random unit vectors, or empty")
 	fs.BoolVar(&m.maskSameID, "mask-same-id", true, "a sample's own old keys are no negatives for it")
 	fs.IntVar(&m.splitBN, "split-bn", 0, "groups of batch statistics, keys shuffled between them; 1 is plain (default the method's)")
 	fs.Float64Var(&m.lr, "lr", 0, "learning rate (default the method's, scaled by the batch)")
 	fs.Float64Var(&m.weightDecay, "weight-decay", 0, "weight decay (default the method's)")
-	fs.StringVar(&m.optimizer, "optimizer", "", "sgd, lars (in SimCLR's form for simclr, else MoCo v3's), adam, adamw; brings its own --lr and --weight-decay (default the method's)")
+	fs.StringVar(&m.optimizer, "optimizer", "", "sgd, lars (in SimCLR's form for simclr, solo-learn's for moco-v3 up to 96 px, else MoCo v3's), adam, adamw; brings its own --lr and --weight-decay (default the method's)")
 	fs.Float64Var(&m.clipNorm, "clip-norm", 0, "largest norm of all gradients together; longer ones are scaled down to it, 0 leaves them")
 	fs.StringVar(&m.schedule, "schedule", "", "cosine, step or constant (default the method's)")
 	fs.IntVar(&m.warmup, "warmup", 0, "steps over which the learning rate rises from 0 (default the method's)")
+	fs.IntVar(&m.warmupEpochs, "warmup-epochs", 0, "the same in epochs, at most a tenth of the run, where --warmup is 0 (default the method's)")
 	fs.IntVar(&m.epochs, "epochs", 0, "length of the run in epochs (default the method's)")
 	fs.IntVar(&m.steps, "steps", 0, "length of the run in steps")
 	fs.StringVar(&m.normalize, "normalize", "", "imagenet, cifar10, none, or six numbers: means and deviations of R,G,B (default the method's)")
@@ -293,7 +296,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *int
 		from int
-	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"depth", &cfg.Depth, m.depth}} {
+	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"warmup-epochs", &cfg.Schedule.WarmupEpochs, m.warmupEpochs}, {"depth", &cfg.Depth, m.depth}} {
 		if given(f.name) {
 			*f.to = f.from
 		}
@@ -307,10 +310,16 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 			*f.to = f.from
 		}
 	}
+	if given("warmup") && !given("warmup-epochs") {
+		cfg.Schedule.WarmupEpochs = 0
+	}
 	if given("schedule") {
 		if cfg.Schedule.Kind, err = encoder.ParseSchedule(m.schedule); err != nil {
 			return cfg, usageError{err}
 		}
+	}
+	if given("momentum-schedule") {
+		cfg.MomentumSchedule = encoder.ScheduleKind(m.momentumSchedule)
 	}
 	if cfg.Conv, err = parseConv(m.conv); err != nil {
 		return cfg, err

@@ -1,4 +1,4 @@
-"""InfoNCE within the batch and SimCLR in PyTorch, written from their papers, as
+"""InfoNCE within the batch, SimCLR and MoCo v3 in PyTorch, written from their papers, as
 an independent judge of package contrast, in the manner of selfsupervised.py.
 
     python contrast/testdata/inbatch.py
@@ -7,7 +7,7 @@ writes inbatch_golden.json beside itself. Made on the CPU with one thread, in
 float64; see the "versions" entry of the golden file.
 """
 import selfsupervised as base
-import json, os, platform
+import json, math, os, platform
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -63,12 +63,57 @@ class SimCLR(InBatch):
         return {"encoder_q": F.cross_entropy(scores, (rows + size) % (2 * size))}
 
 
-base.METHODS.update(infonce=InfoNCE, simclr=SimCLR)
+class MoCoV3(InBatch):
+    """Queries go on through a predictor, keys come from a momentum copy of the
+    rest; both directions, each 2 tau CE. Called once for every step in turn."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self.key = Net()
+        self.copies = {"encoder_k": self.key}
+
+    def base(self, n, view):
+        c = self.cfg
+        h = resnet18(n, image(view, c), c["width"])
+        h = F.relu(n.bn(h @ n.param("fc.0.weight", 2 * h.shape[1], h.shape[1]).T, "fc.1"))
+        h = h @ n.param("fc.3.weight", c["dim"], h.shape[1]).T
+        return F.batch_norm(h, None, None, None, None, True, 0.1, 1e-5)
+
+    def predict(self, z, hidden):
+        n, d = self.net, self.cfg["dim"]
+        h = F.relu(n.bn(z @ n.param("predictor.0.weight", hidden, d).T, "predictor.1"))
+        return h @ n.param("predictor.3.weight", d, hidden).T
+
+    def follow(self, step):
+        c = self.cfg
+        m = 1 - (1 - c["momentum"]) * 0.5 * (1 + math.cos(math.pi * step / c["steps"]))
+        if not step:
+            self.key.running = {}
+        for name, q in self.net.p.items():
+            if not name.startswith("predictor"):
+                q = q.detach()
+                self.key.p[name] = (m * self.key.p[name] + (1 - m) * q) if step else q.clone()
+
+    def losses(self, views, step):
+        c = self.cfg
+        hidden = 2 * max(1, round(512 * c["width"]))
+        q = [F.normalize(self.predict(self.base(self.net, v), hidden), dim=1) for v in views]
+        self.follow(step)
+        with torch.no_grad():
+            k = [F.normalize(self.base(self.key, v), dim=1) for v in views]
+        rows, t = torch.arange(c["batch"]), c["temperature"]
+        return {"encoder_q": 2 * t * (F.cross_entropy(q[0] @ k[1].T / t, rows) + F.cross_entropy(q[1] @ k[0].T / t, rows))}
+
+
+base.METHODS.update({"infonce": InfoNCE, "simclr": SimCLR, "moco-v3": MoCoV3})
 BOTH = dict(depth=0, sgd=1e-3, adam=1e-4, beta1=0.9, eps=1e-8, weight_decay=1e-4, **CIFAR10)
+# Seeds at which no ReLU of the first step falls to the other side of 0 in float32.
 RUNS = [
     dict(name="infonce", method="infonce", seed=14, batch=13, size=20, width=0.0625, dim=11, temperature=0.1, **BOTH),
     dict(name="simclr", method="simclr", seed=15, batch=17, size=20, width=0.0625, dim=10, temperature=0.5, **{**BOTH, "sgd": 3e-4}),
     dict(name="simclr-37", method="simclr", seed=16, batch=37, size=40, width=0.0625, dim=16, temperature=0.5, steps=4, **{**BOTH, "sgd": 3e-4}),
+    dict(name="moco-v3", method="moco-v3", seed=17, batch=11, size=20, width=0.0625, dim=10, temperature=0.2, momentum=0.6, steps=12, **BOTH),
+    dict(name="moco-v3-37", method="moco-v3", seed=20, batch=37, size=40, width=0.0625, dim=16, temperature=1.0, momentum=0.6, steps=4, **BOTH),
 ]
 
 

@@ -354,9 +354,9 @@ def run(cfg, optimiser, steps):
             opts[name].step()
         out["losses"].append({k: v.item() for k, v in losses.items()})
         if step == 1:
-            for name, net in method.nets.items():
+            for name, net in {**method.nets, **getattr(method, "copies", {})}.items():
                 for k, v in net.p.items():
-                    out["moved"][name + "." + k] = sketch(v - before[name][k])
+                    out["moved"][name + "." + k] = sketch(v - before[name if name in before else "encoder_q"][k])
                 for k, (mean, var) in net.running.items():
                     out["running"][f"{name}.{k}.running_mean"], out["running"][f"{name}.{k}.running_var"] = sketch(mean), sketch(var)
     return out
