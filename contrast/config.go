@@ -30,7 +30,10 @@ type Config struct {
 	// MomentumSchedule is encoder.Constant, or encoder.Cosine: 1-m falls from
 	// 1-Momentum to 0 as half a cosine over the run.
 	MomentumSchedule encoder.ScheduleKind
-	Symmetric        bool // both directions of a pair
+	// EMA is the share of itself that an average of the encoder's weights keeps
+	// at a step; 0: there is none.
+	EMA       float64
+	Symmetric bool // both directions of a pair
 	// Of Deep InfoMax: how scores become a bound, which pairs are scored, by
 	// which critic, and the weight of prior matching.
 	Estimator Estimator
@@ -137,6 +140,13 @@ func (c Config) momentumAt(step, epoch int) float64 {
 	return 1 - (1-c.Momentum)*0.5*(1+math.Cos(math.Pi*c.Schedule.Done(step, epoch)))
 }
 
+// averageAt is the share that the average of the weights keeps after a step: EMA,
+// less in the beginning, so that the initial weights fade (TensorFlow's
+// ExponentialMovingAverage with num_updates).
+func (c Config) averageAt(step int) float64 {
+	return min(c.EMA, float64(1+step)/float64(10+step))
+}
+
 // Constants of input normalisation.
 var (
 	NormalizeImageNet = encoder.Normalize{Mean: [3]float32{.485, .456, .406}, Std: [3]float32{.229, .224, .225}}
@@ -177,6 +187,7 @@ func (c Config) Validate() error {
 	check(err == nil, "schedule", fmt.Sprintf("%q", c.Schedule.Kind), "cosine, step or constant")
 	check(c.Schedule.Base >= 0 && !math.IsInf(c.Schedule.Base, 0), "lr", c.Schedule.Base, "at least 0")
 	check(c.Schedule.Warmup >= 0, "warmup", c.Schedule.Warmup, "at least 0")
+	check(c.EMA >= 0 && c.EMA < 1, "ema", c.EMA, "in [0,1)")
 	check(c.Schedule.WarmupEpochs >= 0, "warmup-epochs", c.Schedule.WarmupEpochs, "at least 0")
 	check(c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0), "weight-decay", c.WeightDecay, "at least 0")
 	check(c.ClipNorm >= 0 && !math.IsInf(c.ClipNorm, 0), "clip-norm", c.ClipNorm, "at least 0")

@@ -117,6 +117,7 @@ func TestInBatchRecipesAreThePublishedOnes(t *testing.T) {
 		case "infonce":
 			want.SplitBN = 8
 		case "simclr":
+			want.Encoder.ZeroGamma = c.preset == contrast.Paper
 			want.LARS = kernel.LARSSimCLR // also where only --optimizer lars asks for it
 		case "moco-v3":
 			want.MomentumSchedule = encoder.Cosine

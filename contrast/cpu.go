@@ -15,6 +15,9 @@ import (
 // embedding is the output of a network that is contrasted: rows of unit length.
 const embedding = "embedding"
 
+// averageName is that of the average of the encoder's weights.
+const averageName = "encoder_ema"
+
 // cpu is the Executor that runs on the processor.
 type cpu struct {
 	cfg    Config
@@ -28,6 +31,7 @@ type cpu struct {
 	step     int
 	lr       float64
 	momentum float32 // read by the bound updates
+	keep     float32 // likewise, of the average
 	place    []int   // the step's permutation for Shuffled passes
 	draws    int     // permutations drawn in this step
 	scratch  []float32
@@ -39,6 +43,7 @@ type cpuNet struct {
 	params    *encoder.Params
 	optimizer encoder.Optimizer // nil: a momentum copy
 	follow    []par.Phase       // the update of a momentum copy
+	average   []par.Phase       // the update of the average of its weights
 	models    []cpuModel
 }
 
@@ -83,13 +88,20 @@ func (c *cpu) close() { c.pool.Close() }
 func (c *cpu) begin(b *Batch, step int, lr float64) {
 	c.batch, c.step, c.lr, c.draws = b, step, lr, 0
 	c.momentum = float32(c.cfg.momentumAt(step, int(b.Epoch)))
+	c.keep = float32(c.cfg.averageAt(step))
 }
 
 func (c *cpu) Network(name string, g *encoder.Graph) Net {
 	n := &cpuNet{name: name, graph: g, params: encoder.NewParams(g, c.cfg.Seed)}
 	n.optimizer = c.cfg.newOptimizer(n.params, c.pool)
 	c.nets = append(c.nets, n)
-	return Net(len(c.nets) - 1)
+	id := Net(len(c.nets) - 1)
+	if id == 0 && c.cfg.EMA > 0 {
+		ema := &cpuNet{name: averageName, graph: g, params: n.params.Clone()}
+		n.average = ema.params.Average(n.params, &c.keep)
+		c.nets = append(c.nets, ema)
+	}
+	return id
 }
 
 func (c *cpu) MomentumCopy(name string, of Net, part *encoder.Graph) Net {
@@ -245,7 +257,13 @@ func (c *cpu) Enqueue(r Ring, key Pass) {
 
 func (c *cpu) Backward(p Pass) { c.passes[p].arena.Backward() }
 
-func (c *cpu) Optimise(n Net) { c.nets[n].optimizer.Step(c.lr) }
+func (c *cpu) Optimise(n Net) {
+	net := c.nets[n]
+	net.optimizer.Step(c.lr)
+	for _, ph := range net.average {
+		c.pool.Run(ph)
+	}
+}
 
 // finite reports whether all weights are numbers: not infinite, not NaN.
 func (c *cpu) finite() bool {

@@ -15,7 +15,7 @@ var simclrMethod = method{
 	name: "simclr", policy: "simclr", uses: "encoder head temperature init", graph: resnetWithHead, build: buildSimCLR, check: checkInBatch,
 	recipe: func(c *Config, size int) {
 		c.Queue, c.Momentum, c.MaskSameID, c.QueueInit, c.SplitBN = 0, 0, false, "", 1
-		c.Head, c.Encoder.Normalize = encoder.SimCLRHead, NormalizeNone
+		c.Head, c.Encoder.Normalize, c.Encoder.ZeroGamma = encoder.SimCLRHead, NormalizeNone, true
 		c.Optimizer, c.LARS = encoder.LARSOptimizer, kernel.LARSSimCLR
 		if size <= largeView {
 			c.Encoder.Depth, c.Batch, c.Temperature, c.WeightDecay = 18, 512, 0.5, 1e-4
@@ -26,7 +26,7 @@ var simclrMethod = method{
 		c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: 4.8, Epochs: 100, WarmupEpochs: 10}
 	},
 	small: func(c *Config) {
-		c.Encoder.Depth, c.Batch, c.Temperature = 18, 256, 0.5
+		c.Encoder.Depth, c.Encoder.ZeroGamma, c.Batch, c.Temperature = 18, false, 256, 0.5
 		c.Optimizer, c.WeightDecay = encoder.SGDOptimizer, 5e-4
 		c.Schedule = encoder.Schedule{Kind: encoder.Cosine, Base: 0.12, Epochs: 200}
 	},

@@ -77,7 +77,7 @@ func CPC(c CPCConfig) *Graph {
 			if stage > 0 && block == 0 {
 				stride = 2
 			}
-			x = basicBlock(g, fmt.Sprintf("layer%d.%d.", stage+1, block), x, width(64<<stage), stride, GroupNorm{Groups: 1})
+			x = basicBlock(g, fmt.Sprintf("layer%d.%d.", stage+1, block), x, width(64<<stage), stride, GroupNorm{Groups: 1}, GroupNorm{Groups: 1})
 		}
 	}
 	z := g.Add("grid", Fold{G: c.Grid}, g.Add("avgpool", GlobalAvgPool{}, x))

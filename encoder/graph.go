@@ -68,7 +68,9 @@ type (
 	// Szegedy 2015), with PyTorch's eps 1e-5 and momentum 0.1.
 	// NoBeta leaves out what it adds to each channel, its parameter "bias";
 	// NoGamma what it multiplies by, "weight".
-	BatchNorm struct{ NoBeta, NoGamma bool }
+	// ZeroGamma starts gamma at 0: a residual block whose last normalisation
+	// does begins as the identity (Goyal et al. 2017, section 5.1).
+	BatchNorm struct{ NoBeta, NoGamma, ZeroGamma bool }
 	// GroupNorm normalises each sample by itself, C/Groups channels over all
 	// pixels together (Wu and He 2018), with PyTorch's eps 1e-5; Groups divides
 	// C. With one group it is layer normalisation over [H,W,C].

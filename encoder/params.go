@@ -105,6 +105,9 @@ func (b BatchNorm) params(in []Shape) []paramSpec {
 		{"running_var", running, c, constant(1)},
 		{"num_batches_tracked", counter, nil, nil},
 	}
+	if b.ZeroGamma {
+		out[0].init = constant(0)
+	}
 	if b.NoBeta {
 		out = slices.Delete(out, 1, 2)
 	}
@@ -200,6 +203,17 @@ func (p *Params) Clone() *Params {
 	copy(c.Data, p.Data)
 	copy(c.running, p.running)
 	return c
+}
+
+// Average returns the phases that move these values and running statistics
+// towards those of the same network's params, p = m·p + (1-m)·params. *m is read
+// at every run.
+func (p *Params) Average(params *Params, m *float32) []par.Phase {
+	phases := append(kernel.EMA(p.Data, params.Data, m), kernel.EMA(p.running, params.running, m)...)
+	return append(phases, par.Phase{Tasks: 1, Run: func(_, _ int) {
+		copy(p.counters, params.counters)
+		p.Changed()
+	}})
 }
 
 // Changed must be called after Data was written.

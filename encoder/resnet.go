@@ -14,6 +14,7 @@ type ResNetConfig struct {
 	Size      int     // side of the images
 	Width     float64 // factor of all channel counts, which are rounded and at least 1
 	Normalize Normalize
+	ZeroGamma bool // blocks start as the identity, see BatchNorm
 }
 
 // blocks per stage.
@@ -58,9 +59,9 @@ func ResNet(c ResNetConfig) *Graph {
 			}
 			name := fmt.Sprintf("layer%d.%d.", stage+1, block)
 			if c.Depth < 50 {
-				x = basicBlock(g, name, x, width(64<<stage), stride, BatchNorm{})
+				x = basicBlock(g, name, x, width(64<<stage), stride, BatchNorm{}, BatchNorm{ZeroGamma: c.ZeroGamma})
 			} else {
-				x = bottleneck(g, name, x, width(64<<stage), width(256<<stage), stride)
+				x = bottleneck(g, name, x, width(64<<stage), width(256<<stage), stride, BatchNorm{ZeroGamma: c.ZeroGamma})
 			}
 		}
 	}
@@ -68,16 +69,16 @@ func ResNet(c ResNetConfig) *Graph {
 	return g
 }
 
-func basicBlock(g *Graph, name string, x Value, out, stride int, norm Op) Value {
+func basicBlock(g *Graph, name string, x Value, out, stride int, norm, last Op) Value {
 	y := g.Add(name+"conv1", Conv{Out: out, K: 3, Stride: stride, Pad: 1}, x)
 	y = g.Add(name+"bn1", norm, y)
 	y = g.Add(name+"relu1", ReLU{}, y)
 	y = g.Add(name+"conv2", Conv{Out: out, K: 3, Stride: 1, Pad: 1}, y)
-	y = g.Add(name+"bn2", norm, y)
+	y = g.Add(name+"bn2", last, y)
 	return join(g, name, x, y, stride, norm)
 }
 
-func bottleneck(g *Graph, name string, x Value, mid, out, stride int) Value {
+func bottleneck(g *Graph, name string, x Value, mid, out, stride int, last Op) Value {
 	y := g.Add(name+"conv1", Conv{Out: mid, K: 1, Stride: 1}, x)
 	y = g.Add(name+"bn1", BatchNorm{}, y)
 	y = g.Add(name+"relu1", ReLU{}, y)
@@ -85,7 +86,7 @@ func bottleneck(g *Graph, name string, x Value, mid, out, stride int) Value {
 	y = g.Add(name+"bn2", BatchNorm{}, y)
 	y = g.Add(name+"relu2", ReLU{}, y)
 	y = g.Add(name+"conv3", Conv{Out: out, K: 1, Stride: 1}, y)
-	y = g.Add(name+"bn3", BatchNorm{}, y)
+	y = g.Add(name+"bn3", last, y)
 	return join(g, name, x, y, stride, BatchNorm{})
 }
 

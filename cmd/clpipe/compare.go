@@ -355,7 +355,7 @@ func (c *comparison) probeCell(ctx context.Context, p cell) ([]probeResult, erro
 			}
 			run, init = first, randomBaseline
 		}
-		m, err := loadModel(run)
+		m, err := loadModel(run, "last")
 		if err != nil {
 			return nil, err
 		}
@@ -398,7 +398,7 @@ func (c *comparison) viewSize() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	m, err := loadModel(run)
+	m, err := loadModel(run, "last")
 	if err != nil {
 		return 0, err
 	}

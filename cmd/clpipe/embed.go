@@ -44,6 +44,7 @@ standard output, a pipe, a socket or a file named .arrows.`,
 	job.source.add(fs, false)
 	addStreamInput(fs, &job.input, "images or pairs")
 	fs.StringVar(&job.run, "run", "", "run directory")
+	addWeights(fs, &job.weights)
 	fs.StringVar(&job.features, "features", "backbone", "backbone (pooled features) or projection (unit vectors behind the head)")
 	addStreamOutput(fs, &job.output, &job.compress)
 	fs.Lookup("output").DefValue = ""
@@ -58,6 +59,7 @@ type embedJob struct {
 	source           sourceFlags
 	input            string
 	run, features    string
+	weights          string
 	output, compress string
 }
 
@@ -80,7 +82,7 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 	if !toStream && changed(fs, "compress") {
 		return usagef("--compress is of streams: Parquet is compressed by itself")
 	}
-	m, err := loadModel(j.run)
+	m, err := loadModel(j.run, j.weights)
 	if err != nil {
 		return err
 	}

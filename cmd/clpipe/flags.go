@@ -192,6 +192,7 @@ type methodFlags struct {
 	clipNorm              float64
 	optimizer, schedule   string
 	warmup, warmupEpochs  int
+	ema                   float64
 	epochs, steps         int
 	normalize, conv       string
 	init                  string
@@ -225,6 +226,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&m.schedule, "schedule", "", "cosine, step or constant (default the method's)")
 	fs.IntVar(&m.warmup, "warmup", 0, "steps over which the learning rate rises from 0 (default the method's)")
 	fs.IntVar(&m.warmupEpochs, "warmup-epochs", 0, "the same in epochs, at most a tenth of the run, where --warmup is 0 (default the method's)")
+	fs.Float64Var(&m.ema, "ema", 0, "keep an average of the encoder's weights, which keeps this share of itself at a step, as 0.999, less in the beginning; see embed --weights (0: none)")
 	fs.IntVar(&m.epochs, "epochs", 0, "length of the run in epochs (default the method's)")
 	fs.IntVar(&m.steps, "steps", 0, "length of the run in steps")
 	fs.StringVar(&m.normalize, "normalize", "", "imagenet, cifar10, none, or six numbers: means and deviations of R,G,B (default the method's)")
@@ -305,7 +307,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *float64
 		from float64
-	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}, {"prior", &cfg.Prior, m.prior}} {
+	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}, {"prior", &cfg.Prior, m.prior}, {"ema", &cfg.EMA, m.ema}} {
 		if given(f.name) {
 			*f.to = f.from
 		}

@@ -30,8 +30,21 @@ type model struct {
 	step   int
 }
 
-// loadModel reads the encoder of a run's last checkpoint.
-func loadModel(dir string) (*model, error) {
+// Weights of a checkpoint, by the name of the flag's value.
+var weightGroups = map[string]string{"last": "encoder_q", "ema": "encoder_ema"}
+
+// addWeights adds the choice of a checkpoint's weights.
+func addWeights(fs *pflag.FlagSet, to *string) {
+	fs.StringVar(to, "weights", "last", "the encoder's weights: last, or ema (the average that --ema kept in training)")
+}
+
+// loadModel reads the encoder of a run's last checkpoint, with its weights of a
+// name.
+func loadModel(dir, weights string) (*model, error) {
+	group, ok := weightGroups[weights]
+	if !ok {
+		return nil, usagef("--weights is %q, want last or ema", weights)
+	}
 	if dir == "" {
 		return nil, usagef("--run is missing: name a run directory, as in --run runs/first")
 	}
@@ -50,7 +63,10 @@ func loadModel(dir string) (*model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(checkpoint.Path, sink.ConfigFile), err)
 	}
-	state, err := checkpoint.Group("encoder_q")
+	if weights == "ema" && cfg.EMA == 0 {
+		return nil, usagef("--weights is ema, but %s kept no average: train with --ema 0.999", dir)
+	}
+	state, err := checkpoint.Group(group)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ type probeFlags struct {
 	run         string
 	train, test string
 	features    string
+	weights     string
 	baselines   []string
 	probes      probeOptions
 }
@@ -69,6 +70,7 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.train, "train", "", "labelled images to learn from")
 	fs.StringVar(&f.test, "test", "", "labelled images to classify")
 	fs.IntVar(&f.source.limit, "limit", 0, "samples read of each (0: all)")
+	addWeights(fs, &f.weights)
 	fs.StringVar(&f.features, "features", "backbone", "backbone (pooled features) or projection (unit vectors behind the head)")
 	fs.StringSliceVar(&f.baselines, "baselines", []string{"random"}, "random (the same encoder untrained) and pixels (of the images at 32 px at most)")
 	f.probes.add(fs)
@@ -105,7 +107,7 @@ func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResu
 			return nil, usagef("--baselines has %q, want random or pixels", b)
 		}
 	}
-	m, err := loadModel(f.run)
+	m, err := loadModel(f.run, f.weights)
 	if err != nil {
 		return nil, err
 	}

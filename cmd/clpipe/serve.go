@@ -280,7 +280,7 @@ func (j *serveJob) encoder() (*embedding, error) {
 	if !ok {
 		return nil, usagef("--features is %q, want backbone or projection", j.features)
 	}
-	m, err := loadModel(j.trained)
+	m, err := loadModel(j.trained, "last")
 	if err != nil {
 		return nil, err
 	}
