@@ -41,6 +41,11 @@ type Config struct {
 	Critic    Critic
 	Prior     float64
 
+	// Chunk is the number of pairs that go through the network at once, a divisor
+	// of Batch; 0: all. The step is that of the whole batch, but statistics of
+	// batch normalisation are those of a chunk.
+	Chunk int
+
 	SplitBN int // groups of batch statistics, keys shuffled between them; 1: plain
 
 	Optimizer   encoder.OptimizerKind
@@ -187,6 +192,7 @@ func (c Config) Validate() error {
 	check(err == nil, "schedule", fmt.Sprintf("%q", c.Schedule.Kind), "cosine, step or constant")
 	check(c.Schedule.Base >= 0 && !math.IsInf(c.Schedule.Base, 0), "lr", c.Schedule.Base, "at least 0")
 	check(c.Schedule.Warmup >= 0, "warmup", c.Schedule.Warmup, "at least 0")
+	check(c.Chunk == 0 || c.Chunk > 0 && c.Batch%c.Chunk == 0, "chunk", c.Chunk, fmt.Sprintf("0 or a divisor of the batch of %d", c.Batch))
 	check(c.EMA >= 0 && c.EMA < 1, "ema", c.EMA, "in [0,1)")
 	check(c.Schedule.WarmupEpochs >= 0, "warmup-epochs", c.Schedule.WarmupEpochs, "at least 0")
 	check(c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0), "weight-decay", c.WeightDecay, "at least 0")

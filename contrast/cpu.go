@@ -50,6 +50,7 @@ type cpuNet struct {
 // A cpuModel is a network compiled for the passes of one kind.
 type cpuModel struct {
 	spec  PassSpec // of views only whether they are Both
+	again bool     // a second forward pass, which leaves running statistics alone
 	plan  *encoder.Plan
 	bound *encoder.Model
 }
@@ -59,6 +60,9 @@ type cpuPass struct {
 	net   *cpuNet
 	plan  *encoder.Plan
 	arena *encoder.Arena
+	// cache is that of a pass in chunks; then arena, which runs forward again for
+	// the backward pass, leaves running statistics alone.
+	cache *gradCache
 }
 
 type cpuRing struct {
@@ -114,21 +118,24 @@ func (c *cpu) MomentumCopy(name string, of Net, part *encoder.Graph) Net {
 }
 
 // model returns the network compiled for passes of a kind, at the first call.
-func (c *cpu) model(n *cpuNet, s PassSpec) cpuModel {
+func (c *cpu) model(n *cpuNet, s PassSpec, again bool) cpuModel {
 	batch := c.cfg.Batch
+	if s.Chunk > 0 {
+		batch = s.Chunk
+	}
 	if s.View == Both {
 		batch *= 2
 	} else {
 		s.View = Anchor
 	}
 	for _, m := range n.models {
-		if m.spec.View == s.View && m.spec.Frozen == s.Frozen && slices.Equal(m.spec.Grads, s.Grads) {
+		if m.again == again && m.spec.View == s.View && m.spec.Frozen == s.Frozen && m.spec.Chunk == s.Chunk && slices.Equal(m.spec.Grads, s.Grads) {
 			return m
 		}
 	}
 	o := encoder.Options{
 		Batch: batch, Mode: encoder.TrainNoGrad, Groups: c.cfg.SplitBN, Conv: c.cfg.Conv, Workers: c.pool.Workers(),
-		Grads: s.Grads, Frozen: s.Frozen,
+		Grads: s.Grads, Frozen: s.Frozen, KeepStatistics: again,
 	}
 	if len(s.Grads) > 0 {
 		o.Mode = encoder.Train
@@ -137,15 +144,19 @@ func (c *cpu) model(n *cpuNet, s PassSpec) cpuModel {
 	if err != nil {
 		panic(err) // Config.Validate has compiled the same graph
 	}
-	m := cpuModel{s, plan, plan.Bind(n.params, c.pool)}
+	m := cpuModel{s, again, plan, plan.Bind(n.params, c.pool)}
 	n.models = append(n.models, m)
 	return m
 }
 
 func (c *cpu) Pass(n Net, s PassSpec) Pass {
 	net := c.nets[n]
-	m := c.model(net, s)
-	c.passes = append(c.passes, &cpuPass{s, net, m.plan, m.bound.NewArena()})
+	m := c.model(net, s, s.Chunk > 0)
+	pass := &cpuPass{spec: s, net: net, plan: m.plan, arena: m.bound.NewArena()}
+	if s.Chunk > 0 {
+		pass.cache = c.newGradCache(pass)
+	}
+	c.passes = append(c.passes, pass)
 	return Pass(len(c.passes) - 1)
 }
 
@@ -165,8 +176,21 @@ func (c *cpu) Loss(o Objective) Loss {
 
 // rows returns the values of an output, grad the place of its gradient, which
 // is zero after Forward and to which losses add.
-func (c *cpu) rows(o Out) encoder.Rows { return c.passes[o.Pass].arena.Output(o.Name) }
-func (c *cpu) grad(o Out) encoder.Rows { return c.passes[o.Pass].arena.OutputGrad(o.Name) }
+func (c *cpu) rows(o Out) encoder.Rows {
+	p := c.passes[o.Pass]
+	if p.cache != nil {
+		return p.cache.of(o.Name).rows
+	}
+	return p.arena.Output(o.Name)
+}
+
+func (c *cpu) grad(o Out) encoder.Rows {
+	p := c.passes[o.Pass]
+	if p.cache != nil {
+		return p.cache.of(o.Name).grad
+	}
+	return p.arena.OutputGrad(o.Name)
+}
 
 // trains reports whether an output receives gradients.
 func (c *cpu) trains(o Out) bool { return slices.Contains(c.passes[o.Pass].spec.Grads, o.Name) }
@@ -229,6 +253,10 @@ func (c *cpu) Forward(p Pass) {
 		c.draws++
 		pass.arena.SetGroups(c.place)
 	}
+	if pass.cache != nil {
+		pass.cache.forward(c.batch)
+		return
+	}
 	switch pass.spec.View {
 	case Fed:
 		pass.arena.Forward(nil)
@@ -255,7 +283,13 @@ func (c *cpu) Enqueue(r Ring, key Pass) {
 	c.rings[r].queue.Enqueue(c.passes[key].arena.Output(embedding).Data, c.batch.IDs)
 }
 
-func (c *cpu) Backward(p Pass) { c.passes[p].arena.Backward() }
+func (c *cpu) Backward(p Pass) {
+	if pass := c.passes[p]; pass.cache != nil {
+		pass.cache.backward(c.batch, pass.arena)
+	} else {
+		pass.arena.Backward()
+	}
+}
 
 func (c *cpu) Optimise(n Net) {
 	net := c.nets[n]

@@ -49,6 +49,11 @@ type PassSpec struct {
 	// Frozen sends the gradients on to the vectors that were fed, and none to
 	// the network's parameters.
 	Frozen bool
+	// Chunk is the number of pairs that a pass over Both takes at once; 0: all.
+	// Forward then keeps the outputs of Grads alone, and Backward runs forward
+	// again: gradient caching (Gao et al. 2021, section 3), with memory for one
+	// chunk's activations.
+	Chunk int
 }
 
 // Out is a named output of a pass: rows of numbers, those of a map pixel after

@@ -24,6 +24,9 @@ func (t *Trainer) Profile() {
 	t.watch = &stopwatch{cpu: t.x}
 	for _, p := range t.x.passes {
 		p.arena.Profile()
+		if p.cache != nil {
+			p.cache.ahead.Profile()
+		}
 	}
 }
 
@@ -39,14 +42,18 @@ func (t *Trainer) Times() []OpTime {
 // MemoryBytes returns the memory of the activations of all passes, and that of
 // the weights packed for the kernels.
 func (t *Trainer) MemoryBytes() (arenas, packed int64) {
-	for _, p := range t.x.passes {
-		arenas += p.plan.ArenaBytes()
-	}
 	var seen []*encoder.Plan // passes of one model share its weights
+	add := func(p *encoder.Plan) {
+		arenas += p.ArenaBytes()
+		if !slices.Contains(seen, p) {
+			seen = append(seen, p)
+			packed += p.PackedBytes()
+		}
+	}
 	for _, p := range t.x.passes {
-		if !slices.Contains(seen, p.plan) {
-			seen = append(seen, p.plan)
-			packed += p.plan.PackedBytes()
+		add(p.plan)
+		if p.cache != nil {
+			add(p.cache.plan)
 		}
 	}
 	return arenas, packed
@@ -71,6 +78,7 @@ type stepPart struct {
 	name     string
 	net      *cpuNet // of a pass; nil: the part is one operation
 	backward bool
+	cached   bool // a pass in chunks
 	time     time.Duration
 }
 
@@ -105,7 +113,7 @@ func (s *stopwatch) Enqueue(r Ring, key Pass) {
 
 func (s *stopwatch) Backward(p Pass) {
 	net := s.passes[p].net
-	s.timed(stepPart{name: net.name + " backward", net: net, backward: true}, func() { s.cpu.Backward(p) })
+	s.timed(stepPart{name: net.name + " backward", net: net, backward: true, cached: s.passes[p].cache != nil}, func() { s.cpu.Backward(p) })
 }
 
 func (s *stopwatch) Optimise(n Net) {
@@ -126,7 +134,11 @@ func (s *stopwatch) times() []OpTime {
 			if pass.net != p.net {
 				continue
 			}
-			for _, op := range pass.arena.Times() {
+			arena := pass.arena
+			if pass.cache != nil && !p.backward {
+				arena = pass.cache.ahead
+			}
+			for _, op := range arena.Times() {
 				if strings.HasSuffix(op.Name, " backward") != p.backward {
 					continue
 				}
@@ -140,8 +152,11 @@ func (s *stopwatch) times() []OpTime {
 				out[first+at].Time += op.Time
 			}
 		}
-		if !p.backward { // what a forward pass does beside its operations
+		switch {
+		case !p.backward: // what a forward pass does beside its operations
 			out = append(out, OpTime{Part: p.name, Name: "packing", Time: rest})
+		case p.cached:
+			out = append(out, OpTime{Part: p.name, Name: "forward again", Time: rest})
 		}
 	}
 	return out

@@ -193,6 +193,7 @@ type methodFlags struct {
 	optimizer, schedule   string
 	warmup, warmupEpochs  int
 	ema                   float64
+	chunk                 int
 	epochs, steps         int
 	normalize, conv       string
 	init                  string
@@ -210,6 +211,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&m.width, "width", 0, "multiplier of the encoder's channels (default the method's)")
 	fs.StringVar(&m.head, "head", "", "projection head: linear, mlp, mlp-bn (SimCLR's, with batch normalisation), none (default the method's)")
 	fs.IntVar(&m.batch, "batch", 0, "pairs per step (default the method's)")
+	fs.IntVar(&m.chunk, "chunk", 0, "pairs that go through simclr's network at once: each goes forward twice, and memory is for one chunk; batch statistics are those of a chunk (0: the whole batch)")
 	fs.IntVar(&m.queue, "queue", 0, "keys in the queue of negatives (default the method's)")
 	fs.IntVar(&m.dim, "dim", 0, "size of the embedding, in amdim of the maps' cells, in supervised the number of classes (default the method's)")
 	fs.Float64Var(&m.temperature, "temperature", 0, "tau, by which logits are divided (default the method's)")
@@ -298,7 +300,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *int
 		from int
-	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"warmup-epochs", &cfg.Schedule.WarmupEpochs, m.warmupEpochs}, {"depth", &cfg.Depth, m.depth}} {
+	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"warmup-epochs", &cfg.Schedule.WarmupEpochs, m.warmupEpochs}, {"depth", &cfg.Depth, m.depth}, {"chunk", &cfg.Chunk, m.chunk}} {
 		if given(f.name) {
 			*f.to = f.from
 		}
