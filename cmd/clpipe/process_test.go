@@ -482,6 +482,20 @@ func (w slowWriter) Write(_ context.Context, rec arrow.Record) error {
 	return nil
 }
 
+// TestServedStreamStalls has a source that gives nothing and a consumer that
+// would take it.
+func TestServedStreamStalls(t *testing.T) {
+	j := &serveJob{common: commonFlags{stallTimeout: 20 * time.Millisecond}, log: slog.New(slog.DiscardHandler)}
+	silent := func(ctx context.Context, _ batch.Reader, _ batch.Writer) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	var stalled *stallError
+	if err := j.watched(t.Context(), slowWriter{}, []batch.Stage{silent}); !errors.As(err, &stalled) || !strings.Contains(err.Error(), "ingest") {
+		t.Errorf("got %v, want a stall of ingest", err)
+	}
+}
+
 func TestWaitToWriteIsNoStall(t *testing.T) {
 	const stall = 20 * time.Millisecond
 	p := &pipeline{out: slowWriter{time.After(10 * stall)}, stall: stall, log: slog.New(slog.DiscardHandler)}
