@@ -26,6 +26,9 @@ type StageConfig struct {
 	Workers int // goroutines that decode and augment, 0: one for each processor; changes no byte
 	// Limits bound what an encoded image may claim.
 	Limits imagecodec.Limits
+	// ExifTranspose turns encoded images upright, as their EXIF data say, before
+	// anything else.
+	ExifTranspose bool
 	// Rejects is told of images that cannot be decoded or augmented. Required.
 	Rejects *batch.Rejects
 	Mem     memory.Allocator
@@ -117,7 +120,7 @@ func (st *stage) run(ctx context.Context, in batch.Reader, out batch.Writer) err
 	defer pool.Close()
 	st.workers = make([]worker, pool.Workers())
 	for i := range st.workers {
-		st.workers[i].decoder.Limits = st.Limits
+		st.workers[i].decoder = imagecodec.Decoder{Limits: st.Limits, Upright: st.ExifTranspose}
 	}
 	defer st.releaseSources(0)
 
@@ -257,7 +260,7 @@ func (st *stage) view(workerNumber, i int) {
 // width and height, so they are known before a pixel is.
 func (w *worker) decode(file []byte, policy *Policy, key SampleKey) error {
 	const small = 128 * 128 // pixels; below it there is nothing to gain
-	info, err := imagecodec.ReadInfo(file)
+	info, err := w.decoder.ReadInfo(file)
 	if err == nil && info.W*info.H > small {
 		if region, ok := policy.CropRegion(info.W, info.H, key); ok {
 			return w.decoder.DecodeRegion(file, region, &w.image)

@@ -77,6 +77,9 @@ type Config struct {
 	// MaxPixels is the largest image decoded, width times height; default
 	// 128 Mi.
 	MaxPixels int64
+	// ExifTranspose turns decoded images upright, as their EXIF data say. Encoded
+	// ones go on as they are.
+	ExifTranspose bool
 	// MaxSampleBytes is the largest image file read; default 64 MiB.
 	MaxSampleBytes int64
 

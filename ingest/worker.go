@@ -24,7 +24,7 @@ func newWorker(s *Source, schema *arrow.Schema) *worker {
 	} else {
 		w.build = &imageRecords{
 			ImagesBuilder: batch.NewImagesBuilder(s.cfg.Mem, schema),
-			dec:           imagecodec.Decoder{Limits: imagecodec.Limits{MaxPixels: s.cfg.MaxPixels}},
+			dec:           imagecodec.Decoder{Limits: imagecodec.Limits{MaxPixels: s.cfg.MaxPixels}, Upright: s.cfg.ExifTranspose},
 		}
 	}
 	return w

@@ -79,6 +79,7 @@ type sourceFlags struct {
 	rank, world   int
 	maxRejects    string
 	maxPixels     string
+	exifTranspose bool
 	from          string
 	noSignRequest bool
 }
@@ -94,6 +95,7 @@ func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
 	fs.IntVar(&s.rank, "rank", rank, "part of the stream for this process; known from torchrun, mpirun or srun")
 	fs.IntVar(&s.world, "world", world, "number of processes that share the stream; likewise")
 	s.addLimits(fs)
+	s.addExif(fs)
 }
 
 func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
@@ -104,6 +106,10 @@ func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
 func (s *sourceFlags) addLimits(fs *pflag.FlagSet) {
 	fs.StringVar(&s.maxRejects, "max-rejects", "1%", "tolerated share of damaged samples")
 	s.addMaxPixels(fs)
+}
+
+func (s *sourceFlags) addExif(fs *pflag.FlagSet) {
+	fs.BoolVar(&s.exifTranspose, "exif-transpose", false, "turn images upright, as their EXIF data say (encoded/1 stays as it is)")
 }
 
 func (s *sourceFlags) addMaxPixels(fs *pflag.FlagSet) {
@@ -149,7 +155,7 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 	}
 	cfg := ingest.Config{
 		ShuffleBytes: int64(shuffleBytes), Sources: s.src, Seed: c.seed, Shuffle: s.shuffle, ShuffleBuffer: s.shuffleBuffer, Interleave: s.interleave,
-		Limit: s.limit, Rank: s.rank, World: s.world, Workers: c.workers, MaxPixels: pixels,
+		Limit: s.limit, Rank: s.rank, World: s.world, Workers: c.workers, MaxPixels: pixels, ExifTranspose: s.exifTranspose,
 		Rejects: rejects, Mem: memory.DefaultAllocator, Log: log,
 		NoSignRequest: s.noSignRequest, StallTimeout: c.stallTimeout / readsPerStall,
 	}

@@ -109,7 +109,7 @@ func augmentStage(c *commonFlags, s *sourceFlags, policy *augment.Policy, rows i
 	}
 	return augment.Stage(augment.StageConfig{
 		Policy: policy, Seed: seed, Rows: rows, Workers: c.workers,
-		Limits: imagecodec.Limits{MaxPixels: pixels}, Rejects: rejects, Mem: memory.DefaultAllocator,
+		Limits: imagecodec.Limits{MaxPixels: pixels}, ExifTranspose: s.exifTranspose, Rejects: rejects, Mem: memory.DefaultAllocator,
 	}), nil
 }
 

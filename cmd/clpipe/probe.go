@@ -66,6 +66,7 @@ encoder at random initialisation: the difference is what was learned. With
 func (f *probeFlags) add(fs *pflag.FlagSet) {
 	f.common.add(fs)
 	f.source.addLimits(fs)
+	f.source.addExif(fs)
 	fs.StringVar(&f.run, "run", "", "run directory")
 	fs.StringVar(&f.train, "train", "", "labelled images to learn from")
 	fs.StringVar(&f.test, "test", "", "labelled images to classify")

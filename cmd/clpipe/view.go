@@ -89,6 +89,7 @@ func (s *sheetJob) add(fs *pflag.FlagSet) {
 	fs.DurationVar(&s.common.stallTimeout, "stall-timeout", 2*time.Minute, "give up after so long without progress")
 	s.source.addSrc(fs)
 	s.source.addMaxPixels(fs)
+	s.source.addExif(fs)
 	fs.BoolVar(&s.source.shuffle, "shuffle", false, "permute shards and samples, as training does")
 	s.views.add(fs)
 	fs.IntVarP(&s.rows, "rows", "n", 8, "samples on the sheet")

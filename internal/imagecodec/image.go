@@ -109,15 +109,28 @@ func Decode(data []byte, dst *Image, lim Limits) error {
 // value is ready. It is not safe for concurrent use: one a worker.
 type Decoder struct {
 	Limits Limits
+	// Upright turns pictures as their EXIF data say. Pictures, regions and sizes
+	// are then those of the upright picture.
+	Upright bool
 
-	jpeg jpegDecoder
+	jpeg   jpegDecoder
+	stored Image // before it is turned
+}
+
+// ReadInfo is the function ReadInfo, of the picture that Decode gives.
+func (d *Decoder) ReadInfo(data []byte) (Info, error) {
+	info, err := ReadInfo(data)
+	if err == nil && d.Upright {
+		info.W, info.H = ReadOrientation(data).size(info.W, info.H)
+	}
+	return info, err
 }
 
 // Decode is the function Decode with d's limits and memory. For JPEG it
 // allocates nothing once the scratch memory and dst.Pix have grown to the
 // largest picture met.
 func (d *Decoder) Decode(data []byte, dst *Image) error {
-	return d.decode(data, nil, dst)
+	return d.turned(data, nil, dst)
 }
 
 // DecodeRegion decodes a file of which only the pixels inside region are
@@ -125,7 +138,34 @@ func (d *Decoder) Decode(data []byte, dst *Image) error {
 // those of Decode, the others are unspecified. For JPEG the work outside is
 // left out where it can be. A file is accepted or refused as by Decode.
 func (d *Decoder) DecodeRegion(data []byte, region Rect, dst *Image) error {
-	return d.decode(data, &region, dst)
+	return d.turned(data, &region, dst)
+}
+
+// turned decodes and, where it is asked for, turns the picture upright.
+func (d *Decoder) turned(data []byte, region *Rect, dst *Image) error {
+	if !d.Upright {
+		return d.decode(data, region, dst)
+	}
+	o := ReadOrientation(data)
+	if o == upright {
+		return d.decode(data, region, dst)
+	}
+	info, err := ReadInfo(data)
+	if err != nil {
+		return err
+	}
+	var wanted Rect
+	wanted.X1, wanted.Y1 = o.size(info.W, info.H)
+	if region != nil {
+		wanted = region.Clip(wanted.X1, wanted.Y1)
+		stored := o.stored(wanted, info.W, info.H)
+		region = &stored
+	}
+	if err := d.decode(data, region, &d.stored); err != nil {
+		return err
+	}
+	o.turn(dst, &d.stored, wanted)
+	return nil
 }
 
 func (d *Decoder) decode(data []byte, region *Rect, dst *Image) error {

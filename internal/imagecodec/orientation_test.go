@@ -1,0 +1,81 @@
+package imagecodec_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"math/rand/v2"
+	"testing"
+
+	"clpipe/internal/imagecodec"
+)
+
+func TestUprightEqualsPillow(t *testing.T) {
+	var golden struct {
+		Files []struct {
+			goldenFile
+			Orientation imagecodec.Orientation
+		}
+	}
+	if err := json.Unmarshal(readTestdata(t, "orientation.json"), &golden); err != nil || len(golden.Files) == 0 {
+		t.Fatalf("orientation.json names %d files, %v", len(golden.Files), err)
+	}
+	dec := imagecodec.Decoder{Upright: true}
+	draw := rand.New(rand.NewPCG(5, 6))
+	var full, part imagecodec.Image
+	for _, f := range golden.Files {
+		data := readTestdata(t, f.Name)
+		if got := imagecodec.ReadOrientation(data); got != f.Orientation {
+			t.Errorf("%s: got orientation %d, want %d", f.Name, got, f.Orientation)
+		}
+		if err := dec.Decode(data, &full); err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+		sum := sha256.Sum256(full.Pix)
+		if got := hex.EncodeToString(sum[:]); full.W != f.Width || full.H != f.Height || got != f.SHA256 {
+			t.Errorf("%s: got %d x %d pixels %s, want %d x %d pixels %s", f.Name, full.W, full.H, got, f.Width, f.Height, f.SHA256)
+		}
+		if info, err := dec.ReadInfo(data); err != nil || info.W != f.Width || info.H != f.Height {
+			t.Errorf("%s: got %+v, %v, want %d x %d", f.Name, info, err, f.Width, f.Height)
+		}
+		for range 20 {
+			x, y := draw.IntN(full.W), draw.IntN(full.H)
+			r := imagecodec.Rect{X0: x, Y0: y, X1: x + 1 + draw.IntN(full.W-x), Y1: y + 1 + draw.IntN(full.H-y)}
+			clear(part.Pix)
+			if err := dec.DecodeRegion(data, r, &part); err != nil {
+				t.Fatalf("%s: region %v: %v", f.Name, r, err)
+			}
+			for y := r.Y0; y < r.Y1; y++ {
+				from, to := (y*full.W+r.X0)*3, (y*full.W+r.X1)*3
+				if !bytes.Equal(part.Pix[from:to], full.Pix[from:to]) {
+					t.Fatalf("%s: region %v: row %d differs", f.Name, r, y)
+				}
+			}
+		}
+		var plain imagecodec.Decoder // which turns nothing
+		if err := plain.Decode(data, &part); err != nil || part.W != 37 || part.H != 23 {
+			t.Errorf("%s: as stored: got %d x %d, %v, want 37 x 23", f.Name, part.W, part.H, err)
+		}
+	}
+}
+
+// TestOrientationOfDamage cuts and alters EXIF data: at worst nothing is turned.
+func TestOrientationOfDamage(t *testing.T) {
+	draw := rand.New(rand.NewPCG(7, 8))
+	for _, name := range []string{"orientation6.jpg", "orientation6.png", "orientation8.webp"} {
+		whole := readTestdata(t, name)
+		for n := range 400 {
+			if o := imagecodec.ReadOrientation(whole[:min(n, len(whole))]); o < 1 || o > 8 {
+				t.Fatalf("%s: first %d bytes: orientation %d", name, n, o)
+			}
+			data := bytes.Clone(whole)
+			for range 3 {
+				data[draw.IntN(min(len(data), 300))] = byte(draw.Uint32())
+			}
+			if o := imagecodec.ReadOrientation(data); o < 1 || o > 8 {
+				t.Fatalf("%s: altered: orientation %d", name, o)
+			}
+		}
+	}
+}
