@@ -29,6 +29,9 @@ type Report struct {
 	// Duplicates are the ids of images whose files are equal byte for byte, a
 	// group each, as far as images are readable.
 	Duplicates [][]string `json:"duplicates"`
+	// NearDuplicates are the ids of images that look alike without being equal, a
+	// group each: see NearBits and NearLevels. Of equal images the first is named.
+	NearDuplicates [][]string `json:"near_duplicates"`
 }
 
 // ShardReport is the part of one shard, or of one folder of images.
@@ -58,6 +61,8 @@ type SizeCount struct {
 type checkedSample struct {
 	id       string
 	content  [16]byte // of SHA-256: two images in 2^64 would have to meet by chance
+	thumb    imagecodec.Thumbnail
+	hash     [2]uint64 // of thumb
 	info     imagecodec.Info
 	bytes    int64
 	label    int64
@@ -127,8 +132,9 @@ func (s *Source) check(ctx context.Context, place int, dec *imagecodec.Decoder, 
 			return out, err // not after a decoding that went well
 		}
 		sum := sha256.Sum256(file)
+		thumb := img.Thumbnail()
 		out.samples = append(out.samples, checkedSample{
-			id: s.id(&e), content: [16]byte(sum[:16]), info: info, bytes: int64(len(file)),
+			id: s.id(&e), content: [16]byte(sum[:16]), thumb: thumb, hash: thumb.Hash(), info: info, bytes: int64(len(file)),
 			label: e.sample.Label, hasLabel: e.sample.HasLabel,
 		})
 	}
@@ -185,6 +191,19 @@ func (s *Source) report(checked []checkedShard) *Report {
 	})
 	for _, content := range again {
 		r.Duplicates = append(r.Duplicates, equal[content])
+	}
+	var all []*checkedSample
+	for _, c := range checked {
+		for i := range c.samples {
+			all = append(all, &c.samples[i])
+		}
+	}
+	for _, group := range nearGroups(all) {
+		ids := make([]string, len(group))
+		for i, at := range group {
+			ids[i] = all[at].id
+		}
+		r.NearDuplicates = append(r.NearDuplicates, ids)
 	}
 	return r
 }

@@ -1,15 +1,19 @@
 package ingest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"clpipe/ingest"
+	"clpipe/internal/synth"
 )
 
 func TestVerifyReport(t *testing.T) {
@@ -74,6 +78,66 @@ func TestVerifyGathersTheImagesOfAFolder(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(shardNames(r)), "[cat dog]"; got != want || r.Shards[0].Readable != 2 {
 		t.Errorf("got %+v, want %s with two and one image", r.Shards, want)
+	}
+}
+
+// TestVerifyFindsWhatLooksAlike saves each of some images again: compressed
+// harder, at half the size, and brighter.
+func TestVerifyFindsWhatLooksAlike(t *testing.T) {
+	dir := t.TempDir()
+	const n = 24
+	for i := range n {
+		m := synth.Draw(1, i%len(synth.Classes()), i, 96)
+		save := func(kind string, m image.Image, quality int) {
+			var file bytes.Buffer
+			if err := jpeg.Encode(&file, m, &jpeg.Options{Quality: quality}); err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, fmt.Sprintf("%02d/%s.jpg", i, kind), file.Bytes())
+		}
+		save("a", m, 95)
+		if i%3 > 0 {
+			continue
+		}
+		save("b", m, 40)
+		half, bright := image.NewRGBA(image.Rect(0, 0, 48, 48)), image.NewRGBA(m.Rect)
+		for at := range half.Pix {
+			x, y, c := at/4%48, at/4/48, at%4
+			sum := 0
+			for dy := range 2 {
+				for dx := range 2 {
+					sum += int(m.Pix[m.PixOffset(2*x+dx, 2*y+dy)+c])
+				}
+			}
+			half.Pix[at] = byte(sum / 4)
+		}
+		for at, v := range m.Pix {
+			bright.Pix[at] = byte(min(int(v)+5, 255))
+		}
+		save("c", half, 90)
+		save("d", bright, 90)
+	}
+	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := src.Verify(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want [][]string
+	for i := 0; i < n; i += 3 {
+		var group []string
+		for _, kind := range []string{"a", "b", "c", "d"} {
+			group = append(group, fmt.Sprintf("%02d/%s.jpg", i, kind))
+		}
+		want = append(want, group)
+	}
+	if got := fmt.Sprint(r.NearDuplicates); got != fmt.Sprint(want) {
+		t.Errorf("got  %s\nwant %v", got, want)
+	}
+	if len(r.Duplicates) > 0 {
+		t.Errorf("got equal images %v, want none", r.Duplicates)
 	}
 }
 

@@ -25,8 +25,9 @@ func shardsVerifyCommand(std stdio, sig *signals) *cobra.Command {
 		Use:   "verify --src URL",
 		Short: "Read shards to the end and decode every image",
 		Long: `Reads every sample and decodes every image, and tells what was found: each
-damaged sample as shard/key@offset, images that are there twice, how many there
-are of each size and class. Exit code 3 if more are damaged than --max-rejects.`,
+damaged sample as shard/key@offset, images that are there twice or look alike, how
+many there are of each size and class. Images look alike if, shrunk to 9x9 grey
+levels, these differ by 8 of 255 at most and 7 of 128 of their gradients. Exit code 3 if more are damaged than --max-rejects.`,
 		Example: `  clpipe shards verify --src s3shards/
   clpipe shards verify --src 's3shards/train-*.tar' --max-rejects 0 --json`,
 		Args: noArgs,
@@ -120,13 +121,21 @@ func printReport(out io.Writer, r *ingest.Report) error {
 		fmt.Fprintln(w, strings.Join(ids, " = "))
 		twice += len(ids) - 1
 	}
+	if len(r.NearDuplicates) > 0 {
+		fmt.Fprintln(w, "\nimages that look alike")
+	}
+	alike := 0
+	for _, ids := range r.NearDuplicates {
+		fmt.Fprintln(w, strings.Join(ids, " ~ "))
+		alike += len(ids) - 1
+	}
 	if len(r.Damage) > 0 {
 		fmt.Fprintln(w, "\ndamage")
 	}
 	for _, d := range r.Damage {
 		fmt.Fprintln(w, d.Error())
 	}
-	fmt.Fprintf(w, "\n%s in %s: %d readable, %d damaged, %d there before\n",
-		plural(r.Samples, "sample"), plural(len(r.Shards), "shard"), r.Readable, r.Samples-r.Readable, twice)
+	fmt.Fprintf(w, "\n%s in %s: %d readable, %d damaged, %d there before, %d like another\n",
+		plural(r.Samples, "sample"), plural(len(r.Shards), "shard"), r.Readable, r.Samples-r.Readable, twice, alike)
 	return w.Flush()
 }
