@@ -23,6 +23,7 @@ type IPCReader struct {
 	name   string
 	src    io.Reader
 	mem    memory.Allocator
+	again  bool // memory of released records is used again
 	start  sync.Once
 	opened chan struct{} // closed once schema or err is set
 	schema *arrow.Schema
@@ -40,10 +41,22 @@ func NewIPCReader(name string, src io.Reader, mem memory.Allocator) *IPCReader {
 	return &IPCReader{name: name, src: src, mem: mem, opened: make(chan struct{}), recs: make(chan arrow.Record), gone: make(chan struct{})}
 }
 
+// Recycle makes the reader use the memory of released records again, which
+// spares the system to zero new pages for every record. It is called before the
+// first Schema or Read, by whose consumer keeps nothing that lies in a record
+// past its release: no view, and no id.
+func (r *IPCReader) Recycle() { r.again = true }
+
 // run reads the stream to its end and leaves in err why it ended.
 func (r *IPCReader) run() {
 	defer close(r.recs)
-	messages := &messageReader{src: bufio.NewReaderSize(r.src, 64<<10), mem: r.mem}
+	bodies := r.mem
+	if r.again {
+		recycled := &recycler{Allocator: r.mem}
+		defer recycled.close()
+		bodies = recycled
+	}
+	messages := newMessageReader(r.src, r.mem, bodies)
 	r.schema, r.err = readSchema(messages)
 	if r.err != nil {
 		r.err = fmt.Errorf("batch: read %s: %w", r.name, r.err)
@@ -156,6 +169,23 @@ func (r *IPCReader) Close() {
 	})
 }
 
+// largeWrite is how many bytes are written on their own, without being copied
+// together with others. With less, the system's calls would be what costs.
+const largeWrite = 64 << 10
+
+// gather buffers small writes, of which a record has dozens, and passes large
+// ones on from where they lie. A bufio.Writer alone would first fill itself up.
+type gather struct{ *bufio.Writer }
+
+func (g gather) Write(p []byte) (int, error) {
+	if len(p) >= largeWrite && g.Buffered() > 0 {
+		if err := g.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	return g.Writer.Write(p)
+}
+
 // IPCWriter writes a stream in Arrow's IPC format.
 type IPCWriter struct {
 	name string
@@ -169,7 +199,7 @@ type IPCWriter struct {
 // NewIPCWriter writes to dst, named in errors. Finish ends the stream. opts
 // are Arrow's, as ipc.WithZstd().
 func NewIPCWriter(name string, dst io.Writer, mem memory.Allocator, opts ...ipc.Option) *IPCWriter {
-	return &IPCWriter{name: name, dst: bufio.NewWriterSize(dst, 1<<20), mem: mem, opts: opts}
+	return &IPCWriter{name: name, dst: bufio.NewWriterSize(dst, largeWrite), mem: mem, opts: opts}
 }
 
 // Open implements Writer. The schema goes out with the first record, or with
@@ -178,7 +208,7 @@ func (w *IPCWriter) Open(_ context.Context, schema *arrow.Schema) error {
 	if w.w != nil {
 		return w.wrap(errOpenedTwice)
 	}
-	w.w = ipc.NewWriter(w.dst, append(slices.Clip(w.opts), ipc.WithSchema(schema), ipc.WithAllocator(w.mem))...)
+	w.w = ipc.NewWriter(gather{w.dst}, append(slices.Clip(w.opts), ipc.WithSchema(schema), ipc.WithAllocator(w.mem))...)
 	return nil
 }
 

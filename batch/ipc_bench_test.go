@@ -2,6 +2,8 @@ package batch_test
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"testing"
 
 	"clpipe/batch"
@@ -41,6 +43,22 @@ func BenchmarkIPCRead(b *testing.B) {
 			})
 			return n, err
 		}},
+		{"recycling", func() (n int64, err error) {
+			r := batch.NewIPCReader("buffer", bytes.NewReader(whole.Bytes()), mem)
+			r.Recycle()
+			defer r.Close()
+			for {
+				rec, err := r.Read(b.Context())
+				if err == io.EOF {
+					return n, nil
+				}
+				if err != nil {
+					return n, err
+				}
+				n += rec.NumRows()
+				rec.Release()
+			}
+		}},
 		{"arrow", func() (n int64, err error) {
 			r, err := ipc.NewReader(bytes.NewReader(whole.Bytes()), ipc.WithAllocator(mem))
 			if err != nil {
@@ -62,5 +80,31 @@ func BenchmarkIPCRead(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkIPCWrite writes records of 256 pairs to where they vanish: what is
+// measured is what a record costs beside its bytes.
+func BenchmarkIPCWrite(b *testing.B) {
+	const rows = 256
+	mem := memory.DefaultAllocator
+	for _, side := range []int{32, 64} {
+		schema := batch.PairsSchema(nil, 2, side, side, 3)
+		rec := batch.NewPairsBuilder(mem, schema, rows).NewRecord(nil)
+		b.Run(fmt.Sprintf("side=%d", side), func(b *testing.B) {
+			w := batch.NewIPCWriter("nowhere", io.Discard, mem)
+			if err := w.Open(b.Context(), schema); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(rows * 2 * 3 * side * side))
+			b.ReportAllocs()
+			for b.Loop() {
+				rec.Retain()
+				if err := w.Write(b.Context(), rec); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		rec.Release()
 	}
 }

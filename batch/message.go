@@ -44,10 +44,18 @@ type message struct {
 // messageReader cuts a stream in Arrow's IPC format into messages. It trusts
 // no length: memory for a claim is allocated as the bytes arrive.
 type messageReader struct {
-	src   *bufio.Reader
-	mem   memory.Allocator
-	begun bool  // a message has been seen
-	trust int64 // the longest body that has arrived
+	src    *bufio.Reader
+	mem    memory.Allocator
+	bodies memory.Allocator
+	begun  bool  // a message has been seen
+	trust  int64 // the longest body that has arrived
+}
+
+// newMessageReader reads src; bodies allocates what records lie in, mem what
+// compressed ones are unpacked to. A body's first bytes come with its metadata
+// through a buffer, the others straight to their place: the buffer is small.
+func newMessageReader(src io.Reader, mem, bodies memory.Allocator) *messageReader {
+	return &messageReader{src: bufio.NewReaderSize(src, 8<<10), mem: mem, bodies: bodies}
 }
 
 // next reads the next message up to its body, which must be read before the
@@ -106,7 +114,7 @@ func parseMessage(meta []byte) (m message, err error) {
 // much as the stream has delivered at once before, then doubles with what
 // arrives. The caller releases the buffer.
 func (r *messageReader) readBody(n int64) (*memory.Buffer, error) {
-	buf := memory.NewResizableBuffer(r.mem)
+	buf := memory.NewResizableBuffer(r.bodies)
 	for have := int64(0); have < n; {
 		end := min(n, max(2*have, r.trust, firstTrust))
 		buf.Resize(int(end))

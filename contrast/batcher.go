@@ -45,7 +45,7 @@ type batcher struct {
 	last   int64          // epoch of the batch last given, -1 before the first
 	out    Batch
 	copies [2][]byte // the batch being copied together
-	ids    []string
+	ids    [][]byte  // copies: a record may be gone before the batch is trained
 }
 
 func newBatcher(in batch.Reader, cfg Config, from batch.Position, order orderHash) *batcher {
@@ -53,7 +53,7 @@ func newBatcher(in batch.Reader, cfg Config, from batch.Position, order orderHas
 	for _, d := range b.shape {
 		b.width *= d
 	}
-	b.out.IDs, b.ids = make([]uint64, b.n), make([]string, b.n)
+	b.out.IDs, b.ids = make([]uint64, b.n), make([][]byte, b.n)
 	if cfg.method().labelled {
 		b.classes, b.out.Labels = cfg.Dim, make([]int32, b.n)
 	}
@@ -158,7 +158,7 @@ func (e *EpochError) Error() string {
 // take notes whose the batch's row i is: that of a row of the record.
 func (b *batcher) take(i, row int) error {
 	id := b.pairs.ID(row)
-	b.ids[i], b.out.IDs[i] = id, 0
+	b.ids[i], b.out.IDs[i] = append(b.ids[i][:0], id...), 0
 	if id != "" {
 		b.out.IDs[i] = rng.HashID(id)
 	}
@@ -261,7 +261,7 @@ func (b *batcher) beginsLate(at batch.Position) error {
 // orderHash is a chained SHA-256 of the trained ids: h ← SHA-256(h, id, 0).
 type orderHash [sha256.Size]byte
 
-func (h *orderHash) add(id string) {
+func (h *orderHash) add(id []byte) {
 	var buf [sha256.Size + 256]byte
 	text := append(buf[:0], h[:]...)
 	text = append(text, id...)

@@ -322,7 +322,7 @@ func TestOrderHashIsAChain(t *testing.T) {
 	var got orderHash
 	var want [32]byte
 	for _, id := range []string{"a", "", "train-0.tar/000001", long} {
-		got.add(id)
+		got.add([]byte(id))
 		want = sha256.Sum256(bytes.Join([][]byte{want[:], []byte(id), {0}}, nil))
 	}
 	if got != want {

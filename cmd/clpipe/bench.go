@@ -35,6 +35,8 @@ type benchFlags struct {
 	method  methodFlags
 	runs    int
 	profile bool
+
+	acknowledge int // bench stream's reader: records between two answers
 }
 
 // A benchKind is one of the benches.
@@ -62,6 +64,17 @@ var benchKinds = []benchKind{
 		example: "  clpipe bench pipe --src s3shards/ --batch 128",
 		flags:   func(f *benchFlags, fs *pflag.FlagSet) { f.addImages(fs); f.views.add(fs); f.method.add(fs) },
 		run:     (*bench).pipe,
+	},
+	{
+		name: "stream", unit: "pairs/s", short: "Records of pairs through one pipe to another process",
+		example: "  clpipe bench stream --size 32 --batch 256",
+		flags: func(f *benchFlags, fs *pflag.FlagSet) {
+			fs.IntVar(&f.views.size, "size", 0, "side of a view in pixels (default 32, and 224)")
+			fs.IntVar(&f.method.batch, "batch", 0, "pairs in a record (default 256, and 64)")
+			fs.IntVar(&f.acknowledge, "acknowledge", 0, "be the reader: answer after as many records")
+			fs.Lookup("acknowledge").Hidden = true
+		},
+		run: (*bench).stream,
 	},
 	{
 		name: "decode", unit: "images/s", short: "Decoding of image files that lie in memory",
@@ -110,7 +123,7 @@ func (f *benchFlags) addImages(fs *pflag.FlagSet) { f.source.add(fs, false) }
 // benchCommand measures this program's own speed.
 func benchCommand(std stdio, sig *signals) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "bench train|pipe|decode|augment|gemm|conv|loss|bounds",
+		Use:   "bench train|pipe|stream|decode|augment|gemm|conv|loss|bounds",
 		Short: "Measure this program's own speed",
 		Long: `Measures this program on this machine: throughput, the median over several runs
 after a warm-up, with the runs beside it. Input is synthetic unless --src names
@@ -121,7 +134,7 @@ Winograd's convolutions, which do fewer, may pass it.`,
   clpipe bench loss --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("there is no bench %q: want train, pipe, decode, augment, gemm, conv, loss or bounds", args[0])
+				return usagef("there is no bench %q: want train, pipe, stream, decode, augment, gemm, conv, loss or bounds", args[0])
 			}
 			return nil
 		},
@@ -154,7 +167,7 @@ func benchKindCommand(std stdio, sig *signals, kind benchKind) *cobra.Command {
 			b.pool = par.NewPool(flags.common.workers)
 			defer b.pool.Close()
 			timings, err := kind.run(b, ctx)
-			if err != nil {
+			if err != nil || timings == nil {
 				return err
 			}
 			return b.report(timings)
@@ -184,14 +197,15 @@ type memoryUse struct{ arenas, packed int64 }
 
 // A timing is how long a piece of work took in each run.
 type timing struct {
-	name    string
-	work    float64   // in the bench's unit times seconds
-	flops   float64   // floating-point operations; 0: not counted
-	count   int       // how often it occurs in the whole; 0: it is a part of another's time, or an addition
-	seconds []float64 // of one execution, in each run
-	share   float64   // of the whole's time; 0: not known
-	shape   any       // of its operands, for --json
-	detail  bool      // left out of the table unless asked for
+	name      string
+	work      float64   // in the bench's unit times seconds
+	unitBytes int       // of a pair that is passed on; 0: not counted
+	flops     float64   // floating-point operations; 0: not counted
+	count     int       // how often it occurs in the whole; 0: it is a part of another's time, or an addition
+	seconds   []float64 // of one execution, in each run
+	share     float64   // of the whole's time; 0: not known
+	shape     any       // of its operands, for --json
+	detail    bool      // left out of the table unless asked for
 }
 
 // rates returns the throughput of each run.
@@ -296,7 +310,8 @@ type benchCase struct {
 
 	Count       int     `json:"count,omitempty"` // occurrences in the whole
 	Shape       any     `json:"shape,omitempty"`
-	Share       float64 `json:"share,omitempty"` // of the whole's time
+	Share       float64 `json:"share,omitempty"`      // of the whole's time
+	UnitBytes   int     `json:"unit_bytes,omitempty"` // of pixels, of a pair that is passed on
 	GFLOPs      float64 `json:"gflops_per_s,omitempty"`
 	PeakShare   float64 `json:"peak_share,omitempty"` // of the multiply-add units
 	PeakGFLOPs  float64 `json:"peak_gflops_per_s,omitempty"`
@@ -309,7 +324,7 @@ func (b *bench) caseOf(t timing) benchCase {
 	rates := t.rates()
 	c := benchCase{
 		Bench: b.kind.name, Case: t.name, Unit: b.kind.unit, Median: median(rates), Runs: rates, Kernel: b.kernel, Workers: b.pool.Workers(),
-		Count: t.count, Shape: t.shape, Share: t.share,
+		Count: t.count, Shape: t.shape, Share: t.share, UnitBytes: t.unitBytes,
 	}
 	if t.flops > 0 {
 		c.GFLOPs = t.flops / max(median(t.seconds), 1e-9) / 1e9
@@ -353,14 +368,18 @@ func (b *bench) report(timings []timing) error {
 // and of what else is known the columns.
 func (b *bench) table(timings []timing) error {
 	cases := make([]benchCase, len(timings))
-	flops, shares := false, false
+	flops, shares, bytes := false, false, false
 	for i, t := range timings {
 		cases[i] = b.caseOf(t)
 		shares = shares || t.share > 0
 		flops = flops || t.flops > 0
+		bytes = bytes || t.unitBytes > 0
 	}
 	w := tabwriter.NewWriter(b.std.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "case\tms\t%s\tmin\tmax", b.kind.unit)
+	if bytes {
+		fmt.Fprint(w, "\tGB/s")
+	}
 	if flops && b.kind.unit != gflops {
 		fmt.Fprintf(w, "\t%s", gflops)
 	}
@@ -377,6 +396,9 @@ func (b *bench) table(timings []timing) error {
 		}
 		c := cases[i]
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s", t.name, significant(1e3*median(t.seconds)), significant(c.Median), significant(slices.Min(c.Runs)), significant(slices.Max(c.Runs)))
+		if bytes {
+			fmt.Fprintf(w, "\t%s", blankZero(c.Median*float64(c.UnitBytes)/1e9, significant))
+		}
 		if flops && b.kind.unit != gflops {
 			fmt.Fprintf(w, "\t%s", blankZero(c.GFLOPs, significant))
 		}

@@ -53,7 +53,9 @@ func openInput(ctx context.Context, std stdio, path string) (*inputStream, error
 	if err != nil {
 		return nil, err
 	}
-	return &inputStream{IPCReader: batch.NewIPCReader(path, src, memory.DefaultAllocator), src: src}, nil
+	in := batch.NewIPCReader(path, src, memory.DefaultAllocator)
+	in.Recycle()
+	return &inputStream{IPCReader: in, src: src}, nil
 }
 
 // Close ends reading, also where a read is under way.

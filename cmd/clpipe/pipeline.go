@@ -121,7 +121,9 @@ func stdinReader(std stdio) (*batch.IPCReader, error) {
 		}
 		enlargePipe(f)
 	}
-	return batch.NewIPCReader("standard input", std.in, memory.DefaultAllocator), nil
+	in := batch.NewIPCReader("standard input", std.in, memory.DefaultAllocator)
+	in.Recycle()
+	return in, nil
 }
 
 // openSource lists the shards of --src.
