@@ -41,6 +41,7 @@ func TestStepOfEveryMethodAllocatesNothing(t *testing.T) {
 		func(c *Config) { c.Method = "infonce" },
 		func(c *Config) { c.Method = "simclr" },
 		func(c *Config) { c.Method, c.Chunk = "simclr", 1 },
+		func(c *Config) { c.Method, c.LearnTemperature, c.EMA = "simclr", true, 0.9 },
 		func(c *Config) { c.Method = "moco-v3" },
 		func(c *Config) { c.Method = "cpc" },
 		func(c *Config) { c.Method = "amdim" },

@@ -26,7 +26,9 @@ type Config struct {
 	// MaskSameID leaves queue rows out that come from the query's own sample.
 	MaskSameID  bool
 	Temperature float64 // τ
-	Momentum    float64 // m of the key encoder
+	// LearnTemperature trains τ too, from Temperature on.
+	LearnTemperature bool
+	Momentum         float64 // m of the key encoder
 	// MomentumSchedule is encoder.Constant, or encoder.Cosine: 1-m falls from
 	// 1-Momentum to 0 as half a cosine over the run.
 	MomentumSchedule encoder.ScheduleKind
@@ -193,6 +195,7 @@ func (c Config) Validate() error {
 	check(c.Schedule.Base >= 0 && !math.IsInf(c.Schedule.Base, 0), "lr", c.Schedule.Base, "at least 0")
 	check(c.Schedule.Warmup >= 0, "warmup", c.Schedule.Warmup, "at least 0")
 	check(c.Chunk == 0 || c.Chunk > 0 && c.Batch%c.Chunk == 0, "chunk", c.Chunk, fmt.Sprintf("0 or a divisor of the batch of %d", c.Batch))
+	check(m == nil || !c.LearnTemperature || c.Uses("learn-temperature"), "learn-temperature", c.LearnTemperature, "false for this method")
 	check(c.EMA >= 0 && c.EMA < 1, "ema", c.EMA, "in [0,1)")
 	check(c.Schedule.WarmupEpochs >= 0, "warmup-epochs", c.Schedule.WarmupEpochs, "at least 0")
 	check(c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0), "weight-decay", c.WeightDecay, "at least 0")

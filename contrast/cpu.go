@@ -32,9 +32,11 @@ type cpu struct {
 	lr       float64
 	momentum float32 // read by the bound updates
 	keep     float32 // likewise, of the average
-	place    []int   // the step's permutation for Shuffled passes
-	draws    int     // permutations drawn in this step
-	scratch  []float32
+	// temperature is nil unless it is learned.
+	temperature *temperature
+	place       []int // the step's permutation for Shuffled passes
+	draws       int   // permutations drawn in this step
+	scratch     []float32
 }
 
 type cpuNet struct {
@@ -104,6 +106,9 @@ func (c *cpu) Network(name string, g *encoder.Graph) Net {
 		ema := &cpuNet{name: averageName, graph: g, params: n.params.Clone()}
 		n.average = ema.params.Average(n.params, &c.keep)
 		c.nets = append(c.nets, ema)
+	}
+	if id == 0 && c.cfg.LearnTemperature {
+		c.temperature = c.newTemperature()
 	}
 	return id
 }
@@ -296,6 +301,9 @@ func (c *cpu) Optimise(n Net) {
 	net.optimizer.Step(c.lr)
 	for _, ph := range net.average {
 		c.pool.Run(ph)
+	}
+	if n == 0 && c.temperature != nil {
+		c.temperature.optimise(c.lr)
 	}
 }
 

@@ -7,7 +7,7 @@ import "clpipe/encoder"
 // MoCo's recipes it is the end-to-end mechanism that MoCo is compared with (He et
 // al. 2020, figure 2a).
 var endToEndMethod = method{
-	name: "infonce", uses: "encoder head temperature split-bn init", graph: resnetWithHead, build: buildEndToEnd, check: checkInBatch,
+	name: "infonce", uses: "encoder head temperature learn-temperature split-bn init", graph: resnetWithHead, build: buildEndToEnd, check: checkInBatch,
 	recipe: func(c *Config, size int) {
 		for _, m := range mocoMethods {
 			if m.name == PolicyFor(size) {

@@ -37,7 +37,7 @@ func (o InfoNCE) bind(c *cpu) boundLoss {
 		// The padding of a row is zero, which adds nothing.
 		Query: query.Data, Keys: key.Data, PositiveRow: o.Positive, SelfRow: o.Self, Valid: k,
 		AnyLength: !o.Unit, Temperature: float32(o.Temperature), GradScale: float32(weight / float64(n)),
-		Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
+		Score: make([]float32, n), Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
 		DQuery: c.grad(o.Query).Data,
 	}
 	candidates := k
@@ -55,13 +55,17 @@ func (o InfoNCE) bind(c *cpu) boundLoss {
 	} else {
 		phases = plan.Bind(args, c.scratchOf(need))
 	}
+	temper, learn := c.temperature.teach(args, weight)
 	return boundLoss{
-		phases: phases,
+		before: temper,
+		phases: append(phases, learn...),
 		value:  func() float64 { return weight * mean(args.Loss) },
 		acc1:   func() float64 { return shareBelow(args.Above, 1) },
 		report: func(m *Metrics) {
 			m.MIBound = math.Log(float64(candidates)) - mean(args.Loss)
 			m.Entropy, m.Acc1, m.Acc5 = mean(args.Entropy), shareBelow(args.Above, 1), shareBelow(args.Above, 5)
+			m.DV = donskerVaradhan(args, n*(candidates-1))
+			c.temperature.report(m)
 		},
 	}
 }

@@ -20,6 +20,11 @@ type Metrics struct {
 	Acc5    float64 `json:"acc5"`          // above all but at most four
 	Entropy float64 `json:"entropy"`       // nats, of the softmax over candidates
 	LR      float64 `json:"lr"`
+	// DV is Donsker and Varadhan's estimate on the scores of the loss: not bounded
+	// by the logarithm of the candidates, but too high on a batch.
+	DV float64 `json:"dv_nats,omitempty"`
+	// Temperature is τ, where it is learned.
+	Temperature float64 `json:"temperature,omitempty"`
 	// Momentum is m of the key encoder.
 	Momentum float64 `json:"momentum,omitempty"`
 
@@ -100,10 +105,12 @@ func (c *cpu) measure() Metrics {
 		m.Entropy += part.Entropy
 		m.Acc1 += part.Acc1
 		m.Acc5 += part.Acc5
+		m.DV += part.DV
+		m.Temperature = part.Temperature
 		m.Masked += part.Masked
 		m.QueueFilled = part.QueueFilled
 	}
-	for _, v := range []*float64{&m.MIBound, &m.Entropy, &m.Acc1, &m.Acc5, &m.Masked} {
+	for _, v := range []*float64{&m.MIBound, &m.Entropy, &m.Acc1, &m.Acc5, &m.DV, &m.Masked} {
 		*v /= max(float64(n), 1)
 	}
 	return m

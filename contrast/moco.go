@@ -7,7 +7,7 @@ import (
 	"clpipe/encoder"
 )
 
-const mocoUses = "encoder head queue temperature momentum momentum-schedule symmetric queue-init mask-same-id split-bn init"
+const mocoUses = "encoder head queue temperature learn-temperature momentum momentum-schedule symmetric queue-init mask-same-id split-bn init"
 
 var mocoMethods = []*method{
 	{

@@ -3,6 +3,7 @@ package contrast
 import (
 	"math"
 
+	"clpipe/contrast/bounds"
 	"clpipe/internal/kernel"
 )
 
@@ -20,26 +21,30 @@ func (o QueueNCE) bind(c *cpu) boundLoss {
 	args := &kernel.InfoNCEArgs{
 		Query: query.Data, Positive: c.rows(o.Key).Data, Keys: queue.keys,
 		Temperature: float32(c.cfg.Temperature), GradScale: 1 / float32(n),
-		Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
+		Score: make([]float32, n), Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
 		DQuery: c.grad(o.Query).Data,
 	}
 	if c.cfg.MaskSameID {
 		args.QueryIDs, args.KeyIDs = make([]uint64, n), queue.ids
 	}
 	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: n, D: c.cfg.Dim, K: k}, c.pool.Workers())
+	temper, learn := c.temperature.teach(args, 1)
 	return boundLoss{
 		before: func() {
+			temper()
 			args.Valid = queue.Len()
 			if c.cfg.MaskSameID {
 				copy(args.QueryIDs, c.batch.IDs)
 			}
 		},
-		phases: plan.Bind(args, c.scratchOf(plan.ScratchLen())),
+		phases: append(plan.Bind(args, c.scratchOf(plan.ScratchLen())), learn...),
 		value:  func() float64 { return mean(args.Loss) },
 		acc1:   func() float64 { return shareBelow(args.Above, 1) },
 		report: func(m *Metrics) {
 			var candidates float64
+			negatives := 0
 			for _, masked := range args.Masked {
+				negatives += args.Valid - int(masked)
 				candidates += math.Log(float64(1 + args.Valid - int(masked)))
 				if args.Valid > 0 {
 					m.Masked += float64(masked) / float64(n) / float64(args.Valid)
@@ -48,8 +53,22 @@ func (o QueueNCE) bind(c *cpu) boundLoss {
 			m.MIBound = candidates/float64(n) - mean(args.Loss)
 			m.Entropy, m.Acc1, m.Acc5 = mean(args.Entropy), shareBelow(args.Above, 1), shareBelow(args.Above, 5)
 			m.QueueFilled = queue.Len()
+			m.DV = donskerVaradhan(args, negatives)
+			c.temperature.report(m)
 		},
 	}
+}
+
+// donskerVaradhan is the estimate on the scores of a loss with so many negatives
+// in all; 0 where none of them counts.
+func donskerVaradhan(args *kernel.InfoNCEArgs, negatives int) float64 {
+	if negatives < 1 {
+		return 0
+	}
+	if v := bounds.DVOfNCE(args.Score, args.Loss, negatives); !math.IsInf(v, 0) {
+		return v
+	}
+	return 0
 }
 
 // mean returns the mean of the numbers.

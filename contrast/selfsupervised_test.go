@@ -56,7 +56,7 @@ type selfsupervisedRun struct {
 		Width, SGD, Adam, Beta1, Eps  float64
 		WeightDecay                   float64 `json:"weight_decay"`
 		Alpha, Beta, Gamma            float64
-		Convolve                      bool
+		Convolve, Learn               bool
 		Temperature, Momentum         float64
 		Mean, Std                     [3]float32
 	}
@@ -97,6 +97,7 @@ func (r selfsupervisedRun) config(t *testing.T, kind encoder.OptimizerKind, step
 	if g.Temperature > 0 {
 		cfg.Temperature, cfg.SplitBN = g.Temperature, 1
 	}
+	cfg.LearnTemperature = g.Learn
 	if g.Momentum > 0 {
 		cfg.Momentum = g.Momentum
 	}
@@ -132,7 +133,7 @@ func (r selfsupervisedRun) train(t *testing.T, cfg contrast.Config) (start batch
 	if start, err = trainer.State(); err != nil {
 		t.Fatal(err)
 	}
-	for i, net := range []string{"encoder_q.", "discriminator."} {
+	for net, i := range map[string]int{"encoder_q.": 0, "discriminator.": 1, "temperature.": 1} {
 		values := start.Under(net)
 		for name := range values.Tensors {
 			if strings.Contains(name, "running") || strings.HasSuffix(name, "num_batches_tracked") {

@@ -12,7 +12,7 @@ import (
 // The recipes are those of the reference code; the small one, with plain SGD, is
 // lightly's (methods.md 3).
 var simclrMethod = method{
-	name: "simclr", policy: "simclr", uses: "encoder head temperature chunk init", graph: resnetWithHead, build: buildSimCLR, check: checkInBatch,
+	name: "simclr", policy: "simclr", uses: "encoder head temperature learn-temperature chunk init", graph: resnetWithHead, build: buildSimCLR, check: checkInBatch,
 	recipe: func(c *Config, size int) {
 		c.Queue, c.Momentum, c.MaskSameID, c.QueueInit, c.SplitBN = 0, 0, false, "", 1
 		c.Head, c.Encoder.Normalize, c.Encoder.ZeroGamma = encoder.SimCLRHead, NormalizeNone, true

@@ -115,6 +115,9 @@ func (t *Trainer) Init(s batch.State) error {
 		}
 	}
 	for _, n := range t.x.nets {
+		if n.graph == nil {
+			continue // a learned temperature
+		}
 		part := batch.State{Tensors: maps.Clone(whole.Tensors)}
 		if len(n.params.State().Under(predictor).Tensors) == 0 {
 			maps.DeleteFunc(part.Tensors, func(name string, _ *tensor.Dense) bool { return strings.HasPrefix(name, predictor) })

@@ -167,6 +167,15 @@ func NewParams(g *Graph, seed uint64) *Params {
 	return p
 }
 
+// NewScalar returns parameters that are one value under a name: what is trained
+// beside a network. LARS treats it as a bias.
+func NewScalar(name string, v float32) *Params {
+	e := param{name: name, spec: paramSpec{role: vectorParam, shape: []int{1}}, len: 1}
+	p := &Params{Data: kernel.Alloc(16), Grad: kernel.Alloc(16), list: []param{e}}
+	p.Data[0] = v
+	return p
+}
+
 // layOut returns the parameters of a graph, all zero.
 func layOut(g *Graph) *Params {
 	p := &Params{}

@@ -34,7 +34,7 @@ var mayImport = []struct {
 	{"augment", []string{"batch", "internal"}, "turns records into records"},
 	{"encoder", []string{"batch", "internal"}, "networks know no loss, and images only as records"},
 	{"contrast/bounds", nil, "bounds are arithmetic on a matrix of scores"},
-	{"contrast", []string{"batch", "encoder", "internal"}, "trains an encoder on a stream; sink meets its Recorder without being imported"},
+	{"contrast", []string{"batch", "contrast/bounds", "encoder", "internal"}, "trains an encoder on a stream; sink meets its Recorder without being imported"},
 	{"sink", []string{"batch"}, "keeps states and records of whoever made them"},
 	{"cmd", []string{"batch", "ingest", "augment", "encoder", "contrast", "sink", "internal"}, "wires the stages together"},
 	{"benchmarks", []string{"batch", "ingest", "augment", "encoder", "contrast", "sink", "internal"}, "measures the stages side by side with the peers"},

@@ -190,6 +190,7 @@ type methodFlags struct {
 	batch, queue, dim     int
 	temperature, momentum float64
 	momentumSchedule      string
+	learnTemperature      bool
 	symmetric             bool
 	queueInit             string
 	maskSameID            bool
@@ -221,6 +222,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.IntVar(&m.queue, "queue", 0, "keys in the queue of negatives (default the method's)")
 	fs.IntVar(&m.dim, "dim", 0, "size of the embedding, in amdim of the maps' cells, in supervised the number of classes (default the method's)")
 	fs.Float64Var(&m.temperature, "temperature", 0, "tau, by which logits are divided (default the method's)")
+	fs.BoolVar(&m.learnTemperature, "learn-temperature", false, "train tau too, of moco, infonce and simclr; 1/tau stays below 100")
 	fs.Float64Var(&m.momentum, "momentum", 0, "m of the key encoder (default the method's)")
 	fs.StringVar(&m.momentumSchedule, "momentum-schedule", "", "constant, or cosine: m rises to 1 over the run (default the method's)")
 	fs.BoolVar(&m.symmetric, "symmetric", false, "train both directions of a pair")
@@ -343,6 +345,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 	if !given("split-bn") {
 		cfg.SplitBN = groupsFor(cfg.Batch, cfg.SplitBN)
 	}
+	cfg.LearnTemperature = m.learnTemperature
 	cfg.Symmetric, cfg.QueueInit, cfg.MaskSameID = m.symmetric, contrast.QueueInit(m.queueInit), m.maskSameID
 	cfg.Seed, cfg.Workers, cfg.LogEvery = c.seed, c.workers, m.logEvery
 	if given("steps") && !given("epochs") {

@@ -296,7 +296,7 @@ func (j *trainJob) resolved() map[string]any {
 	out := map[string]any{
 		"method": c.Method, "encoder": c.EncoderName(), "width": c.Encoder.Width,
 		"head": string(c.Head), "size": c.Encoder.Size, "batch": c.Batch, "queue": c.Queue, "dim": c.Dim, "temperature": c.Temperature,
-		"momentum": c.Momentum, "momentum-schedule": string(c.MomentumSchedule), "symmetric": c.Symmetric, "queue-init": string(c.QueueInit), "mask-same-id": c.MaskSameID,
+		"learn-temperature": c.LearnTemperature, "momentum": c.Momentum, "momentum-schedule": string(c.MomentumSchedule), "symmetric": c.Symmetric, "queue-init": string(c.QueueInit), "mask-same-id": c.MaskSameID,
 		"split-bn": c.SplitBN, "lr": c.Schedule.Base, "weight-decay": c.WeightDecay, "optimizer": string(c.Optimizer), "clip-norm": c.ClipNorm, "schedule": string(c.Schedule.Kind),
 		"ema": c.EMA, "chunk": c.Chunk, "warmup": c.Schedule.Warmup, "warmup-epochs": c.Schedule.WarmupEpochs, "normalize": formatNormalize(c.Encoder.Normalize), "conv": j.method.conv, "seed": c.Seed,
 		"depth": c.Depth, "estimator": string(c.Estimator), "dim-objective": string(c.Pairing), "critic": string(c.Critic), "prior": c.Prior,

@@ -213,3 +213,37 @@ func (s Scores[T]) JSD(grad []T) float64 {
 	}
 	return joint/k - marginal/n
 }
+
+// DVOfNCE returns DV on the scores behind InfoNCE losses: of each query score is
+// its positive's and loss is log Σ_j e^s_j - score, over the positive and the
+// query's negatives, of which there are so many in all. It needs no score twice:
+//
+//	Σ_negatives e^s_j = e^score·(e^loss - 1)
+//
+// Unlike NCE it is not bounded by log K. NWJ and TUBA ask for a critic whose
+// scores have the right mean, which InfoNCE does not teach.
+func DVOfNCE[T Float](score, loss []T, negatives int) float64 {
+	if len(score) != len(loss) || len(loss) == 0 || negatives < 1 {
+		panic(fmt.Sprintf("bounds: DVOfNCE: got %d scores, %d losses and %d negatives, want as many and at least one", len(score), len(loss), negatives))
+	}
+	joint, largest := 0.0, math.Inf(-1)
+	row := func(i int) float64 { // log Σ of a query's negatives
+		l := float64(loss[i])
+		if l > 30 { // e^-30 is nothing beside 1
+			return float64(score[i]) + l
+		}
+		return float64(score[i]) + math.Log(math.Expm1(l))
+	}
+	for i := range loss {
+		joint += float64(score[i])
+		largest = max(largest, row(i))
+	}
+	if math.IsInf(largest, -1) { // no negative counts at all
+		return math.Inf(1)
+	}
+	sum := 0.0
+	for i := range loss {
+		sum += math.Exp(row(i) - largest)
+	}
+	return joint/float64(len(loss)) - largest - math.Log(sum/float64(negatives))
+}

@@ -248,3 +248,25 @@ func TestOnePairHasNoNegatives(t *testing.T) {
 		}()
 	}
 }
+
+// What InfoNCE leaves of the scores is enough for DV.
+func TestDVOfNCEEqualsDV(t *testing.T) {
+	for _, scale := range []float64{0.1, 1, 20, 400} {
+		const k = 9
+		s := Scores[float64]{k, make([]float64, k*k)}
+		for i := range s.F {
+			s.F[i] = scale * math.Sin(float64(7*i*i))
+		}
+		var score, loss []float64
+		for i := range k {
+			sum := 0.0
+			for _, f := range s.row(i) {
+				sum += math.Exp(f - s.row(i)[i])
+			}
+			score, loss = append(score, s.row(i)[i]), append(loss, math.Log(sum))
+		}
+		if got, want := DVOfNCE(score, loss, k*(k-1)), s.DV(nil); math.Abs(got-want) > 1e-9*max(1, math.Abs(want)) {
+			t.Errorf("scores to %v: %v, want %v", scale, got, want)
+		}
+	}
+}

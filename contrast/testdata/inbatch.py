@@ -49,7 +49,13 @@ class InfoNCE(InBatch):
 
 
 class SimCLR(InBatch):
-    """NT-Xent over the rows of both views, which share batch statistics."""
+    """NT-Xent over the rows of both views, which share batch statistics. Where it
+    is learned, the temperature is exp(-log_scale) of a net of its own."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        if "learn" in cfg:
+            self.nets["temperature"] = Net()
 
     def losses(self, views, step):
         c, n = self.cfg, self.net
@@ -59,8 +65,9 @@ class SimCLR(InBatch):
         mean, var = h.mean(0), h.var(0, unbiased=False)
         z = F.normalize((h - mean) / (var + 1e-5).sqrt() * n.param("fc.4.weight", c["dim"]), dim=1)
         rows, size = torch.arange(2 * c["batch"]), c["batch"]
-        scores = (z @ z.T / c["temperature"]).masked_fill(torch.eye(2 * size, dtype=torch.bool), float("-inf"))
-        return {"encoder_q": F.cross_entropy(scores, (rows + size) % (2 * size))}
+        scale = self.nets["temperature"].param("log_scale", 1).exp() if "learn" in c else 1 / c["temperature"]
+        scores = (z @ z.T * scale).masked_fill(torch.eye(2 * size, dtype=torch.bool), float("-inf"))
+        return dict.fromkeys(self.nets, F.cross_entropy(scores, (rows + size) % (2 * size)))
 
 
 class MoCoV3(InBatch):
@@ -112,6 +119,7 @@ RUNS = [
     dict(name="infonce", method="infonce", seed=14, batch=13, size=20, width=0.0625, dim=11, temperature=0.1, **BOTH),
     dict(name="simclr", method="simclr", seed=15, batch=17, size=20, width=0.0625, dim=10, temperature=0.5, **{**BOTH, "sgd": 3e-4}),
     dict(name="simclr-37", method="simclr", seed=16, batch=37, size=40, width=0.0625, dim=16, temperature=0.5, steps=4, **{**BOTH, "sgd": 3e-4}),
+    dict(name="simclr-tau", method="simclr", seed=21, batch=12, size=20, width=0.0625, dim=10, temperature=0.5, learn=True, steps=6, **{**BOTH, "weight_decay": 0}),
     dict(name="moco-v3", method="moco-v3", seed=17, batch=11, size=20, width=0.0625, dim=10, temperature=0.2, momentum=0.6, steps=12, **BOTH),
     dict(name="moco-v3-37", method="moco-v3", seed=20, batch=37, size=40, width=0.0625, dim=16, temperature=1.0, momentum=0.6, steps=4, **BOTH),
 ]

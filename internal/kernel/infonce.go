@@ -37,6 +37,7 @@ type InfoNCEArgs struct {
 	Temperature float32
 	GradScale   float32 // g: the gradient is that of g·Σ loss; 1/N for a mean
 
+	Score   []float32 // [N]: <q,k_+>/τ; nil: not wanted
 	Loss    []float32 // [N], nats
 	Entropy []float32 // [N], nats: of the softmax over positive and negatives
 	Above   []int32   // [N]: negatives that score strictly above the positive
@@ -234,6 +235,7 @@ func (x *InfoNCE) check(a *InfoNCEArgs, scratch int) {
 		{"self rows", len(a.SelfRow), s.N, true},
 		{"query ids", len(a.QueryIDs), s.N, true},
 		{"key ids", len(a.KeyIDs), s.K, true},
+		{"score", len(a.Score), s.N, true},
 		{"loss", len(a.Loss), s.N, false},
 		{"entropy", len(a.Entropy), s.N, false},
 		{"above", len(a.Above), s.N, false},
@@ -330,6 +332,9 @@ func (r *infoNCERun) join(panel int) {
 	first, end := r.queriesOf(panel)
 	for q := first; q < end; q++ {
 		positive := float64(r.positive[q]) * float64(scale)
+		if r.a.Score != nil {
+			r.a.Score[q] = float32(positive)
+		}
 		top, fixed := r.fixedShift()
 		if !fixed {
 			top = float32(positive)

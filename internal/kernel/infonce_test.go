@@ -181,7 +181,7 @@ func (c *infoNCECase) run(t *testing.T, workers int) *InfoNCEArgs {
 		Query: narrowed(c.query), Keys: keys, Valid: c.valid, PositiveRow: c.positiveRow, SelfRow: c.selfRow,
 		QueryIDs: c.queryIDs, KeyIDs: c.keyIDs, AnyLength: c.contrast == otherContrast,
 		Temperature: c.temperature, GradScale: float32(c.gradScale),
-		Loss: loss.buf, Entropy: Alloc(s.N), Above: make([]int32, s.N), Masked: make([]int32, s.N),
+		Score: Alloc(s.N), Loss: loss.buf, Entropy: Alloc(s.N), Above: make([]int32, s.N), Masked: make([]int32, s.N),
 		DQuery: dq.buf, DKeys: dk.buf,
 	}
 	if c.positive != nil {
@@ -215,6 +215,18 @@ func (c *infoNCECase) check(t *testing.T, got *InfoNCEArgs) {
 		off *= float64(s.D)
 	}
 	for i := range s.N {
+		score, positive := 0.0, c.positive
+		at := i * s.D
+		if positive == nil {
+			positive, at = c.keys, int(c.positiveRow[i])*s.D
+		}
+		for j, k := range positive[at : at+s.D] {
+			score += c.query[i*s.D+j] * k
+		}
+		score /= float64(c.temperature)
+		if e := math.Abs(float64(got.Score[i]) - score); !(e <= off+1e-6*math.Abs(score)) {
+			t.Errorf("query %d: score: got %v, want %v", i, got.Score[i], score)
+		}
 		if e := math.Abs(float64(got.Loss[i]) - want.loss[i]); !(e <= off+1e-6*want.loss[i]) {
 			t.Errorf("query %d: loss: got %v, want %v", i, got.Loss[i], want.loss[i])
 		}
