@@ -55,6 +55,16 @@ def suites(quick, compiled):
                         ours=["augment", *args, "--batch", 64],
                         peers=[("torchvision on Pillow, DataLoader", "augment.py", [*args, "--kind", "pil"], {}),
                                ("torchvision v2 on tensors, DataLoader", "augment.py", [*args, "--kind", "tensor"], {})]))
+    stream = ["stream"]
+    out.append(dict(name="pipe", title="Records of pairs from a process to another through one pipe of 1 MiB", threads=2, ours=stream,
+                    peers=[("pyarrow", "pipe.py", [], {}), ("pyarrow, malloc raised", "pipe.py", [], RAISED)]))
+    out.append(dict(name="handoff", title="The same beside the handoff of a PyTorch DataLoader's worker", threads=2, ours=stream,
+                    peers=[("DataLoader, new batches", "handoff.py", [], {}),
+                           ("DataLoader, handles of batches in shared memory already", "handoff.py", ["--shared"], {})]))
+    run = ["--binary", "{binary}", "--src", cifar, "--steps", *((2, 4) if quick else (4, 36))]
+    out.append(dict(name="pipeline", title="From shards to weights: ingest, augment and train in three processes beside one; width 0.25, batch 256", threads=2,
+                    runs=1, script=("pipeline.py", [*run, "--processes", 3]), unit="pairs/s",
+                    peers=[("clpipe in one process", "pipeline.py", [*run, "--processes", 1], {})]))
     return out
 
 
@@ -101,7 +111,12 @@ class Peer:
 
 def compare(binary, suite, rounds, runs):
     """Returns {label: {case: throughputs}}, the program first, and versions."""
-    program = Program(binary, suite)
+    fill = lambda args: [binary if a == "{binary}" else a for a in args]
+    if "script" in suite:  # whole runs of the program, driven as a peer is
+        script, drive = suite["script"]
+        program = Peer(script, fill(drive), suite["threads"], {})
+    else:
+        program = Program(binary, suite)
     throughputs, versions, left_out, members = {}, {}, {}, [("clpipe", program)]
     with tempfile.TemporaryDirectory() as scratch:
         cases = pathlib.Path(scratch) / "cases.jsonl"
@@ -109,11 +124,11 @@ def compare(binary, suite, rounds, runs):
             program.measure(1)
             cases.write_text("".join(json.dumps(line) + "\n" for line in program.lines))
         try:
-            for label, script, args, env in suite["peers"]:
-                args = [cases if a == "{cases}" else a for a in args]
+            for label, source, args, env in suite["peers"]:
+                args = [cases if a == "{cases}" else a for a in fill(args)]
                 env = {"TORCHINDUCTOR_CACHE_DIR": scratch, **env}  # one of an interrupted run may hold half a library
                 try:
-                    peer = Peer(script, args, suite["threads"], env)
+                    peer = Peer(source, args, suite["threads"], env)
                 except RuntimeError as reason:  # torch.compile where no C++ compiler is: the others are measured still
                     left_out[label] = str(reason)
                     continue
@@ -127,10 +142,14 @@ def compare(binary, suite, rounds, runs):
         finally:
             for _, member in members:
                 member.close()
-    total = program.lines[-1]
-    return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], unit=total["unit"], kernel=total["kernel"],
-                arena_bytes=total.get("arena_bytes"), command=" ".join(["clpipe", *program.command[1:]]).replace(f"{ROOT.parent}/", "../"),
-                throughputs=throughputs, left_out=left_out), versions
+    if "script" in suite:
+        facts = dict(unit=suite["unit"], command=" ".join(["python", f"benchmarks/peers/{script}", *map(str, drive)]).replace("{binary}", "clpipe"))
+    else:
+        total = program.lines[-1]
+        facts = dict(unit=total["unit"], kernel=total["kernel"], arena_bytes=total.get("arena_bytes"), command=" ".join(["clpipe", *program.command[1:]]),
+                     unit_bytes={line["case"]: line["unit_bytes"] for line in program.lines if "unit_bytes" in line})
+    facts["command"] = facts["command"].replace(f"{ROOT.parent}/", "../")
+    return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], throughputs=throughputs, left_out=left_out, **facts), versions
 
 
 def processor():
@@ -166,7 +185,7 @@ def main():
     output = pathlib.Path(a.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     for suite in chosen:
-        if "--src" in suite["ours"] and not DATA.exists():
+        if "--src" in suite.get("ours", suite.get("script", [None, []])[1]) and not DATA.exists():
             print(f"{suite['name']}: left out, there is no {DATA}", file=sys.stderr)
             continue
         measured, versions = compare(binary, suite, a.rounds, suite.get("runs", a.runs))

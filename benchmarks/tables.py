@@ -18,18 +18,21 @@ def spread(rates):
 
 
 def suite_table(s):
-    lines = [f"## {s['title']}", "", f"{s['threads']} thread{'s' if s['threads'] > 1 else ''}, kernels {s['kernel']}, `{s['command']}`", ""]
+    lines = [f"## {s['title']}", "", f"{s['threads']} thread{'s' if s['threads'] > 1 else ''}{', kernels ' + s['kernel'] if s.get('kernel', 'none') != 'none' else ''}, `{s['command']}`", ""]
     ours = s["throughputs"]["clpipe"]
     peers = {label: cases for label, cases in s["throughputs"].items() if label != "clpipe"}
     shared = [case for case in ours if all(case in cases for cases in peers.values())]
-    lines += [f"| {'case | ' if len(shared) > 1 else ''}program | {s['unit']}, median | spread | clpipe is |", "|---" * (4 + (len(shared) > 1)) + "|"]
+    sizes = s.get("unit_bytes") or {}
+    gbs = lambda case, rate: f" {number(rate * sizes[case] / 1e9)} |" if sizes else ""
+    lines += [f"| {'case | ' if len(shared) > 1 else ''}program | {s['unit']}, median | spread |{' GB/s |' if sizes else ''} clpipe is |",
+              "|---" * (4 + (len(shared) > 1) + bool(sizes)) + "|"]
     for case in shared:
         own = statistics.median(ours[case])
         first, other = (f"| {case} ", "| ") if len(shared) > 1 else ("", "")
-        lines.append(f"{first}| clpipe | **{number(own)}** | {spread(ours[case])} | |")
+        lines.append(f"{first}| clpipe | **{number(own)}** | {spread(ours[case])} |{gbs(case, own)} |")
         for label, cases in peers.items():
             median = statistics.median(cases[case])
-            lines.append(f"{other}| {label} | {number(median)} | {spread(cases[case])} | {own / median:.2f} × |")
+            lines.append(f"{other}| {label} | {number(median)} | {spread(cases[case])} |{gbs(case, median)} {own / median:.2f} × |")
     for label, reason in s["left_out"].items():
         lines += ["", f"{label}: not measured, {reason}."]
     if s.get("arena_bytes"):

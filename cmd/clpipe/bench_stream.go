@@ -57,7 +57,7 @@ func (b *bench) streamPairs(ctx context.Context, size, rows int) (t timing, err 
 	records := noisePairs(size, rows)
 	defer records.release()
 	pairBytes := 2 * 3 * size * size
-	n := max(streamRun/(rows*pairBytes), 1)
+	n := min(max(streamRun/(rows*pairBytes), 1), 256)
 
 	consumer, err := b.startReader(ctx, n)
 	if err != nil {
