@@ -114,14 +114,15 @@ class MoCoV3(InBatch):
 
 base.METHODS.update({"infonce": InfoNCE, "simclr": SimCLR, "moco-v3": MoCoV3})
 BOTH = dict(depth=0, sgd=1e-3, adam=1e-4, beta1=0.9, eps=1e-8, weight_decay=1e-4, **CIFAR10)
-# Seeds at which no ReLU of the first step falls to the other side of 0 in float32.
+# A seed counts at which no input of a late ReLU is so near 0 that float32 puts it
+# on the other side (moco-v3-37: 8e-6 at 10 px and below).
 RUNS = [
     dict(name="infonce", method="infonce", seed=14, batch=13, size=20, width=0.0625, dim=11, temperature=0.1, **BOTH),
     dict(name="simclr", method="simclr", seed=15, batch=17, size=20, width=0.0625, dim=10, temperature=0.5, **{**BOTH, "sgd": 3e-4}),
     dict(name="simclr-37", method="simclr", seed=16, batch=37, size=40, width=0.0625, dim=16, temperature=0.5, steps=4, **{**BOTH, "sgd": 3e-4}),
     dict(name="simclr-tau", method="simclr", seed=21, batch=12, size=20, width=0.0625, dim=10, temperature=0.5, learn=True, steps=6, **{**BOTH, "weight_decay": 0}),
     dict(name="moco-v3", method="moco-v3", seed=17, batch=11, size=20, width=0.0625, dim=10, temperature=0.2, momentum=0.6, steps=12, **BOTH),
-    dict(name="moco-v3-37", method="moco-v3", seed=20, batch=37, size=40, width=0.0625, dim=16, temperature=1.0, momentum=0.6, steps=4, **BOTH),
+    dict(name="moco-v3-37", method="moco-v3", seed=37, batch=37, size=40, width=0.0625, dim=16, temperature=1.0, momentum=0.1, steps=2, **BOTH),
 ]
 
 
