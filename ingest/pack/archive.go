@@ -3,8 +3,11 @@ package pack
 import (
 	"archive/tar"
 	"bufio"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,6 +53,7 @@ func (p *packer) free(number int) error {
 type archive struct {
 	path    string // where it goes
 	file    *os.File
+	sum     hash.Hash
 	buffer  *bufio.Writer
 	tar     *tar.Writer
 	samples int
@@ -65,8 +69,9 @@ func create(path string) (*archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	buffer := bufio.NewWriterSize(file, 1<<20)
-	return &archive{path: path, file: file, buffer: buffer, tar: tar.NewWriter(buffer), bytes: tarEndMarker}, nil
+	sum := sha256.New()
+	buffer := bufio.NewWriterSize(io.MultiWriter(file, sum), 1<<20)
+	return &archive{path: path, file: file, sum: sum, buffer: buffer, tar: tar.NewWriter(buffer), bytes: tarEndMarker}, nil
 }
 
 // add writes a sample. Headers hold nothing of the machine or the time.
@@ -83,6 +88,22 @@ func (a *archive) add(key string, members []member) error {
 	a.samples++
 	a.bytes += storedBytes(members)
 	return nil
+}
+
+// sumsFile holds the checksums of a folder's shards, a line each as sha256sum
+// writes and checks it.
+const sumsFile = "SHA256SUMS"
+
+// note adds the archive's checksum to those of its folder.
+func (a *archive) note() (err error) {
+	dir, name := filepath.Split(a.path)
+	file, err := os.OpenFile(dir+sumsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	_, err = fmt.Fprintf(file, "%x  %s\n", a.sum.Sum(nil), name)
+	return err
 }
 
 // commit ends the archive and puts it in its place.

@@ -4,11 +4,13 @@
 // sample's number. Equal samples give equal archives, byte for byte.
 //
 // A shard is written beside its place under another name, synced and renamed:
-// what stands in its place is whole. No file is ever overwritten.
+// what stands in its place is whole. No file is ever overwritten; the checksums
+// of a folder's shards are added to its SHA256SUMS.
 package pack
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -92,6 +94,7 @@ type Shard struct {
 	Path    string `json:"path"`
 	Samples int    `json:"samples"`
 	Bytes   int64  `json:"bytes"`
+	SHA256  string `json:"sha256"`
 }
 
 // Write packs the source. Samples whose header is not that of a readable image
@@ -217,7 +220,10 @@ func (p *packer) finish() error {
 	if err := a.commit(); err != nil {
 		return fmt.Errorf("pack: finish shard %s: %w", a.path, err)
 	}
-	p.report.Shards = append(p.report.Shards, Shard{Path: a.path, Samples: a.samples, Bytes: a.bytes})
+	p.report.Shards = append(p.report.Shards, Shard{Path: a.path, Samples: a.samples, Bytes: a.bytes, SHA256: hex.EncodeToString(a.sum.Sum(nil))})
+	if err := a.note(); err != nil {
+		return fmt.Errorf("pack: checksum of shard %s: %w", a.path, err)
+	}
 	return nil
 }
 
