@@ -36,11 +36,15 @@ type Config struct {
 	// at a step; 0: there is none.
 	EMA       float64
 	Symmetric bool // both directions of a pair
-	// Of Deep InfoMax: how scores become a bound, which pairs are scored, by
-	// which critic, and the weight of prior matching.
+	// Critic is the form of the scores.
+	Critic Critic
+	// Bound is the objective of InfoNCE within the batch, BoundAlpha α of I_α.
+	Bound      Bound
+	BoundAlpha float64
+	// Of Deep InfoMax: how scores become a bound, which pairs are scored, and the
+	// weight of prior matching.
 	Estimator Estimator
 	Pairing   Pairing
-	Critic    Critic
 	Prior     float64
 
 	// Chunk is the number of pairs that go through the network at once, a divisor
@@ -111,7 +115,7 @@ func Recipe(method string, size int, preset Preset) (Config, error) {
 		}
 	}
 	c := Config{
-		Method: method, Dim: 128, QueueInit: QueueRandom, MaskSameID: true, SplitBN: 8,
+		Method: method, Dim: 128, QueueInit: QueueRandom, MaskSameID: true, SplitBN: 8, Critic: CosineCritic,
 		Head: encoder.LinearHead, Batch: 256, Queue: 65536, Momentum: 0.999, MomentumSchedule: encoder.Constant,
 		Optimizer: encoder.SGDOptimizer, SGDMomentum: 0.9, WeightDecay: 1e-4,
 		Encoder:  encoder.ResNetConfig{Depth: 50, CIFAR: size <= largeView, Size: size, Width: 1, Normalize: NormalizeImageNet},

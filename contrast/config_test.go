@@ -50,7 +50,7 @@ func TestRecipesAreThePublishedOnes(t *testing.T) {
 		want := contrast.Config{
 			Method:  c.name,
 			Encoder: encoder.ResNetConfig{Depth: c.depth, CIFAR: c.cifarStem, Size: c.size, Width: 1, Normalize: c.normalize},
-			Head:    c.head, Dim: 128, Batch: c.batch, Queue: c.queue, QueueInit: contrast.QueueRandom, MaskSameID: true,
+			Head:    c.head, Dim: 128, Batch: c.batch, Queue: c.queue, QueueInit: contrast.QueueRandom, MaskSameID: true, Critic: contrast.CosineCritic,
 			Temperature: c.tau, Momentum: c.m, SplitBN: 8, MomentumSchedule: encoder.Constant, Optimizer: encoder.SGDOptimizer, SGDMomentum: 0.9, WeightDecay: c.decay,
 			Schedule: encoder.Schedule{Kind: c.kind, Base: c.lr, Epochs: 200}, LogEvery: 10,
 		}
@@ -110,12 +110,12 @@ func TestInBatchRecipesAreThePublishedOnes(t *testing.T) {
 		want := contrast.Config{
 			Method: c.method, Encoder: encoder.ResNetConfig{Depth: c.depth, CIFAR: c.size <= 96, Size: c.size, Width: 1, Normalize: c.normalize},
 			Head: c.head, Hidden: c.hidden, Dim: c.dim, Batch: c.batch, Temperature: c.tau, Momentum: c.m, MomentumSchedule: encoder.Constant,
-			SplitBN: 1, SGDMomentum: 0.9, LogEvery: 10,
+			SplitBN: 1, SGDMomentum: 0.9, LogEvery: 10, Critic: contrast.CosineCritic,
 		}
 		c.optimise(&want)
 		switch c.method {
 		case "infonce":
-			want.SplitBN = 8
+			want.SplitBN, want.Bound, want.BoundAlpha = 8, contrast.BoundNCE, 0.01
 		case "simclr":
 			want.Encoder.ZeroGamma = c.preset == contrast.Paper
 			want.LARS = kernel.LARSSimCLR // also where only --optimizer lars asks for it

@@ -6,14 +6,20 @@ import (
 	"strings"
 
 	"clpipe/batch"
+	"clpipe/contrast/bounds"
 	"clpipe/encoder"
 	"clpipe/internal/kernel"
 	"clpipe/internal/par"
 	"clpipe/internal/rng"
+
+	"gorgonia.org/tensor"
 )
 
 // embedding is the output of a network that is contrasted: rows of unit length.
 const embedding = "embedding"
+
+// dvAverage begins the name of the moving average of a trained DV.
+const dvAverage = "dv_average."
 
 // averageName is that of the average of the encoder's weights.
 const averageName = "encoder_ema"
@@ -34,6 +40,7 @@ type cpu struct {
 	keep     float32 // likewise, of the average
 	// temperature is nil unless it is learned.
 	temperature *temperature
+	averages    []*bounds.DVAverage
 	place       []int // the step's permutation for Shuffled passes
 	draws       int   // permutations drawn in this step
 	scratch     []float32
@@ -331,6 +338,9 @@ func (c *cpu) State() batch.State {
 	for _, r := range c.rings {
 		s.Add(r.name+".", r.queue.State())
 	}
+	for _, a := range c.averages {
+		s.Add(dvAverage, batch.State{Tensors: map[string]*tensor.Dense{"log": batch.NewTensor([]float64{a.Log})}})
+	}
 	return s
 }
 
@@ -364,6 +374,14 @@ func (c *cpu) Load(s batch.State) error {
 		if err := r.queue.Load(s.Under(r.name + ".")); err != nil {
 			return err
 		}
+	}
+	for _, a := range c.averages {
+		known = append(known, dvAverage)
+		v, err := tensorOf[float64](s, dvAverage+"log")
+		if err != nil {
+			return fmt.Errorf("contrast: load: %w", err)
+		}
+		a.Log = v[0]
 	}
 	for name := range s.Tensors {
 		if !hasAnyPrefix(name, known) {

@@ -16,14 +16,6 @@ const (
 	BothPairs   Pairing = "both"   // DIM(L+G)
 )
 
-// Critic is the form of Deep InfoMax's scores.
-type Critic string
-
-const (
-	DotCritic      Critic = "dot"      // encode-and-dot
-	ConvolveCritic Critic = "convolve" // concat-and-convolve, for local pairs
-)
-
 // weights returns alpha and beta of the paper's alpha·global + beta·local.
 func (p Pairing) weights() (global, local float64) {
 	switch p {
@@ -52,7 +44,7 @@ func (c *Config) SetPairing(p Pairing) { c.Pairing, c.Prior = p, p.prior() }
 // dimMethod is Deep InfoMax (Hjelm et al. 2019): one view, and nothing augmented
 // on CIFAR.
 var dimMethod = method{
-	name: "dim", policy: "dim", uses: "estimator dim-objective critic prior", encoder: "dim-basic", oneView: true, build: buildDIM, check: checkDIM,
+	name: "dim", policy: "dim", uses: "estimator dim-objective critic prior hidden", encoder: "dim-basic", oneView: true, build: buildDIM, check: checkDIM,
 	recipe: func(c *Config, _ int) {
 		c.Batch, c.Dim, c.Hidden, c.SplitBN = 64, 64, 2048, 1
 		c.Estimator, c.Critic = JSD, DotCritic

@@ -55,6 +55,7 @@ func (o GlobalLocal) bind(c *cpu) boundLoss {
 		report: func(m *Metrics) {
 			m.Acc1 = result.Top1
 			m.MIBound = math.Log(float64(1+(n-1)*s.Q)) - result.NCE
+			m.ofLoss(o.Estimator, result.Loss)
 		},
 	}
 	if o.RandomCell {
@@ -90,9 +91,12 @@ func (o ScorePairs) bind(c *cpu) boundLoss {
 		phases: []par.Phase{{Tasks: 1, Run: func(_, _ int) {
 			loss, nce, top1 = o.estimate(scores.Data, grads.Data, scores.Stride, n, q)
 		}}},
-		value:  func() float64 { return o.Weight * loss },
-		acc1:   func() float64 { return top1 },
-		report: func(m *Metrics) { m.Acc1, m.MIBound = top1, math.Log(float64(1+q))-nce },
+		value: func() float64 { return o.Weight * loss },
+		acc1:  func() float64 { return top1 },
+		report: func(m *Metrics) {
+			m.Acc1, m.MIBound = top1, math.Log(float64(1+q))-nce
+			m.ofLoss(o.Estimator, loss)
+		},
 	}
 }
 

@@ -21,6 +21,9 @@ type InfoNCE struct {
 	Unit        bool    // rows are of unit length; else of any
 	Temperature float64
 	Weight      float64 // factor of the loss; 0: 1
+	// Pairs says that the first Batch queries belong to as many keys in their
+	// order: the batch is its own negatives, on which every bound is defined.
+	Pairs bool
 }
 
 func (o InfoNCE) bind(c *cpu) boundLoss {
@@ -63,8 +66,11 @@ func (o InfoNCE) bind(c *cpu) boundLoss {
 		acc1:   func() float64 { return shareBelow(args.Above, 1) },
 		report: func(m *Metrics) {
 			m.MIBound = math.Log(float64(candidates)) - mean(args.Loss)
-			m.Entropy, m.Acc1, m.Acc5 = mean(args.Entropy), shareBelow(args.Above, 1), shareBelow(args.Above, 5)
-			m.DV = donskerVaradhan(args, n*(candidates-1))
+			m.ranks(args)
+			m.ofNCE(args, n*(candidates-1))
+			if o.Pairs {
+				m.ofBatch(pairScores(args, c.cfg.Batch, int(o.Positive[0]), query.Stride))
+			}
 			c.temperature.report(m)
 		},
 	}

@@ -17,12 +17,12 @@ type Metrics struct {
 	Loss    float64 `json:"loss"`          // nats, mean over queries, sum of the directions
 	MIBound float64 `json:"mi_bound_nats"` // log of the candidates per query - loss: InfoNCE's bound on I(anchor; positive)
 	Acc1    float64 `json:"acc1"`          // share of queries whose positive scores above all negatives
-	Acc5    float64 `json:"acc5"`          // above all but at most four
-	Entropy float64 `json:"entropy"`       // nats, of the softmax over candidates
-	LR      float64 `json:"lr"`
-	// DV is Donsker and Varadhan's estimate on the scores of the loss: not bounded
-	// by the logarithm of the candidates, but too high on a batch.
-	DV float64 `json:"dv_nats,omitempty"`
+	// Acc5 is the share above all but at most four, Entropy, in nats, that of the
+	// softmax over candidates; nil where the objective counts neither.
+	Acc5    *float64 `json:"acc5,omitempty"`
+	Entropy *float64 `json:"entropy,omitempty"`
+	LR      float64  `json:"lr"`
+	Estimates
 	// Temperature is τ, where it is learned.
 	Temperature float64 `json:"temperature,omitempty"`
 	// Momentum is m of the key encoder.
@@ -91,6 +91,7 @@ func (c *cpu) accuracy() float64 {
 func (c *cpu) measure() Metrics {
 	var m Metrics
 	n := 0
+	var counts [optionals]int
 	for _, l := range c.losses {
 		if l.spread != nil {
 			l.spread(&m)
@@ -102,18 +103,44 @@ func (c *cpu) measure() Metrics {
 		l.report(&part)
 		n++
 		m.MIBound += part.MIBound
-		m.Entropy += part.Entropy
 		m.Acc1 += part.Acc1
-		m.Acc5 += part.Acc5
-		m.DV += part.DV
 		m.Temperature = part.Temperature
 		m.Masked += part.Masked
 		m.QueueFilled = part.QueueFilled
+		for i, v := range part.optional() {
+			if *v == nil {
+				continue
+			}
+			if sum := m.optional()[i]; *sum == nil {
+				*sum = *v
+			} else {
+				**sum += **v
+			}
+			counts[i]++
+		}
 	}
-	for _, v := range []*float64{&m.MIBound, &m.Entropy, &m.Acc1, &m.Acc5, &m.DV, &m.Masked} {
+	for _, v := range []*float64{&m.MIBound, &m.Acc1, &m.Masked} {
 		*v /= max(float64(n), 1)
 	}
+	for i, v := range m.optional() {
+		if *v != nil {
+			**v /= float64(counts[i])
+		}
+	}
 	return m
+}
+
+// optionals is the number of figures that not every objective has.
+const optionals = 7
+
+// optional returns their places.
+func (m *Metrics) optional() [optionals]**float64 {
+	return [optionals]**float64{&m.Acc5, &m.Entropy, &m.DV, &m.NWJ, &m.TUBA, &m.Interpolated, &m.JSD}
+}
+
+// ranks sets what InfoNCE counts and sums up of its candidates.
+func (m *Metrics) ranks(args *kernel.InfoNCEArgs) {
+	m.Entropy, m.Acc1, m.Acc5 = known(mean(args.Entropy)), shareBelow(args.Above, 1), known(shareBelow(args.Above, 5))
 }
 
 // collapseGuard watches the metrics for signs that training goes wrong.

@@ -7,19 +7,19 @@ import (
 	"clpipe/encoder"
 )
 
-const mocoUses = "encoder head queue temperature learn-temperature momentum momentum-schedule symmetric queue-init mask-same-id split-bn init"
+const mocoUses = "encoder head queue temperature learn-temperature momentum momentum-schedule symmetric queue-init mask-same-id split-bn init hidden critic"
 
 var mocoMethods = []*method{
 	{
-		name: "moco-v1", policy: "moco-v1", uses: mocoUses, graph: resnetWithHead, build: buildMoCo, check: checkMoCo,
+		name: "moco-v1", policy: "moco-v1", uses: mocoUses, graph: criticised, build: buildMoCo, check: checkMoCo,
 		recipe: func(c *Config, _ int) { c.Temperature, c.Schedule.Kind = 0.07, encoder.StepDecay },
 	},
 	{
-		name: "moco-v2", policy: "moco-v2", uses: mocoUses, graph: resnetWithHead, build: buildMoCo, check: checkMoCo,
+		name: "moco-v2", policy: "moco-v2", uses: mocoUses, graph: criticised, build: buildMoCo, check: checkMoCo,
 		recipe: func(c *Config, _ int) { c.Temperature, c.Head = 0.2, encoder.MLPHead },
 	},
 	{
-		name: "moco-cifar", policy: "moco-cifar", uses: mocoUses, graph: resnetWithHead, build: buildMoCo, check: checkMoCo,
+		name: "moco-cifar", policy: "moco-cifar", uses: mocoUses, graph: criticised, build: buildMoCo, check: checkMoCo,
 		recipe: func(c *Config, _ int) {
 			c.Temperature, c.Momentum, c.WeightDecay, c.Queue = 0.1, 0.99, 5e-4, 4096
 			c.Encoder.Depth, c.Encoder.Normalize = 18, NormalizeCIFAR10
@@ -51,11 +51,11 @@ type direction struct {
 func buildMoCo(x Executor, g *encoder.Graph, c Config) Method {
 	m := &moco{}
 	m.query = x.Network("encoder_q", g)
-	m.key = x.MomentumCopy("encoder_k", m.query, g)
+	m.key = x.MomentumCopy("encoder_k", m.query, resnetWithHead(c)) // a critic's W is the query's alone
 	m.queue = x.Queue("queue")
-	m.addDirection(x, Anchor, Positive)
+	m.addDirection(x, c, Anchor, Positive)
 	if c.Symmetric {
-		m.addDirection(x, Positive, Anchor)
+		m.addDirection(x, c, Positive, Anchor)
 	}
 	first := m.directions[0]
 	x.Loss(Spread{Of: Out{first.q, embedding}, Other: &Out{first.k, embedding}})
@@ -68,19 +68,20 @@ func checkMoCo(c Config) []error {
 	if c.Symmetric {
 		rows *= 2
 	}
-	return slices.Concat(checkResNet(c),
+	return slices.Concat(checkResNet(c), checkCritic(c, CosineCritic, BilinearCritic),
 		expect(c.Queue >= rows && c.Queue <= maxQueue, "queue", c.Queue, fmt.Sprintf("at least the %d keys of a step and at most %d", rows, maxQueue)),
 		expect(c.QueueInit == QueueRandom || c.QueueInit == QueueEmpty, "queue-init", c.QueueInit, "random or empty"),
 		checkMomentum(c),
 	)
 }
 
-func (m *moco) addDirection(x Executor, query, key View) {
+func (m *moco) addDirection(x Executor, c Config, query, key View) {
+	of, _ := c.scored()
 	d := direction{
-		q: x.Pass(m.query, PassSpec{View: query, Grads: []string{embedding}}),
+		q: x.Pass(m.query, PassSpec{View: query, Grads: []string{of}}),
 		k: x.Pass(m.key, PassSpec{View: key, Grouping: Shuffled}),
 	}
-	d.loss = x.Loss(QueueNCE{Query: Out{d.q, embedding}, Key: Out{d.k, embedding}, Queue: m.queue})
+	d.loss = x.Loss(QueueNCE{Query: Out{d.q, of}, Key: Out{d.k, embedding}, Queue: m.queue, AnyLength: of != embedding})
 	m.directions = append(m.directions, d)
 }
 

@@ -15,7 +15,7 @@ import (
 // small views solo-learn's (methods.md 2.6); the small preset takes plain SGD and
 // hidden layers of twice the features, as ResNet-50 has.
 var mocoV3Method = method{
-	name: "moco-v3", policy: "moco-v3", uses: "encoder temperature momentum momentum-schedule split-bn init",
+	name: "moco-v3", policy: "moco-v3", uses: "encoder temperature momentum momentum-schedule split-bn init hidden",
 	graph: mocoV3Graph, build: buildMoCoV3, check: checkMoCoV3,
 	recipe: func(c *Config, size int) {
 		c.Queue, c.MaskSameID, c.QueueInit, c.SplitBN = 0, false, "", 1
@@ -90,6 +90,7 @@ func buildMoCoV3(x Executor, g *encoder.Graph, c Config) Method {
 			Query: Out{m.q[i], prediction}, Key: Out{m.k[1-i], embedding}, Positive: rowsFrom(0, c.Batch, c.Batch),
 			Unit: true, Temperature: c.Temperature,
 			Weight: 2 * c.Temperature, // gradients are alike over temperatures
+			Pairs:  true,
 		})
 	}
 	x.Loss(Spread{Of: Out{m.q[0], embedding}, Other: &Out{m.k[1], embedding}})

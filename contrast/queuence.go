@@ -2,9 +2,11 @@ package contrast
 
 import (
 	"math"
+	"slices"
 
-	"clpipe/contrast/bounds"
+	"clpipe/encoder"
 	"clpipe/internal/kernel"
+	"clpipe/internal/par"
 )
 
 // QueueNCE is InfoNCE (He et al. 2020, equation 1): the key of a query's row is
@@ -13,6 +15,7 @@ import (
 type QueueNCE struct {
 	Query, Key Out
 	Queue      Ring
+	AnyLength  bool // the queries are not of unit length; keys are
 }
 
 func (o QueueNCE) bind(c *cpu) boundLoss {
@@ -20,7 +23,7 @@ func (o QueueNCE) bind(c *cpu) boundLoss {
 	query, n, k := c.rows(o.Query), c.cfg.Batch, c.cfg.Queue
 	args := &kernel.InfoNCEArgs{
 		Query: query.Data, Positive: c.rows(o.Key).Data, Keys: queue.keys,
-		Temperature: float32(c.cfg.Temperature), GradScale: 1 / float32(n),
+		AnyLength: o.AnyLength, Temperature: float32(c.cfg.Temperature), GradScale: 1 / float32(n),
 		Score: make([]float32, n), Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
 		DQuery: c.grad(o.Query).Data,
 	}
@@ -29,6 +32,10 @@ func (o QueueNCE) bind(c *cpu) boundLoss {
 	}
 	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: n, D: c.cfg.Dim, K: k}, c.pool.Workers())
 	temper, learn := c.temperature.teach(args, 1)
+	phases := plan.Bind(args, c.scratchOf(plan.ScratchLen()))
+	if query.Stride != c.cfg.Dim {
+		phases = compacted(args, query, c.grad(o.Query), phases)
+	}
 	return boundLoss{
 		before: func() {
 			temper()
@@ -37,7 +44,7 @@ func (o QueueNCE) bind(c *cpu) boundLoss {
 				copy(args.QueryIDs, c.batch.IDs)
 			}
 		},
-		phases: append(plan.Bind(args, c.scratchOf(plan.ScratchLen())), learn...),
+		phases: append(phases, learn...),
 		value:  func() float64 { return mean(args.Loss) },
 		acc1:   func() float64 { return shareBelow(args.Above, 1) },
 		report: func(m *Metrics) {
@@ -51,24 +58,22 @@ func (o QueueNCE) bind(c *cpu) boundLoss {
 				}
 			}
 			m.MIBound = candidates/float64(n) - mean(args.Loss)
-			m.Entropy, m.Acc1, m.Acc5 = mean(args.Entropy), shareBelow(args.Above, 1), shareBelow(args.Above, 5)
+			m.ranks(args)
 			m.QueueFilled = queue.Len()
-			m.DV = donskerVaradhan(args, negatives)
+			m.ofNCE(args, negatives)
 			c.temperature.report(m)
 		},
 	}
 }
 
-// donskerVaradhan is the estimate on the scores of a loss with so many negatives
-// in all; 0 where none of them counts.
-func donskerVaradhan(args *kernel.InfoNCEArgs, negatives int) float64 {
-	if negatives < 1 {
-		return 0
-	}
-	if v := bounds.DVOfNCE(args.Score, args.Loss, negatives); !math.IsInf(v, 0) {
-		return v
-	}
-	return 0
+// compacted makes a loss read and give the gradient of queries whose rows have
+// gaps, which keys of unit length do not.
+func compacted(args *kernel.InfoNCEArgs, query, grad encoder.Rows, phases []par.Phase) []par.Phase {
+	rows, drows := kernel.Alloc(query.N*query.D), kernel.Alloc(query.N*query.D)
+	args.Query, args.DQuery = rows, drows
+	pack := par.Phase{Tasks: query.N, Run: func(_, i int) { copy(rows[i*query.D:(i+1)*query.D], query.Row(i)) }}
+	unpack := par.Phase{Tasks: query.N, Run: func(_, i int) { copy(grad.Row(i), drows[i*query.D:(i+1)*query.D]) }}
+	return slices.Concat([]par.Phase{pack}, phases, []par.Phase{unpack})
 }
 
 // mean returns the mean of the numbers.

@@ -40,7 +40,8 @@ func (r *recorder) comparable() []string {
 	var out []string
 	for _, m := range r.metrics {
 		m.PairsPerS = 0
-		out = append(out, fmt.Sprintf("%+v", m))
+		text, _ := json.Marshal(m)
+		out = append(out, string(text))
 	}
 	for _, e := range r.epochs {
 		out = append(out, fmt.Sprint(e))

@@ -57,6 +57,8 @@ type selfsupervisedRun struct {
 		WeightDecay                   float64 `json:"weight_decay"`
 		Alpha, Beta, Gamma            float64
 		Convolve, Learn               bool
+		Critic, Bound                 string
+		Queue                         int
 		Temperature, Momentum         float64
 		Mean, Std                     [3]float32
 	}
@@ -98,6 +100,15 @@ func (r selfsupervisedRun) config(t *testing.T, kind encoder.OptimizerKind, step
 		cfg.Temperature, cfg.SplitBN = g.Temperature, 1
 	}
 	cfg.LearnTemperature = g.Learn
+	if g.Critic != "" {
+		cfg.Critic = contrast.Critic(g.Critic)
+	}
+	if g.Bound != "" {
+		cfg.Bound, cfg.BoundAlpha = contrast.Bound(g.Bound), g.Alpha
+	}
+	if g.Queue > 0 {
+		cfg.Queue = g.Queue
+	}
 	if g.Momentum > 0 {
 		cfg.Momentum = g.Momentum
 	}
@@ -133,7 +144,7 @@ func (r selfsupervisedRun) train(t *testing.T, cfg contrast.Config) (start batch
 	if start, err = trainer.State(); err != nil {
 		t.Fatal(err)
 	}
-	for net, i := range map[string]int{"encoder_q.": 0, "discriminator.": 1, "temperature.": 1} {
+	for net, i := range map[string]int{"encoder_q.": 0, "discriminator.": 1, "temperature.": 1, "critic.": 1} {
 		values := start.Under(net)
 		for name := range values.Tensors {
 			if strings.Contains(name, "running") || strings.HasSuffix(name, "num_batches_tracked") {
@@ -141,6 +152,15 @@ func (r selfsupervisedRun) train(t *testing.T, cfg contrast.Config) (start batch
 			}
 		}
 		initial(values, r.Config.Seed+1000*i)
+	}
+	if r.Config.Queue > 0 {
+		keys, err := batch.Values[float32](start.Tensors["queue.keys"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, u := range hashed(r.Config.Seed+500, len(keys)) {
+			keys[i] = float32(u*2 - 1)
+		}
 	}
 	for name, key := range start.Under("encoder_k.").Tensors {
 		if err := tensor.Copy(key, start.Tensors["encoder_q."+name]); err != nil {
@@ -376,6 +396,12 @@ func TestSelfSupervisedSettingsAreChecked(t *testing.T) {
 		{"dim", 32, func(c *contrast.Config) { c.Pairing = "all" }, `dim-objective is "all", want local, global or both`},
 		{"dim", 32, func(c *contrast.Config) { c.SetPairing(contrast.BothPairs); c.Critic = contrast.ConvolveCritic }, `critic is "convolve", want dot, or convolve with local pairs`},
 		{"dim", 32, func(c *contrast.Config) { c.Prior = math.NaN() }, "prior is NaN, want at least 0"},
+		{"infonce", 32, func(c *contrast.Config) { c.Critic = contrast.ConvolveCritic }, `critic is "convolve", want cosine, dot, bilinear or mlp`},
+		{"simclr", 32, func(c *contrast.Config) { c.Critic = contrast.MLPCritic }, `critic is "mlp", want cosine, dot or bilinear`},
+		{"moco", 32, func(c *contrast.Config) { c.Critic = contrast.DotCritic }, `critic is "dot", want cosine or bilinear`},
+		{"infonce", 32, func(c *contrast.Config) { c.Bound = "kl" }, `bound is "kl", want nce, nwj, tuba, dv, jsd or ialpha`},
+		{"infonce", 32, func(c *contrast.Config) { c.BoundAlpha = math.NaN() }, "bound-alpha is NaN, want in [0,1]"},
+		{"infonce", 32, func(c *contrast.Config) { c.Bound, c.Batch = contrast.BoundNWJ, 1<<14 }, "batch is 16384, want at most 8192"},
 		{"amdim", 224, func(*contrast.Config) {}, "size is 224, want 32, 64 or 128"},
 		{"amdim", 64, func(c *contrast.Config) { c.Depth = 1 << 20 }, "depth is 1048576, want 1 to"},
 	} {

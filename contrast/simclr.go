@@ -12,7 +12,7 @@ import (
 // The recipes are those of the reference code; the small one, with plain SGD, is
 // lightly's (methods.md 3).
 var simclrMethod = method{
-	name: "simclr", policy: "simclr", uses: "encoder head temperature learn-temperature chunk init", graph: resnetWithHead, build: buildSimCLR, check: checkInBatch,
+	name: "simclr", policy: "simclr", uses: "encoder head temperature learn-temperature chunk init hidden critic", graph: criticised, build: buildSimCLR, check: checkSimCLR,
 	recipe: func(c *Config, size int) {
 		c.Queue, c.Momentum, c.MaskSameID, c.QueueInit, c.SplitBN = 0, 0, false, "", 1
 		c.Head, c.Encoder.Normalize, c.Encoder.ZeroGamma = encoder.SimCLRHead, NormalizeNone, true
@@ -32,6 +32,10 @@ var simclrMethod = method{
 	},
 }
 
+func checkSimCLR(c Config) []error {
+	return append(checkInBatch(c), checkCritic(c, CosineCritic, DotCritic, BilinearCritic)...)
+}
+
 type simclr struct {
 	net  Net
 	pass Pass
@@ -40,10 +44,12 @@ type simclr struct {
 
 func buildSimCLR(x Executor, g *encoder.Graph, c Config) Method {
 	m := &simclr{net: x.Network("encoder_q", g)}
-	m.pass = x.Pass(m.net, PassSpec{View: Both, Grads: []string{embedding}, Chunk: c.Chunk})
-	z, n := Out{m.pass, embedding}, c.Batch
+	query, key := c.scored()
+	m.pass = x.Pass(m.net, PassSpec{View: Both, Grads: outputs(query, key), Chunk: c.Chunk})
+	z, n := Out{m.pass, key}, c.Batch
 	m.loss = x.Loss(InfoNCE{
-		Query: z, Key: z, Positive: rowsFrom(n, 2*n, 2*n), Self: rowsFrom(0, 2*n, 2*n), Unit: true, Temperature: c.Temperature,
+		Query: Out{m.pass, query}, Key: z, Positive: rowsFrom(n, 2*n, 2*n), Self: rowsFrom(0, 2*n, 2*n),
+		Unit: c.Critic == CosineCritic, Temperature: c.Temperature, Pairs: true,
 	})
 	x.Loss(Spread{Of: z, Halves: true})
 	return m

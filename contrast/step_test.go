@@ -245,9 +245,9 @@ func checkMetrics(t *testing.T, cfg contrast.Config, m contrast.Metrics, sum nai
 	}{
 		{"loss", m.Loss, sum.loss / n},
 		{"mi_bound_nats", m.MIBound, (sum.candidates - sum.loss) / n / directions},
-		{"entropy", m.Entropy, sum.entropy / n / directions},
+		{"entropy", *m.Entropy, sum.entropy / n / directions},
 		{"acc1", m.Acc1, sum.acc1 / n / directions},
-		{"acc5", m.Acc5, sum.acc5 / n / directions},
+		{"acc5", *m.Acc5, sum.acc5 / n / directions},
 		{"alignment", m.Alignment, alignment},
 		{"uniformity", m.Uniformity, math.Log(uniformity / pairs)},
 		{"embedding_std", m.EmbeddingStd, std},
@@ -335,7 +335,7 @@ func TestFirstStepOfAnEmptyQueueIsAStep(t *testing.T) {
 	if _, err := trainer.Train(t.Context(), newSource(8, 1, 4, 4), rec); err != nil {
 		t.Fatal(err)
 	}
-	if m := rec.metrics[0]; m.Loss != 0 || m.MIBound != 0 || m.Entropy != 0 || m.Acc1 != 1 || m.QueueFilled != cfg.Batch {
+	if m := rec.metrics[0]; m.Loss != 0 || m.MIBound != 0 || *m.Entropy != 0 || m.Acc1 != 1 || m.QueueFilled != cfg.Batch {
 		t.Errorf("metrics %+v, want loss, bound and entropy 0, acc1 1 and %d keys", m, cfg.Batch)
 	}
 	before, after := start.Under("encoder_q."), rec.states[1]

@@ -74,7 +74,7 @@ func (o CrossEntropy) bind(c *cpu) boundLoss {
 			// What the features tell about the label, bounded as InfoNCE bounds
 			// what they tell about the other view.
 			m.MIBound = math.Log(float64(rows.D)) - mean(losses)
-			m.Acc1, m.Acc5 = shareBelow(above, 1), shareBelow(above, 5)
+			m.Acc1, m.Acc5 = shareBelow(above, 1), known(shareBelow(above, 5))
 		},
 	}
 }

@@ -103,24 +103,26 @@ func (t *Trainer) Close() { t.x.close() }
 // torchvision's names.
 func (t *Trainer) Params() *encoder.Params { return t.x.nets[0].params }
 
+// heads begin the names of layers that a backbone trained elsewhere lacks.
+var heads = []string{"fc.", predictor, critic + ".", baseline + "."}
+
 // Init sets the initial weights of the encoder and its momentum copies. Its
 // heads may be missing from s, as they are from a backbone trained elsewhere:
 // they then keep the values they were made with.
 func (t *Trainer) Init(s batch.State) error {
-	whole := batch.State{Tensors: maps.Clone(s.Tensors)}
-	own := t.Params().State()
-	for _, head := range []string{"fc.", predictor} {
-		if len(s.Under(head).Tensors) == 0 {
-			whole.Add(head, own.Under(head))
+	for i, n := range t.x.nets {
+		if i > 0 && n.optimizer != nil {
+			continue // trained beside the encoder
 		}
-	}
-	for _, n := range t.x.nets {
-		if n.graph == nil {
-			continue // a learned temperature
-		}
-		part := batch.State{Tensors: maps.Clone(whole.Tensors)}
-		if len(n.params.State().Under(predictor).Tensors) == 0 {
-			maps.DeleteFunc(part.Tensors, func(name string, _ *tensor.Dense) bool { return strings.HasPrefix(name, predictor) })
+		own := n.params.State()
+		part := batch.State{Tensors: maps.Clone(s.Tensors)}
+		for _, head := range heads {
+			switch {
+			case len(own.Under(head).Tensors) == 0: // a copy without it
+				maps.DeleteFunc(part.Tensors, func(name string, _ *tensor.Dense) bool { return i > 0 && strings.HasPrefix(name, head) })
+			case len(s.Under(head).Tensors) == 0:
+				part.Add(head, own.Under(head))
+			}
 		}
 		if err := n.params.Load(part); err != nil {
 			return err

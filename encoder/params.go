@@ -256,6 +256,10 @@ func (p *Params) find(name string) param {
 	panic("encoder: no parameter " + name)
 }
 
+// Tensor returns the named trained values and their gradients as they lie: of a
+// linear layer [in,out]. A name that is not there is an error of the program.
+func (p *Params) Tensor(name string) (values, grad []float32) { return p.value(name), p.grad(name) }
+
 // value and grad return the named values and their gradient as they lie.
 func (p *Params) value(name string) []float32 { return p.slice(p.find(name)) }
 func (p *Params) grad(name string) []float32 {

@@ -176,10 +176,7 @@ func (g *Graph) AddHead(h Head) {
 // BatchNorm, ReLU, predictor.3, without biases and without a last BatchNorm. It
 // adds the output "prediction" [N,D] of unit length, D that of the projection.
 func (g *Graph) AddPredictor(hidden int) {
-	x, ok := g.Find("projection")
-	if !ok {
-		panic("encoder: AddPredictor: the graph has no output projection")
-	}
+	x := g.projection("AddPredictor")
 	dim := g.Shape(x).C
 	x = g.Add("predictor.0", Linear{Out: hidden}, x)
 	x = g.Add("predictor.1", BatchNorm{}, x)

@@ -25,10 +25,10 @@ import moco
 def views(path_or_stdin, columns):
     source = sys.stdin.buffer if path_or_stdin == "-" else open(path_or_stdin, "rb")
     with pa.ipc.open_stream(source) as stream:
-        side = stream.schema.field(columns[0]).type.shape[0]
+        shape = stream.schema.field(columns[0]).type.shape
         for record in stream:
             n = record.num_rows
-            out = [record.column(c).storage.flatten().to_numpy().reshape(n, side, side, 3) for c in columns]
+            out = [record.column(c).storage.flatten().to_numpy().reshape(n, *shape) for c in columns]
             yield out, record.column("label").to_numpy(zero_copy_only=False)
 
 

@@ -43,8 +43,8 @@ func compareCommand(std stdio, sig *signals) *cobra.Command {
 		Long: `Trains each method on the same images for the same time (--budget) or the same
 number of steps (--steps), with several seeds, and measures what was learned by
 linear probe, kNN and MLP probe with all labels, 10 % and 1 % of them. Beside them
-stand the same encoder untrained, the same encoder trained on the labels with the
-same budget, and the raw pixels. --src and --test need labels; only the supervised
+stand every method's network untrained, the residual network trained on the labels
+with the same budget, and the raw pixels. --src and --test need labels; only the supervised
 baseline and the probes see them.
 
 Options of training hold for every method that takes them. The directory named by
@@ -70,7 +70,7 @@ func (f *compareFlags) add(fs *pflag.FlagSet) {
 	f.train.add(fs)
 	fs.StringVar(&f.test, "test", "", "labelled images to classify")
 	fs.StringSliceVar(&f.methods, "methods", []string{"all"}, "methods to train, or all")
-	fs.StringSliceVar(&f.baselines, "baselines", []string{"supervised", "random", "pixels"}, "supervised (on the labels), random (untrained), pixels")
+	fs.StringSliceVar(&f.baselines, "baselines", []string{"supervised", "random", "pixels"}, "supervised (on the labels), random (each network untrained), pixels")
 	fs.IntVar(&f.seeds, "seeds", 3, "runs of each method, with seeds from --seed on")
 	fs.IntVar(&f.probeLimit, "probe-limit", 0, "images of each set that the probes read, drawn by the seed (0: all)")
 	fs.IntVar(&f.probes.k, "k", 200, "neighbours of kNN")
@@ -96,13 +96,14 @@ type comparison struct {
 
 // A cell is one method with one seed, measured. It is a file once it is done.
 type cell struct {
-	Method    string        `json:"method"` // or supervised, random, pixels
+	Method    string        `json:"method"` // or supervised, pixels, or random and a network's name
 	Seed      uint64        `json:"seed"`
 	Steps     int           `json:"steps,omitempty"`
 	Samples   int64         `json:"samples,omitempty"`
 	Seconds   float64       `json:"seconds,omitempty"` // of training
 	Results   []probeResult `json:"results"`
 	trainable bool
+	of        string // of an untrained network: the method that trains it
 }
 
 func (c *comparison) do(ctx context.Context) error {
@@ -118,6 +119,16 @@ func (c *comparison) do(ctx context.Context) error {
 	}
 	var cells []cell
 	for _, plan := range c.plan() {
+		if plan.of != "" {
+			name, err := c.network(plan)
+			if err != nil {
+				return err
+			}
+			plan.Method += " " + name
+			if name == "" || slices.ContainsFunc(cells, func(p cell) bool { return p.name() == plan.name() }) {
+				continue
+			}
+		}
 		done, err := c.measured(ctx, plan)
 		var usage usageError
 		if errors.As(err, &usage) && plan.trainable && len(c.methods) > 1 {
@@ -248,7 +259,9 @@ func (c *comparison) plan() []cell {
 			cells = append(cells, cell{Method: supervisedBaseline, Seed: seed, trainable: true})
 		}
 		if slices.Contains(c.baselines, randomBaseline) {
-			cells = append(cells, cell{Method: randomBaseline, Seed: seed})
+			for _, m := range c.methods {
+				cells = append(cells, cell{Method: randomBaseline, Seed: seed, of: m})
+			}
 		}
 		if slices.Contains(c.baselines, rawPixels) {
 			cells = append(cells, cell{Method: rawPixels, Seed: seed})
@@ -257,7 +270,23 @@ func (c *comparison) plan() []cell {
 	return cells
 }
 
-func (p cell) name() string               { return fmt.Sprintf("%s-seed%d", p.Method, p.Seed) }
+// network returns the name of the network of an untrained cell's method, none if
+// the method was left out.
+func (c *comparison) network(p cell) (string, error) {
+	run := c.run(cell{Method: p.of, Seed: p.Seed})
+	if latest, _, err := sink.Latest(run); err != nil || latest == nil {
+		return "", nil
+	}
+	m, err := loadModel(run, "last")
+	if err != nil {
+		return "", err
+	}
+	return m.encoder, nil
+}
+
+func (p cell) name() string {
+	return fmt.Sprintf("%s-seed%d", strings.ReplaceAll(p.Method, " ", "-"), p.Seed)
+}
 func (c *comparison) run(p cell) string   { return filepath.Join(c.dir, "runs", p.name()) }
 func (c *comparison) place(p cell) string { return filepath.Join(c.dir, "cells", p.name()+".json") }
 
@@ -348,12 +377,8 @@ func (c *comparison) probeCell(ctx context.Context, p cell) ([]probeResult, erro
 		e.size, e.output, init = size, rawPixels, rawPixels
 	default:
 		run := c.run(p)
-		if p.Method == randomBaseline {
-			first, err := c.firstRun(p.Seed)
-			if err != nil {
-				return nil, err
-			}
-			run, init = first, randomBaseline
+		if p.of != "" {
+			run, init = c.run(cell{Method: p.of, Seed: p.Seed}), randomBaseline
 		}
 		m, err := loadModel(run, "last")
 		if err != nil {
@@ -380,8 +405,7 @@ func (c *comparison) probeCell(ctx context.Context, p cell) ([]probeResult, erro
 	return results, err
 }
 
-// firstRun is a run of the seed whose network the untrained one is: that of the
-// supervised baseline, which is a residual network, or of the first method there is.
+// firstRun is a run of the seed.
 func (c *comparison) firstRun(seed uint64) (string, error) {
 	for _, m := range append([]string{supervisedBaseline}, c.methods...) {
 		run := c.run(cell{Method: m, Seed: seed})
@@ -389,7 +413,7 @@ func (c *comparison) firstRun(seed uint64) (string, error) {
 			return run, nil
 		}
 	}
-	return "", errors.New("no run of this seed is there to take the network from")
+	return "", errors.New("no run of this seed is there to take the size of the views from")
 }
 
 // viewSize is the side of views in the runs.

@@ -206,7 +206,9 @@ type methodFlags struct {
 	init                  string
 	depth                 int
 	estimator, objective  string
-	critic                string
+	critic, bound         string
+	boundAlpha            float64
+	hidden                int
 	prior                 float64
 	logEvery              int
 }
@@ -245,7 +247,10 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.IntVar(&m.depth, "depth", 0, "blocks of a stage, of cpc and amdim (default the method's)")
 	fs.StringVar(&m.estimator, "estimator", "", "bound of dim: jsd, nce, dv (default jsd)")
 	fs.StringVar(&m.objective, "dim-objective", "", "what dim scores codes against: local (cells), global (the whole map), both; brings its own --prior (default local)")
-	fs.StringVar(&m.critic, "critic", "", "scores of dim: dot (encode-and-dot), convolve (concat-and-convolve) (default dot)")
+	fs.StringVar(&m.critic, "critic", "", "form of the scores: of infonce cosine, dot, bilinear or mlp, of simclr not mlp, of moco cosine or bilinear; all but cosine start at --temperature 1; of dim dot (encode-and-dot) or convolve (concat-and-convolve) (default cosine, of dim dot)")
+	fs.StringVar(&m.bound, "bound", "", "bound on mutual information that infonce trains: nce, nwj, tuba, dv, jsd, ialpha; tuba and ialpha learn a baseline (default nce)")
+	fs.Float64Var(&m.boundAlpha, "bound-alpha", 0, "alpha of --bound ialpha, from 0 (tuba) to 1 (nce without the positive) (default 0.01)")
+	fs.IntVar(&m.hidden, "hidden", 0, "width of the hidden layer of an MLP head, in dim of its encoders for the scores (default the method's; 0: that of the features, in moco-v3 twice that)")
 	fs.Float64Var(&m.prior, "prior", 0, "weight of dim's prior matching (default the objective's)")
 	fs.IntVar(&m.logEvery, "log-every", 10, "steps between entries of metrics.jsonl")
 }
@@ -280,7 +285,10 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		cfg.SetPairing(contrast.Pairing(m.objective))
 	}
 	if given("critic") {
-		cfg.Critic = contrast.Critic(m.critic)
+		cfg.SetCritic(contrast.Critic(m.critic))
+	}
+	if given("bound") {
+		cfg.Bound = contrast.Bound(m.bound)
 	}
 	if given("head") {
 		if cfg.Head, err = encoder.ParseHead(m.head); err != nil {
@@ -308,7 +316,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *int
 		from int
-	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"warmup-epochs", &cfg.Schedule.WarmupEpochs, m.warmupEpochs}, {"depth", &cfg.Depth, m.depth}, {"chunk", &cfg.Chunk, m.chunk}} {
+	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"warmup-epochs", &cfg.Schedule.WarmupEpochs, m.warmupEpochs}, {"depth", &cfg.Depth, m.depth}, {"chunk", &cfg.Chunk, m.chunk}, {"hidden", &cfg.Hidden, m.hidden}} {
 		if given(f.name) {
 			*f.to = f.from
 		}
@@ -317,7 +325,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *float64
 		from float64
-	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}, {"prior", &cfg.Prior, m.prior}, {"ema", &cfg.EMA, m.ema}} {
+	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}, {"prior", &cfg.Prior, m.prior}, {"ema", &cfg.EMA, m.ema}, {"bound-alpha", &cfg.BoundAlpha, m.boundAlpha}} {
 		if given(f.name) {
 			*f.to = f.from
 		}

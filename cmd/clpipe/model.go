@@ -22,12 +22,13 @@ import (
 
 // model is a trained encoder, as a run left it.
 type model struct {
-	graph  *encoder.Graph
-	params *encoder.Params
-	size   int
-	seed   uint64
-	conv   kernel.Algorithm
-	step   int
+	graph   *encoder.Graph
+	params  *encoder.Params
+	encoder string // the network's name
+	size    int
+	seed    uint64
+	conv    kernel.Algorithm
+	step    int
 }
 
 // Weights of a checkpoint, by the name of the flag's value.
@@ -71,7 +72,7 @@ func loadModel(dir, weights string) (*model, error) {
 		return nil, err
 	}
 	g := cfg.WholeGraph()
-	m := &model{graph: g, params: encoder.NewParams(g, cfg.Seed), size: cfg.Encoder.Size, seed: cfg.Seed, conv: cfg.Conv, step: checkpoint.Step}
+	m := &model{encoder: cfg.EncoderName(), graph: g, params: encoder.NewParams(g, cfg.Seed), size: cfg.Encoder.Size, seed: cfg.Seed, conv: cfg.Conv, step: checkpoint.Step}
 	if err := m.params.Load(state); err != nil {
 		return nil, fmt.Errorf("%s: %w", checkpoint.Path, err)
 	}

@@ -127,8 +127,8 @@ func (s Scores[T]) DV(grad []T) float64 {
 // 2018, section 3.2). The zero value starts at the first batch with Rate 0.01.
 type DVAverage struct {
 	Rate    float64 // weight of a new batch; 0: 0.01
-	log     float64
-	started bool
+	Log     float64 // of the average
+	Started bool    // Log holds one
 }
 
 // update takes in a batch and returns the logarithm of the average.
@@ -137,12 +137,12 @@ func (a *DVAverage) update(logMean float64) float64 {
 	if rate == 0 {
 		rate = 0.01
 	}
-	if !a.started {
-		a.log, a.started = logMean, true
-		return a.log
+	if !a.Started {
+		a.Log, a.Started = logMean, true
+		return a.Log
 	}
-	a.log = logAdd(math.Log1p(-rate)+a.log, math.Log(rate)+logMean)
-	return a.log
+	a.Log = logAdd(math.Log1p(-rate)+a.Log, math.Log(rate)+logMean)
+	return a.Log
 }
 
 // DVCorrected is DV with the gradient of the moving average, which it updates.
@@ -214,36 +214,57 @@ func (s Scores[T]) JSD(grad []T) float64 {
 	return joint/k - marginal/n
 }
 
-// DVOfNCE returns DV on the scores behind InfoNCE losses: of each query score is
-// its positive's and loss is log Σ_j e^s_j - score, over the positive and the
-// query's negatives, of which there are so many in all. It needs no score twice:
+// OwnBaseline returns TUBA with the baseline of each query that fits the batch
+// best, b_i = log mean_{j≠i} e^f_ij, at which the last term is 1:
+//
+//	I = mean_i (f_ii - log mean_{j≠i} e^f_ij)
+//
+// Like DV it is too high on a batch, whose scores its baselines have seen.
+func (s Scores[T]) OwnBaseline() float64 {
+	s.check("TUBA", 2, nil)
+	sum := 0.0
+	for i := range s.K {
+		row := s.row(i)
+		sum += float64(row[i]) - logSum(row, i)
+	}
+	return sum/float64(s.K) + math.Log(float64(s.K-1))
+}
+
+// FromNCE are bounds on the scores behind InfoNCE losses.
+type FromNCE struct{ DV, NWJ, TUBA float64 } // TUBA: OwnBaseline
+
+// OfNCE returns bounds on the scores behind InfoNCE losses: of each query score
+// is its positive's and loss is log Σ_j e^s_j - score, over the positive and the
+// query's negatives, of which there are so many in all, each query having as
+// many. It needs no score twice:
 //
 //	Σ_negatives e^s_j = e^score·(e^loss - 1)
 //
-// Unlike NCE it is not bounded by log K. NWJ and TUBA ask for a critic whose
-// scores have the right mean, which InfoNCE does not teach.
-func DVOfNCE[T Float](score, loss []T, negatives int) float64 {
+// Unlike NCE they are not bounded by log K.
+func OfNCE[T Float](score, loss []T, negatives int) FromNCE {
 	if len(score) != len(loss) || len(loss) == 0 || negatives < 1 {
-		panic(fmt.Sprintf("bounds: DVOfNCE: got %d scores, %d losses and %d negatives, want as many and at least one", len(score), len(loss), negatives))
+		panic(fmt.Sprintf("bounds: OfNCE: got %d scores, %d losses and %d negatives, want as many and at least one", len(score), len(loss), negatives))
 	}
-	joint, largest := 0.0, math.Inf(-1)
-	row := func(i int) float64 { // log Σ of a query's negatives
+	joint, own, largest, n := 0.0, 0.0, math.Inf(-1), float64(len(loss))
+	above := func(i int) float64 { // log Σ of a query's negatives, less its score
 		l := float64(loss[i])
 		if l > 30 { // e^-30 is nothing beside 1
-			return float64(score[i]) + l
+			return l
 		}
-		return float64(score[i]) + math.Log(math.Expm1(l))
+		return math.Log(math.Expm1(l))
 	}
 	for i := range loss {
-		joint += float64(score[i])
-		largest = max(largest, row(i))
+		joint += float64(score[i]) / n
+		own -= above(i) / n
+		largest = max(largest, float64(score[i])+above(i))
 	}
 	if math.IsInf(largest, -1) { // no negative counts at all
-		return math.Inf(1)
+		return FromNCE{math.Inf(1), joint, math.Inf(1)}
 	}
 	sum := 0.0
 	for i := range loss {
-		sum += math.Exp(row(i) - largest)
+		sum += math.Exp(float64(score[i]) + above(i) - largest)
 	}
-	return joint/float64(len(loss)) - largest - math.Log(sum/float64(negatives))
+	logMean := largest + math.Log(sum/float64(negatives))
+	return FromNCE{DV: joint - logMean, NWJ: joint - math.Exp(logMean-1), TUBA: own + math.Log(float64(negatives)/n)}
 }

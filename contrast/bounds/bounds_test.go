@@ -249,8 +249,8 @@ func TestOnePairHasNoNegatives(t *testing.T) {
 	}
 }
 
-// What InfoNCE leaves of the scores is enough for DV.
-func TestDVOfNCEEqualsDV(t *testing.T) {
+// What InfoNCE leaves of the scores is enough for DV, NWJ and TUBA.
+func TestBoundsOfNCE(t *testing.T) {
 	for _, scale := range []float64{0.1, 1, 20, 400} {
 		const k = 9
 		s := Scores[float64]{k, make([]float64, k*k)}
@@ -265,8 +265,20 @@ func TestDVOfNCEEqualsDV(t *testing.T) {
 			}
 			score, loss = append(score, s.row(i)[i]), append(loss, math.Log(sum))
 		}
-		if got, want := DVOfNCE(score, loss, k*(k-1)), s.DV(nil); math.Abs(got-want) > 1e-9*max(1, math.Abs(want)) {
-			t.Errorf("scores to %v: %v, want %v", scale, got, want)
+		base := make([]float64, k)
+		for i := range base {
+			base[i] = logSum(s.row(i), i) - math.Log(k-1)
+		}
+		got := OfNCE(score, loss, k*(k-1))
+		for _, c := range []struct {
+			name      string
+			got, want float64
+		}{
+			{"DV", got.DV, s.DV(nil)}, {"NWJ", got.NWJ, s.NWJ(nil)}, {"TUBA", got.TUBA, s.TUBA(base, nil, nil)}, {"own baseline", s.OwnBaseline(), s.TUBA(base, nil, nil)},
+		} {
+			if math.Abs(c.got-c.want) > 1e-9*max(1, math.Abs(c.want)) {
+				t.Errorf("%s of scores to %v: %v, want %v", c.name, scale, c.got, c.want)
+			}
 		}
 	}
 }

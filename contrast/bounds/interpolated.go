@@ -14,12 +14,30 @@ import (
 //
 // It is at most about log(K/α): α trades the bias of InfoNCE for variance.
 func (s Scores[T]) Interpolated(alpha float64, b, grad, gradB []T) float64 {
-	s.check("interpolated", 2, grad)
-	s.checkBaseline("interpolated", b, gradB)
+	return Interpolate(NewInterpolator(s.K, alpha), s, b, grad, gradB)
+}
+
+// An Interpolator is α with the memory of I_α for batches of one size: Interpolate
+// with it allocates nothing.
+type Interpolator struct{ r *interpolation }
+
+// NewInterpolator returns one for batches of k pairs. An α outside [0,1] is an
+// error of the program.
+func NewInterpolator(k int, alpha float64) *Interpolator {
 	if !(alpha >= 0 && alpha <= 1) {
 		panic(fmt.Sprintf("bounds: interpolated: alpha is %v, want it in [0,1]", alpha))
 	}
-	r := newInterpolation(s.K, alpha)
+	return &Interpolator{newInterpolation(k, alpha)}
+}
+
+// Interpolate is Interpolated.
+func Interpolate[T Float](by *Interpolator, s Scores[T], b, grad, gradB []T) float64 {
+	s.check("interpolated", 2, grad)
+	s.checkBaseline("interpolated", b, gradB)
+	r := by.r
+	if len(r.f) != s.K {
+		panic(fmt.Sprintf("bounds: interpolated: got a batch of %d pairs, want %d", s.K, len(r.f)))
+	}
 	base := baseline(b)
 	value := 0.0
 	for i := range s.K {

@@ -1,4 +1,4 @@
-"""InfoNCE within the batch, SimCLR and MoCo v3 in PyTorch, written from their papers, as
+"""InfoNCE within the batch, SimCLR, MoCo v3 and a bilinear MoCo in PyTorch, written from their papers, as
 an independent judge of package contrast, in the manner of selfsupervised.py.
 
     python contrast/testdata/inbatch.py
@@ -11,7 +11,7 @@ import json, math, os, platform
 import numpy as np
 import torch
 import torch.nn.functional as F
-from moco import pairs
+from moco import hashed, pairs
 from selfsupervised import CIFAR10, Net, image, run
 
 
@@ -40,12 +40,56 @@ class InBatch:
 
 
 class InfoNCE(InBatch):
-    """One direction: anchors ask, the positives of the other pairs are negatives."""
+    """One direction: anchors ask, the positives of the other pairs are negatives.
+    Scores by any critic, the loss the negative of any bound (Poole et al. 2019),
+    of NCE the cross-entropy. DV's gradient is divided by a moving average."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        if cfg.get("critic") == "mlp":
+            self.nets["critic"] = Net()
+        if "learn" in cfg:
+            self.nets["temperature"] = Net()
+
+    def scores(self, q, k):
+        c, n = self.cfg, self.net
+        critic = c.get("critic", "cosine")
+        if critic == "mlp":
+            hidden = n.linear(q, "critic.query", 256)[:, None] + (k @ n.param("critic.key.weight", 256, c["dim"]).T)[None]
+            return self.nets["critic"].linear(F.relu(hidden).flatten(0, 1), "out", 1).view(len(q), len(k))
+        if critic == "cosine":
+            q, k = F.normalize(q, dim=1), F.normalize(k, dim=1)
+        if critic == "bilinear":
+            q = q @ n.param("critic.weight", c["dim"], c["dim"]).T
+        return q @ k.T
 
     def losses(self, views, step):
-        c = self.cfg
-        q, k = (F.normalize(self.net.linear(resnet18(self.net, image(v, c), c["width"]), "fc", c["dim"]), dim=1) for v in views)
-        return {"encoder_q": F.cross_entropy(q @ k.T / c["temperature"], torch.arange(c["batch"]))}
+        c, k = self.cfg, self.cfg["batch"]
+        p = [self.net.linear(resnet18(self.net, image(v, c), c["width"]), "fc", c["dim"]) for v in views]
+        scale = self.nets["temperature"].param("log_scale", 1).exp() if "learn" in c else 1 / c["temperature"]
+        f = self.scores(*p) * scale
+        bound = c.get("bound", "nce")
+        b = self.net.linear(p[0], "baseline", 1) if bound in ("tuba", "ialpha") else 0
+        return dict.fromkeys(self.nets, self.loss(bound, f, b, k, step))
+
+    def loss(self, bound, f, b, k, step):
+        other, joint = ~torch.eye(k, dtype=torch.bool), f.diagonal()
+        if bound == "nce":
+            return F.cross_entropy(f, torch.arange(k))
+        if bound == "nwj":
+            return -(joint.mean() - (f[other] - 1).exp().mean())
+        if bound == "tuba":
+            return -(1 + (joint - b[:, 0]).mean() - (f - b)[other].exp().mean())
+        if bound == "jsd":
+            return F.softplus(-joint).mean() + F.softplus(f[other]).mean()
+        if bound == "dv":
+            mean = f[other].exp().mean()
+            self.average = 0.99 * self.average + 0.01 * mean.detach() if step else mean.detach()
+            slope = mean / self.average - joint.mean()
+            return (mean.log() - joint.mean()).detach() + slope - slope.detach()
+        alpha, e = self.cfg["alpha"], f.exp()
+        m = alpha / (k - 1) * (e.sum(1, keepdim=True) - e) + (1 - alpha) * b.exp()
+        return -(1 + (joint[:, None] - m.log())[other].mean() - (e / m.diagonal()[:, None])[other].mean())
 
 
 class SimCLR(InBatch):
@@ -63,10 +107,14 @@ class SimCLR(InBatch):
         h = h @ n.param("fc.0.weight", h.shape[1], h.shape[1]).T
         h = F.relu(n.bn(h, "fc.1")) @ n.param("fc.3.weight", c["dim"], h.shape[1]).T
         mean, var = h.mean(0), h.var(0, unbiased=False)
-        z = F.normalize((h - mean) / (var + 1e-5).sqrt() * n.param("fc.4.weight", c["dim"]), dim=1)
+        z = (h - mean) / (var + 1e-5).sqrt() * n.param("fc.4.weight", c["dim"])
+        if c.get("critic") == "bilinear":
+            q = z @ n.param("critic.weight", c["dim"], c["dim"]).T
+        else:
+            q = z = F.normalize(z, dim=1)
         rows, size = torch.arange(2 * c["batch"]), c["batch"]
         scale = self.nets["temperature"].param("log_scale", 1).exp() if "learn" in c else 1 / c["temperature"]
-        scores = (z @ z.T * scale).masked_fill(torch.eye(2 * size, dtype=torch.bool), float("-inf"))
+        scores = (q @ z.T * scale).masked_fill(torch.eye(2 * size, dtype=torch.bool), float("-inf"))
         return dict.fromkeys(self.nets, F.cross_entropy(scores, (rows + size) % (2 * size)))
 
 
@@ -78,6 +126,7 @@ class MoCoV3(InBatch):
         super().__init__(cfg)
         self.key = Net()
         self.copies = {"encoder_k": self.key}
+        self.apart = "predictor"
 
     def base(self, n, view):
         c = self.cfg
@@ -93,11 +142,13 @@ class MoCoV3(InBatch):
 
     def follow(self, step):
         c = self.cfg
-        m = 1 - (1 - c["momentum"]) * 0.5 * (1 + math.cos(math.pi * step / c["steps"]))
+        m = c["momentum"]
+        if c["method"] == "moco-v3":
+            m = 1 - (1 - m) * 0.5 * (1 + math.cos(math.pi * step / c["steps"]))
         if not step:
             self.key.running = {}
         for name, q in self.net.p.items():
-            if not name.startswith("predictor"):
+            if not name.startswith(self.apart):
                 q = q.detach()
                 self.key.p[name] = (m * self.key.p[name] + (1 - m) * q) if step else q.clone()
 
@@ -112,10 +163,38 @@ class MoCoV3(InBatch):
         return {"encoder_q": 2 * t * (F.cross_entropy(q[0] @ k[1].T / t, rows) + F.cross_entropy(q[1] @ k[0].T / t, rows))}
 
 
-base.METHODS.update({"infonce": InfoNCE, "simclr": SimCLR, "moco-v3": MoCoV3})
+class MoCoBilinear(MoCoV3):
+    """MoCo whose score is <W q, k>, q of any length and k of unit length."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self.apart = "critic"
+
+    def project(self, n, view):
+        return n.linear(resnet18(n, image(view, self.cfg), self.cfg["width"]), "fc", self.cfg["dim"])
+
+    def losses(self, views, step):
+        c, d = self.cfg, self.cfg["dim"]
+        q = self.project(self.net, views[0]) @ self.net.param("critic.weight", d, d).T
+        self.follow(step)
+        if not step:
+            u = (hashed(c["seed"] + 500, c["queue"] * d) * 2 - 1).astype(np.float32)
+            self.queue, self.next = torch.from_numpy(u.reshape(-1, d)).to(base.DTYPE), 0
+        with torch.no_grad():
+            k = F.normalize(self.project(self.key, views[1]), dim=1)
+        scores = torch.cat([(q * k).sum(1, keepdim=True), q @ self.queue.T], 1) / c["temperature"]
+        loss = F.cross_entropy(scores, torch.zeros(len(q), dtype=torch.long))
+        self.queue = self.queue.clone()
+        self.queue[(self.next + torch.arange(len(k))) % len(self.queue)] = k
+        self.next = (self.next + len(k)) % len(self.queue)
+        return {"encoder_q": loss}
+
+
+base.METHODS.update({"infonce": InfoNCE, "simclr": SimCLR, "moco-v3": MoCoV3, "moco-cifar": MoCoBilinear})
 BOTH = dict(depth=0, sgd=1e-3, adam=1e-4, beta1=0.9, eps=1e-8, weight_decay=1e-4, **CIFAR10)
 # A seed counts at which no input of a late ReLU is so near 0 that float32 puts it
 # on the other side (moco-v3-37: 8e-6 at 10 px and below).
+SHORT = dict(batch=13, size=20, width=0.0625, dim=11, steps=6, **{**BOTH, "sgd": 3e-4})
 RUNS = [
     dict(name="infonce", method="infonce", seed=14, batch=13, size=20, width=0.0625, dim=11, temperature=0.1, **BOTH),
     dict(name="simclr", method="simclr", seed=15, batch=17, size=20, width=0.0625, dim=10, temperature=0.5, **{**BOTH, "sgd": 3e-4}),
@@ -123,6 +202,16 @@ RUNS = [
     dict(name="simclr-tau", method="simclr", seed=21, batch=12, size=20, width=0.0625, dim=10, temperature=0.5, learn=True, steps=6, **{**BOTH, "weight_decay": 0}),
     dict(name="moco-v3", method="moco-v3", seed=17, batch=11, size=20, width=0.0625, dim=10, temperature=0.2, momentum=0.6, steps=12, **BOTH),
     dict(name="moco-v3-37", method="moco-v3", seed=37, batch=37, size=40, width=0.0625, dim=16, temperature=1.0, momentum=0.1, steps=2, **BOTH),
+    dict(name="infonce-dot", method="infonce", seed=41, critic="dot", temperature=1, **SHORT),
+    dict(name="infonce-bilinear", method="infonce", seed=42, critic="bilinear", temperature=0.5, **SHORT),
+    dict(name="infonce-mlp", method="infonce", seed=43, critic="mlp", temperature=1, **SHORT),
+    dict(name="infonce-nwj", method="infonce", seed=44, critic="bilinear", bound="nwj", temperature=8, **SHORT),
+    dict(name="infonce-tuba", method="infonce", seed=45, critic="dot", bound="tuba", temperature=4, **SHORT),
+    dict(name="infonce-dv", method="infonce", seed=46, bound="dv", temperature=0.5, **SHORT),
+    dict(name="infonce-jsd-mlp", method="infonce", seed=57, critic="mlp", bound="jsd", temperature=1, **SHORT),
+    dict(name="infonce-ialpha", method="infonce", seed=48, bound="ialpha", alpha=0.3, temperature=0.2, learn=True, **{**SHORT, "weight_decay": 0}),
+    dict(name="simclr-bilinear", method="simclr", seed=49, critic="bilinear", temperature=4, **SHORT),
+    dict(name="moco-bilinear", method="moco-cifar", seed=50, critic="bilinear", temperature=0.5, momentum=0.9, queue=29, **SHORT),
 ]
 
 
@@ -133,7 +222,10 @@ def main():
     for cfg in RUNS:
         sgd = lambda p: torch.optim.SGD(p, cfg["sgd"], momentum=0.9, weight_decay=cfg["weight_decay"])
         adam = lambda p: torch.optim.Adam(p, cfg["adam"], (cfg["beta1"], 0.999), cfg["eps"], cfg["weight_decay"])
-        runs.append(dict(config=cfg, sgd=run(cfg, sgd, cfg.get("steps", 20)), adam=run(cfg, adam, cfg.get("steps", 20))["losses"]))
+        by_sgd = run(cfg, sgd, cfg.get("steps", 20))
+        if "critic" in cfg or "bound" in cfg:
+            by_sgd.update(moved={}, running={})  # the encoder's are above
+        runs.append(dict(config=cfg, sgd=by_sgd, adam=run(cfg, adam, cfg.get("steps", 20))["losses"]))
         print(cfg["name"], [round(v["encoder_q"], 4) for v in runs[-1]["sgd"]["losses"][::6]])
     versions = dict(torch=torch.__version__, numpy=np.__version__, python=platform.python_version())
     with open(os.path.join(here, "inbatch_golden.json"), "w") as f:

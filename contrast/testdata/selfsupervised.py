@@ -152,9 +152,9 @@ class CPC:
             x = x + n.conv(F.relu(y), at + "conv4", z.shape[1], 1, bias=True)
         return F.relu(x)
 
-    def losses(self, views, step):
+    def codes(self, x):
+        """[b,g,g,p,p,3] to [b,c,g,g]."""
         c, n = self.cfg, self.net
-        x, = views
         b, g = x.shape[:2]
         width = lambda w: max(1, round(w * c["width"]))
         y = image(x.reshape(b * g * g, *x.shape[3:]), c)
@@ -162,21 +162,28 @@ class CPC:
         for stage in range(3):
             for block in range(c["depth"]):
                 y = self.block(y, f"layer{stage + 1}.{block}", width(64 << stage), 2 if stage and not block else 1)
-        z = y.mean((2, 3)).view(b, g, g, -1).permute(0, 3, 1, 2)
+        return y.mean((2, 3)).view(b, g, g, -1).permute(0, 3, 1, 2)
+
+    def losses(self, views, step):
+        c, n = self.cfg, self.net
+        x, = views
+        b, g = x.shape[:2]
+        width = lambda w: max(1, round(w * c["width"]))
+        z = self.codes(x)
         targets = n.conv(z, "target", c["dim"], 1).permute(0, 2, 3, 1).reshape(b * g * g, -1)
         loss = 0
         for up in (False, True):
             context = self.context(z.flip(2) if up else z, "context_up" if up else "context_down", width(256))
             for o in (2, 3, 4):
                 prediction = 0.1 * n.conv(context, ("up" if up else "down") + str(o), c["dim"], 1)
-                labels, rows = [], []
+                labels = []
                 for i in range(b):
                     for r in range(g - o):
                         for k in range(g):
                             to = r + o
                             labels.append((i * g + (g - 1 - to if up else to)) * g + k)
-                            rows.append(prediction[i, :, r, k])
-                loss = loss + F.cross_entropy(torch.stack(rows) @ targets.T, torch.tensor(labels))
+                rows = prediction[:, :, :g - o].permute(0, 2, 3, 1).reshape(len(labels), -1)
+                loss = loss + F.cross_entropy(rows @ targets.T, torch.tensor(labels))
         return {"encoder_q": loss}
 
 
@@ -233,15 +240,23 @@ class DIM:
         x = F.relu(n.conv(x, q + "1", 512, 1, bias=True))
         return n.conv(F.relu(n.conv(x, q + "2", 512, 1, bias=True)), q + "3", 1, 1, bias=True).flatten(1)
 
+    def upper(self, x, at):
+        """The layers above the local map, under a name."""
+        c = self.cfg
+        width = lambda w: max(1, round(w * c["width"]))
+        out, number = (256, 3) if c["size"] == 32 else (512, 4)
+        return self.layer(self.layer(x, f"{at}conv{number}", width(out), 4, 2, 1), at + "fc", width(1024), 4).flatten(1)
+
+    def encode(self, x):
+        """The local map and the features."""
+        for i, out in enumerate([64, 128] if self.cfg["size"] == 32 else [64, 128, 256]):
+            x = self.layer(x, f"conv{i + 1}", max(1, round(out * self.cfg["width"])), 4, 2, 1)
+        return x, self.upper(x, "")
+
     def losses(self, views, step):
         c, n = self.cfg, self.net
-        width = lambda w: max(1, round(w * c["width"]))
-        channels = [64, 128, 256] if c["size"] == 32 else [64, 128, 256, 512]
-        x = image(views[0], c)
-        for i, out in enumerate(channels[:-1]):
-            x = self.layer(x, f"conv{i + 1}", width(out), 4, 2, 1)
-        upper = lambda at: self.layer(self.layer(x, f"{at}conv{len(channels)}", width(channels[-1]), 4, 2, 1), at + "fc", width(1024), 4)
-        y = n.linear(upper("").flatten(1), "code", c["dim"])
+        x, h = self.encode(image(views[0], c))
+        y = n.linear(h, "code", c["dim"])
         loss = 0
         if c.get("convolve"):
             # Negatives: the image's cells beside the next image's code.
@@ -251,7 +266,7 @@ class DIM:
         if c["beta"] and not c.get("convolve"):
             loss = loss + c["beta"] * scored(g, cells(self.critic(x, "local_net")), c["estimator"])
         if c["alpha"]:
-            whole = n.linear(upper("whole.").flatten(1), "whole.code", c["hidden"])
+            whole = n.linear(self.upper(x, "whole."), "whole.code", c["hidden"])
             loss = loss + c["alpha"] * scored(g, whole[:, None], c["estimator"])
         out = {"encoder_q": loss}
         if c["gamma"]:
