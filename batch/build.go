@@ -66,40 +66,46 @@ func record(schema *arrow.Schema, rows int, cols []arrow.Array) arrow.Record {
 type EncodedBuilder struct {
 	schema *arrow.Schema
 	sampleBuilder
-	image  *array.BinaryBuilder
+	image  filesBuilder
 	offset *array.Int64Builder // nil: the schema has no such column
 }
 
-// NewEncodedBuilder returns a builder of records with the given schema.
+// NewEncodedBuilder returns a builder of records with the given schema. The
+// memory of the files of released records is used again: whoever reads a record
+// keeps none of its files past its release.
 func NewEncodedBuilder(mem memory.Allocator, schema *arrow.Schema) *EncodedBuilder {
-	b := &EncodedBuilder{schema: schema, sampleBuilder: newSampleBuilder(mem), image: array.NewBinaryBuilder(mem, arrow.BinaryTypes.Binary)}
+	b := &EncodedBuilder{schema: schema, sampleBuilder: newSampleBuilder(mem), image: newFilesBuilder(mem)}
 	if schema.HasField(offsetColumn) {
 		b.offset = array.NewInt64Builder(mem)
 	}
 	return b
 }
 
+// Reserve makes room for so many bytes of files more. Without it room is made as
+// they come.
+func (b *EncodedBuilder) Reserve(bytes int) { b.image.reserve(bytes) }
+
 // Append adds a row and copies file. A record holds less than 2 GiB: callers
 // take it before Bytes gets there.
 func (b *EncodedBuilder) Append(r Row, file []byte) {
 	b.append(r)
-	b.image.Append(file)
+	b.image.append(file)
 	if b.offset != nil {
 		b.offset.Append(r.Offset)
 	}
 }
 
 // Len returns the number of rows gathered so far.
-func (b *EncodedBuilder) Len() int { return b.image.Len() }
+func (b *EncodedBuilder) Len() int { return b.image.len() }
 
 // Bytes returns the size of their files together.
-func (b *EncodedBuilder) Bytes() int { return b.image.DataLen() }
+func (b *EncodedBuilder) Bytes() int { return b.image.bytes }
 
 // NewRecord returns the rows gathered and begins anew. The caller releases the
 // record.
 func (b *EncodedBuilder) NewRecord() arrow.Record {
 	n := b.Len()
-	cols := append(b.finish(), b.image.NewArray())
+	cols := append(b.finish(), b.image.newArray())
 	if b.offset != nil {
 		cols = append(cols, b.offset.NewArray())
 	}
@@ -109,7 +115,7 @@ func (b *EncodedBuilder) NewRecord() arrow.Record {
 // Release frees the builder's memory.
 func (b *EncodedBuilder) Release() {
 	b.release()
-	b.image.Release()
+	b.image.release()
 	if b.offset != nil {
 		b.offset.Release()
 	}

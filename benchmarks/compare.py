@@ -8,7 +8,9 @@ The raw throughputs go to a JSON file, which tables.py turns into RESULTS.md.
     bash benchmarks/run.sh                    # venv, build, all suites, tables
     python benchmarks/compare.py --binary ./clpipe --suites loss gemm
 """
-import argparse, datetime, json, os, pathlib, platform, subprocess, sys, tempfile
+import argparse, datetime, json, os, pathlib, platform, shutil, subprocess, sys, tempfile
+
+import store
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -65,6 +67,12 @@ def suites(quick, compiled):
     out.append(dict(name="pipeline", title="From shards to weights: ingest, augment and train in three processes beside one; width 0.25, batch 256", threads=2,
                     runs=1, script=("pipeline.py", [*run, "--processes", 3]), unit="pairs/s",
                     peers=[("clpipe in one process", "pipeline.py", [*run, "--processes", 1], {})]))
+    for name, what, epochs in (("photos", "shards of 64 MiB", 4), ("thumbnails", "shards of 12 MiB, 32 px", 12)):
+        args = ["--prefix", name + "/", "--bytes", "{" + name + "}", "--epochs", 1 if quick else epochs]
+        out.append(dict(name=f"s3-{name}", title=f"Reading from an S3 store on loopback, {name} in {what}", threads=2, store=True,
+                        script=("s3.py", ["--by", "clpipe", "--binary", "{binary}", *args]), unit="MB/s",
+                        peers=[("the SDK's client (Go), bytes dropped", "s3.py", ["--by", "sdk", "--binary", "{s3bare}", *args], {}),
+                               ("boto3, bytes dropped", "s3.py", ["--by", "boto3", *args], {})]))
     return out
 
 
@@ -111,10 +119,30 @@ class Peer:
 
 def compare(binary, suite, rounds, runs):
     """Returns {label: {case: throughputs}}, the program first, and versions."""
-    fill = lambda args: [binary if a == "{binary}" else a for a in args]
+    with tempfile.TemporaryDirectory() as scratch:
+        if "store" not in suite:
+            return measure(binary, suite, rounds, runs, {}, {})
+        s3bare = str(pathlib.Path(binary).parent / "s3bare")
+        shards = store.Store(binary, versitygw(), s3bare, DATA, scratch)
+        try:
+            filled = {"{s3bare}": s3bare, **{"{" + name + "}": n for name, n in shards.bytes.items()}}
+            return measure(binary, suite, rounds, runs, filled, shards.environment)
+        finally:
+            shards.close()
+
+
+def versitygw():
+    """The S3 server that run.sh installs, or one on PATH."""
+    own = HERE / ".bin" / "versitygw"
+    return str(own) if own.exists() else shutil.which("versitygw")
+
+
+def measure(binary, suite, rounds, runs, filled, environment):
+    filled = {"{binary}": binary, **filled}
+    fill = lambda args: [filled.get(a, a) if isinstance(a, str) else a for a in args]
     if "script" in suite:  # whole runs of the program, driven as a peer is
         script, drive = suite["script"]
-        program = Peer(script, fill(drive), suite["threads"], {})
+        program = Peer(script, fill(drive), suite["threads"], environment)
     else:
         program = Program(binary, suite)
     throughputs, versions, left_out, members = {}, {}, {}, [("clpipe", program)]
@@ -126,7 +154,7 @@ def compare(binary, suite, rounds, runs):
         try:
             for label, source, args, env in suite["peers"]:
                 args = [cases if a == "{cases}" else a for a in fill(args)]
-                env = {"TORCHINDUCTOR_CACHE_DIR": scratch, **env}  # one of an interrupted run may hold half a library
+                env = {"TORCHINDUCTOR_CACHE_DIR": scratch, **environment, **env}  # one of an interrupted run may hold half a library
                 try:
                     peer = Peer(source, args, suite["threads"], env)
                 except RuntimeError as reason:  # torch.compile where no C++ compiler is: the others are measured still
@@ -185,8 +213,11 @@ def main():
     output = pathlib.Path(a.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     for suite in chosen:
-        if "--src" in suite.get("ours", suite.get("script", [None, []])[1]) and not DATA.exists():
+        if ("store" in suite or "--src" in suite.get("ours", suite.get("script", [None, []])[1])) and not DATA.exists():
             print(f"{suite['name']}: left out, there is no {DATA}", file=sys.stderr)
+            continue
+        if "store" in suite and not versitygw():
+            print(f"{suite['name']}: left out, versitygw is neither in {HERE / '.bin'} nor on PATH", file=sys.stderr)
             continue
         measured, versions = compare(binary, suite, a.rounds, suite.get("runs", a.runs))
         result["suites"].append(measured)

@@ -12,7 +12,10 @@ if [ -z "$python" ]; then
   "$python" -m pip install --quiet --requirement benchmarks/peers/requirements.txt
 fi
 mkdir -p benchmarks/results
-CGO_ENABLED=0 go build -trimpath -o benchmarks/results/clpipe ./cmd/clpipe
+CGO_ENABLED=0 go build -trimpath -o benchmarks/results/ ./cmd/clpipe ./benchmarks/peers/s3bare
+if [ ! -x benchmarks/.bin/versitygw ] && ! command -v versitygw >/dev/null; then # an S3 server, some minutes to build
+  GOBIN=$PWD/benchmarks/.bin CGO_ENABLED=0 go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 || echo "no S3 server: the suites s3-… are left out" >&2
+fi
 
 "$python" benchmarks/compare.py --binary benchmarks/results/clpipe "$@"
 parity=()

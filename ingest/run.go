@@ -75,6 +75,7 @@ type job struct {
 	epoch   uint32
 	first   uint64 // index of the first entry; the others follow without a gap
 	entries []entry
+	bytes   int64 // of their files
 	// skipped is how many samples of the epoch came before those to emit: they
 	// count as seen, or a share of rejects would be one of the epoch's rest.
 	skipped int
@@ -130,7 +131,7 @@ func (s *Source) deal(ctx context.Context, jobs, order chan<- *job) error {
 func (s *Source) dealEpoch(ctx context.Context, epoch uint32, skip uint64, jobs, order chan<- *job) error {
 	samples := s.order(epoch)
 	defer samples.close()
-	j, bytes := newJob(epoch, skip), int64(0)
+	j := newJob(epoch, skip)
 	send := func() error {
 		select {
 		case order <- j:
@@ -164,14 +165,14 @@ func (s *Source) dealEpoch(ctx context.Context, epoch uint32, skip uint64, jobs,
 			j.skipped++
 			continue
 		}
-		if len(j.entries) == s.cfg.RecordRows || len(j.entries) > 0 && bytes+e.sample.Size > s.cfg.RecordBytes {
+		if len(j.entries) == s.cfg.RecordRows || len(j.entries) > 0 && j.bytes+e.sample.Size > s.cfg.RecordBytes {
 			if err := send(); err != nil {
 				return err
 			}
-			j, bytes = newJob(epoch, index-1), 0
+			j = newJob(epoch, index-1)
 		}
 		j.entries = append(j.entries, e)
-		bytes += e.sample.Size
+		j.bytes += e.sample.Size
 	}
 	if s.cfg.Epochs == 0 && index == 0 {
 		return fmt.Errorf("ingest: run: %w: no samples", noImage(s.cfg.Sources...)) // or epochs would follow each other forever

@@ -35,6 +35,7 @@ func (w *worker) close() { w.build.Release() }
 // do sends the job's results. Its only error is the context's.
 func (w *worker) do(ctx context.Context, j *job) error {
 	defer w.fetch.close()
+	w.build.reserve(j.bytes)
 	for i := range j.entries {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -81,7 +82,7 @@ func (w *worker) sample(ctx context.Context, j *job, i int) error {
 		w.pending.rejects = append(w.pending.rejects, w.source.reject(e, j.epoch, index, what, err))
 	}
 	w.pending.seen += e.lost
-	e.sample.Image = nil // the record holds it now
+	e.sample.Recycle() // the record holds what is wanted of it
 	return nil
 }
 
@@ -105,6 +106,8 @@ func (w *worker) flush(ctx context.Context, j *job) error {
 
 // builder makes records of files.
 type builder interface {
+	// reserve makes room for files of so many bytes together.
+	reserve(bytes int64)
 	// decode prepares a file and returns the bytes its image takes.
 	decode(file []byte) (int64, error)
 	// append adds the file that was decoded last.
@@ -118,6 +121,8 @@ type builder interface {
 // encodedRecords takes files as they are.
 type encodedRecords struct{ *batch.EncodedBuilder }
 
+func (b encodedRecords) reserve(bytes int64) { b.Reserve(int(bytes)) }
+
 func (b encodedRecords) decode(file []byte) (int64, error) { return int64(len(file)), nil }
 
 func (b encodedRecords) append(row batch.Row, file []byte) { b.Append(row, file) }
@@ -128,6 +133,8 @@ type imageRecords struct {
 	dec imagecodec.Decoder
 	img imagecodec.Image
 }
+
+func (b *imageRecords) reserve(int64) {} // pixels are no matter of the files' sizes
 
 func (b *imageRecords) decode(file []byte) (int64, error) {
 	err := b.dec.Decode(file, &b.img)

@@ -30,7 +30,6 @@ func newClient() *client {
 			Proxy:               http.ProxyFromEnvironment,
 			Protocols:           &http1,
 			DisableCompression:  true, // ranges are those of the file as it is stored
-			ReadBufferSize:      64 << 10,
 			MaxIdleConnsPerHost: maxProbes,
 			IdleConnTimeout:     10 * time.Second,
 			TLSHandshakeTimeout: 10 * time.Second,

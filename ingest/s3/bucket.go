@@ -39,7 +39,6 @@ type bucket struct {
 func newBucket(ctx context.Context, name string, opts Options) (*bucket, error) {
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.ReadBufferSize = 64 << 10
 			t.MaxIdleConnsPerHost = 16
 			t.IdleConnTimeout = 10 * time.Second
 		})),

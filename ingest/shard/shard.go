@@ -26,8 +26,10 @@ type Sample struct {
 	HasLabel bool
 	// Size is the length of the image file in bytes, 0 with a Damage.
 	Size int64
-	// Image is the file, or nil if it is to be fetched from At.
-	Image []byte
+	// Image is the file, or nil if it is to be fetched from At. pooled says that
+	// its memory is the pool's, see Recycle.
+	Image  []byte
+	pooled bool
 	// At is the byte of the object at which the image file begins.
 	At int64
 	// Damage is why the sample cannot be used, nil for a good one.

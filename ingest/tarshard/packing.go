@@ -1,6 +1,7 @@
 package tarshard
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -60,13 +61,13 @@ func (p packing) format() string {
 	return [...]string{"tar", "tar.gz", "tar.zst", "tar.bz2", "tar.xz"}[p]
 }
 
-// unpack returns the archive inside src, which is buffered, and a function that frees memory.
+// unpack returns the archive inside src and a function that frees memory.
 func (p packing) unpack(src io.Reader) (io.Reader, func(), error) {
 	switch p {
 	case plain:
 		return src, func() {}, nil
 	case gzipped:
-		z, err := gzip.NewReader(src)
+		z, err := gzip.NewReader(bufio.NewReaderSize(src, mostFeed)) // which it reads byte by byte
 		if err != nil {
 			return nil, nil, fmt.Errorf("gzip: %w", err)
 		}
@@ -74,7 +75,7 @@ func (p packing) unpack(src io.Reader) (io.Reader, func(), error) {
 	case zstandard:
 		// One goroutine: shards are read side by side already. Windows over
 		// 128 MiB need the sender's "long" mode and the reader's memory.
-		z, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		z, err := zstd.NewReader(bufio.NewReaderSize(src, mostFeed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, nil, fmt.Errorf("zstd: %w", err)
 		}

@@ -29,6 +29,7 @@ type reader struct {
 	size           int64 // of an archive read by addresses, -1 for one read in sequence
 	maxSampleBytes int64
 
+	text    [maxLabel]byte      // of the label that is read
 	group   *group              // being read: its last member may not have come yet
 	seen    map[uint64]struct{} // hashes of the keys of all samples begun
 	samples int
@@ -38,9 +39,10 @@ type reader struct {
 // group is a sample of which more members may come.
 type group struct {
 	shard.Sample
-	key    string   // as it stands in the archive
-	fields []string // met so far
-	image  string   // the image's field, "" until it has come
+	key    string    // as it stands in the archive
+	fields []string  // met so far
+	few    [4]string // their place, of as many as most samples have
+	image  string    // the image's field, "" until it has come
 }
 
 // damage keeps the first thing found wrong with a sample.
@@ -74,7 +76,8 @@ func (g *group) sample() shard.Sample {
 		g.damage("sample", "no image: none of the fields jpg, jpeg, png, webp among its %d", len(g.fields))
 	}
 	if g.Damage != nil {
-		g.Size, g.Image = 0, nil
+		g.Recycle()
+		g.Size = 0
 	}
 	return g.Sample
 }
@@ -137,7 +140,8 @@ func (r *reader) member() (done *group, err error) {
 
 // begin starts the group of a key not equal to the one before.
 func (r *reader) begin(key string, h member) {
-	g := &group{key: key, fields: make([]string, 0, 4)}
+	g := &group{key: key}
+	g.fields = g.few[:0]
 	g.Key, g.Offset = key, h.header
 	if len(key) > maxKeyBytes {
 		g.Key = key[:maxKeyBytes/16] + "…"
@@ -170,7 +174,7 @@ func (r *reader) image(g *group, field string, h member) error {
 	if r.size >= 0 || g.Damage != nil {
 		return nil
 	}
-	g.Image = make([]byte, h.size)
+	g.NewImage()
 	_, err := io.ReadFull(r.body, g.Image)
 	return explain(err, false)
 }
@@ -180,11 +184,10 @@ func (r *reader) label(g *group, h member) error {
 		g.damage("label", "member %s: %d bytes, want an integer", clip(h.name), h.size)
 		return nil
 	}
-	text := make([]byte, h.size)
-	if _, err := io.ReadFull(r.body, text); err != nil {
+	if _, err := io.ReadFull(r.body, r.text[:h.size]); err != nil {
 		return explain(err, false)
 	}
-	text = bytes.TrimSpace(text)
+	text := bytes.TrimSpace(r.text[:h.size])
 	label, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil {
 		g.damage("label", "member %s: got %q, want an integer", clip(h.name), text)

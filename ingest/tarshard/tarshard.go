@@ -1,7 +1,6 @@
 package tarshard
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -76,16 +75,16 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	buffered := bufio.NewReaderSize(src, 256<<10)
-	magic, err := buffered.Peek(magicBytes)
+	in := newFeed(src)
+	magic, err := in.peek(magicBytes)
 	if len(magic) == 0 && errors.Is(err, io.EOF) {
 		err = errEmpty()
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil {
 		src.Close()
 		return nil, err
 	}
-	unpacked, free, err := packingOf(magic).unpack(buffered)
+	unpacked, free, err := packingOf(magic).unpack(in)
 	if err != nil {
 		src.Close()
 		return nil, &shard.Damage{What: "unpack", Why: err}

@@ -60,8 +60,9 @@ func (w *window) offset() int64 { return w.at }
 
 // counter counts what is read of an archive that can only be read in sequence.
 type counter struct {
-	src io.Reader
-	at  int64
+	src   io.Reader
+	at    int64
+	scrap [4 << 10]byte // bytes that are passed over
 }
 
 func (c *counter) Read(p []byte) (int, error) {
@@ -73,9 +74,15 @@ func (c *counter) Read(p []byte) (int, error) {
 func (c *counter) offset() int64 { return c.at }
 
 func (c *counter) skip(n int64) error {
-	_, err := io.CopyN(io.Discard, c, n)
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+	for n > 0 {
+		got, err := c.Read(c.scrap[:min(n, int64(len(c.scrap)))])
+		n -= int64(got)
+		if errors.Is(err, io.EOF) && n > 0 {
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil && n > 0 {
+			return err
+		}
 	}
-	return err
+	return nil
 }
