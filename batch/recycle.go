@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 
+	"clpipe/internal/hugepage"
+
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
@@ -33,7 +35,9 @@ func (r *recycler) Allocate(size int) []byte {
 		return b
 	}
 	r.freeKept() // the stream has come to records of another size
-	return r.Allocator.Allocate(size)
+	b := r.Allocator.Allocate(size)
+	hugepage.Advise(b)
+	return b
 }
 
 // Free implements memory.Allocator. It is called by whoever releases a record

@@ -1,6 +1,10 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"clpipe/internal/hugepage"
+)
 
 const (
 	// lanes is the width of a weight panel and the unit channels are padded
@@ -26,9 +30,11 @@ func PadC(c int) int {
 func ActLen(n, h, w, c int) int { return (n*h*w + 1) * PadC(c) }
 
 // Alloc returns n zeroed floats that begin on a 64-byte boundary, so that no
-// vector load of a kernel crosses a cache line.
+// vector load of a kernel crosses a cache line, and lie in huge pages where
+// they are many.
 func Alloc(n int) []float32 {
 	buf := make([]float32, n+alignment/4-1)
+	hugepage.Advise(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(buf))), 4*len(buf)))
 	skip := 0
 	if over := uintptr(unsafe.Pointer(unsafe.SliceData(buf))) % alignment; over != 0 {
 		skip = int(alignment-over) / 4
