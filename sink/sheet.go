@@ -29,7 +29,7 @@ type SheetRow struct {
 }
 
 // A Sheet is a contact sheet: samples below each other, under the heads of
-// their columns.
+// their columns, and beside each other as far as a page is wide.
 type Sheet struct {
 	Title   string
 	Columns []string
@@ -40,6 +40,7 @@ type Sheet struct {
 const (
 	smallCell = 192 // a multiple of 32, 48, 64 and 96
 	largeCell = 224
+	pageCells = 6 // pictures beside each other
 	margin    = 24
 	gap       = 12
 	lineSkip  = 20 // from line to line of text
@@ -128,9 +129,13 @@ func (s Sheet) draw() (*image.RGBA, error) {
 	if s.Title != "" {
 		top += lineSkip + gap
 	}
-	skip := lineSkip + cell + margin // from row to row
-	width := 2*margin + columns*cell + (columns-1)*gap
-	height := top + len(s.Rows)*skip
+	block := columns*cell + (columns-1)*gap // a sample
+	abreast := min(len(s.Rows), max(1, pageCells/columns))
+	across := block + margin         // from sample to sample
+	down := lineSkip + cell + margin // from row to row
+	lines := (len(s.Rows) + abreast - 1) / abreast
+	width := margin + abreast*across
+	height := top + lines*down
 	if width*height > maxPixels {
 		return nil, fmt.Errorf("%d rows make an image of %d x %d pixels, at most %d are supported", len(s.Rows), width, height, maxPixels)
 	}
@@ -141,19 +146,20 @@ func (s Sheet) draw() (*image.RGBA, error) {
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
 	fill(img, img.Bounds(), paper)
 
-	inner := width - 2*margin
 	if s.Title != "" {
-		write(img, fonts.title, ink, margin, margin, inner, s.Title)
+		write(img, fonts.title, ink, margin, margin, width-2*margin, s.Title)
 	}
-	for c, name := range s.Columns {
-		write(img, fonts.head, ink, margin+c*(cell+gap), top-gap-lineSkip, cell, name)
+	for a := range abreast {
+		for c, name := range s.Columns {
+			write(img, fonts.head, ink, margin+a*across+c*(cell+gap), top-gap-lineSkip, cell, name)
+		}
 	}
 	for r, row := range s.Rows {
-		y := top + r*skip
-		fill(img, image.Rect(margin, y-gap/2, width-margin, y-gap/2+1), hair)
-		write(img, fonts.plain, faint, margin, y, inner, row.Caption)
+		x, y := margin+r%abreast*across, top+r/abreast*down
+		fill(img, image.Rect(x, y-gap/2, x+block, y-gap/2+1), hair)
+		write(img, fonts.plain, faint, x, y, block, row.Caption)
 		for c, p := range row.Pictures {
-			x := margin + c*(cell+gap)
+			x := x + c*(cell+gap)
 			place(img, image.Rect(x, y+lineSkip, x+cell, y+lineSkip+cell), p)
 		}
 	}
