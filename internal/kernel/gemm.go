@@ -46,6 +46,9 @@ func (s GemmShape) withDefaults() GemmShape {
 
 // A Gemm is the plan of a matrix product for one shape and the implementation
 // that was active when it was made. It is immutable.
+//
+// Rows of A are read in place. Where memory holds it by columns, it is copied
+// to blocks of [K][96], and the product is the one of weight gradients.
 type Gemm struct {
 	shape   GemmShape
 	kern    gemmKernels
@@ -68,13 +71,13 @@ func (g *Gemm) blocks() int { return ceilDiv(g.shape.M, blockPixels) }
 
 func (g *Gemm) panelLen() int { return g.shape.K * lanes }
 
-// rowsLen is the floats of the copy of A by rows, made where memory holds it
-// by columns.
-func (g *Gemm) rowsLen() int {
+// columnsLen is the floats of the copy of A, made where memory holds it by
+// columns.
+func (g *Gemm) columnsLen() int {
 	if !g.shape.TransA {
 		return 0
 	}
-	return roundUp(g.shape.M*g.shape.K, lanes)
+	return g.blocks() * g.shape.K * blockPixels
 }
 
 // stageLen is the floats of a worker's block of results on its way to C.
@@ -82,7 +85,7 @@ func (g *Gemm) stageLen() int { return blockPixels * g.split * lanes }
 
 // ScratchLen returns the floats of scratch the product needs.
 func (g *Gemm) ScratchLen() int {
-	return g.panels*g.panelLen() + g.rowsLen() + g.workers*g.stageLen()
+	return g.panels*g.panelLen() + g.columnsLen() + g.workers*g.stageLen()
 }
 
 // Flops returns the floating-point operations of the product.
@@ -107,32 +110,52 @@ func (g *Gemm) Run(c, a, b, scratch []float32, add bool) []par.Phase {
 	g.need("scratch", scratch, g.ScratchLen())
 
 	packed, scratch := scratch[:g.panels*g.panelLen()], scratch[g.panels*g.panelLen():]
-	rows, scratch := scratch[:g.rowsLen()], scratch[g.rowsLen():]
-	source := panelSource{depth: s.K, width: s.N, stride: s.LDB, transposed: s.TransB}
-	phases := []par.Phase{{Tasks: g.panels, Run: func(_, q int) {
-		source.block(packed[q*g.panelLen():], b, 0, s.K, q*lanes)
-	}}}
-	byRows, lda := a, s.LDA
-	if s.TransA {
-		phases = append(phases, par.Phase{Tasks: ceilDiv(s.M, lanes), Run: func(_, task int) {
-			for m := task * lanes; m < min((task+1)*lanes, s.M); m++ {
-				row := rows[m*s.K:][:s.K]
-				for k := range row {
-					row[k] = a[k*s.LDA+m]
-				}
-			}
-		}})
-		byRows, lda = rows, s.K
-	}
-
+	columns, scratch := scratch[:g.columnsLen()], scratch[g.columnsLen():]
 	tables := make([]gemmTables, g.workers)
 	for i := range tables {
 		tables[i] = gemmTables{make([]int, blockPixels), make([]int, blockPixels), scratch[i*g.stageLen():][:g.stageLen()]}
 	}
 	splits := ceilDiv(g.panels, g.split)
-	return append(phases, par.Phase{Tasks: g.blocks() * splits, Run: func(worker, task int) {
-		g.block(c, byRows, packed, lda, add, &tables[worker], task/splits*blockPixels, task%splits*g.split)
-	}})
+	return []par.Phase{g.pack(packed, columns, a, b), {Tasks: g.blocks() * splits, Run: func(worker, task int) {
+		begin, first := task/splits*blockPixels, task%splits*g.split
+		if s.TransA {
+			g.blockByColumns(c, columns[begin*s.K:], packed, add, &tables[worker], begin, first)
+		} else {
+			g.blockByRows(c, a, packed, add, &tables[worker], begin, first)
+		}
+	}}}
+}
+
+// packDepth is the rows of a factor a task packs: more tasks than panels, for
+// products of few panels.
+const packDepth = 128
+
+// pack brings B into panels [K][16], for the product by columns [K][16n] where
+// a tile spans n panels, and A, if memory holds it by columns, into blocks.
+func (g *Gemm) pack(packed, columns, a, b []float32) par.Phase {
+	s := g.shape
+	unit := 1 // panels that lie side by side
+	if s.TransA {
+		unit = g.kern.panels
+	}
+	right := panelSource{depth: s.K, width: s.N, stride: s.LDB, transposed: s.TransB}
+	left := panelSource{depth: s.K, width: s.M, stride: s.LDA}
+	depths, ofB := ceilDiv(s.K, packDepth), ceilDiv(g.panels, unit)
+	tasks := ofB * depths
+	if s.TransA {
+		tasks += g.blocks() * depths
+	}
+	return par.Phase{Tasks: tasks, Run: func(_, task int) {
+		i, k0 := task/depths, task%depths*packDepth
+		rows := min(packDepth, s.K-k0)
+		if i < ofB {
+			width := min(unit, g.panels-i*unit) * lanes
+			right.block(packed[i*unit*g.panelLen()+k0*width:], b, k0, rows, i*unit*lanes, width)
+			return
+		}
+		begin := (i - ofB) * blockPixels
+		left.block(columns[begin*s.K+k0*blockPixels:], a, k0, rows, begin, blockPixels)
+	}}
 }
 
 // gemmTables are the scratch of a worker: offsets of the rows of a and of c,
@@ -142,24 +165,17 @@ type gemmTables struct {
 	stage []float32
 }
 
-// block computes up to split panels, from number first, of the rows from begin.
-func (g *Gemm) block(c, a, packed []float32, lda int, add bool, t *gemmTables, begin, first int) {
+// blockByRows computes up to split panels, from number first, of the rows from
+// begin.
+func (g *Gemm) blockByRows(c, a, packed []float32, add bool, t *gemmTables, begin, first int) {
 	s := g.shape
-	panels := min(g.split, g.panels-first)
-	count := min(blockPixels, s.M-begin)
-	staged := count < blockPixels || (first+panels)*lanes > s.N
-	ldc, out, accumulate := s.LDC, c[first*lanes:], add
-	if staged {
-		ldc, out, accumulate = g.split*lanes, t.stage, false
-	}
+	panels, count := min(g.split, g.panels-first), min(blockPixels, s.M-begin)
+	out, ldc, accumulate, staged := g.target(c, add, t, begin, first)
 	groups := ceilDiv(count, g.kern.rows)
 	for i := range groups * g.kern.rows {
 		// Rows behind the last repeat it; their results stay in the stage.
-		t.a[i] = min(begin+i, s.M-1) * lda
-		t.c[i] = (begin + i) * ldc
-		if staged {
-			t.c[i] = i * ldc
-		}
+		t.a[i] = min(begin+i, s.M-1) * s.LDA
+		t.c[i] = i * ldc
 	}
 	for k0 := 0; k0 < s.K; k0 += chunkDepth {
 		depth := min(chunkDepth, s.K-k0)
@@ -169,13 +185,49 @@ func (g *Gemm) block(c, a, packed []float32, lda int, add bool, t *gemmTables, b
 		}
 		accumulate = true
 	}
-	if !staged {
-		return
+	if staged {
+		g.unstage(c, t, add, begin, first)
 	}
-	width := min(panels*lanes, s.N-first*lanes)
-	for i := range count {
+}
+
+// blockByColumns is blockByRows on a block of columns of A, [K][96].
+func (g *Gemm) blockByColumns(c, columns, packed []float32, add bool, t *gemmTables, begin, first int) {
+	s := g.shape
+	panels, count := min(g.split, g.panels-first), min(blockPixels, s.M-begin)
+	out, ldc, accumulate, staged := g.target(c, add, t, begin, first)
+	groups := ceilDiv(count, g.kern.rows)
+	for k0 := 0; k0 < s.K; k0 += packDepth {
+		depth := min(packDepth, s.K-k0)
+		for q := 0; q < panels; q += g.kern.panels {
+			wide := min(g.kern.panels, panels-q)
+			g.kern.outer(out[q*lanes:], ldc, columns[k0*blockPixels:], blockPixels, packed[(first+q)*g.panelLen()+k0*wide*lanes:],
+				wide*lanes, wide, groups, depth, accumulate)
+		}
+		accumulate = true
+	}
+	if staged {
+		g.unstage(c, t, add, begin, first)
+	}
+}
+
+// target returns where tiles of a block are written, the distance of its rows
+// and whether they add to what is there; and whether that is the stage, as
+// tiles would write beyond c.
+func (g *Gemm) target(c []float32, add bool, t *gemmTables, begin, first int) (out []float32, ldc int, accumulate, staged bool) {
+	s := g.shape
+	if s.M-begin < blockPixels && s.M%g.kern.rows != 0 || (first+min(g.split, g.panels-first))*lanes > s.N {
+		return t.stage, g.split * lanes, false, true
+	}
+	return c[begin*s.LDC+first*lanes:], s.LDC, add, false
+}
+
+// unstage copies or adds a block to its place in c.
+func (g *Gemm) unstage(c []float32, t *gemmTables, add bool, begin, first int) {
+	s := g.shape
+	width := min(min(g.split, g.panels-first)*lanes, s.N-first*lanes)
+	for i := range min(blockPixels, s.M-begin) {
 		row := c[(begin+i)*s.LDC+first*lanes:][:width]
-		result := t.stage[i*ldc:][:width]
+		result := t.stage[i*g.split*lanes:][:width]
 		if !add {
 			copy(row, result)
 			continue

@@ -17,6 +17,7 @@ var gemmShapes = []GemmShape{
 	{M: 97, N: 33, K: 300},
 	{M: 200, N: 64, K: 19},
 	{M: 13, N: 130, K: 513},
+	{M: 120, N: 48, K: 260},
 }
 
 // runGemm returns c [M,LDC], with NaN between the rows, after Run.
