@@ -20,27 +20,29 @@ DATA = ROOT.parent / "shared" / "data"
 RAISED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 
 
-def moco(name, title, threads, width, compiled=False, nchw=True):
-    ours = ["train", "--encoder", "resnet18-cifar", "--size", 32, "--width", width, "--batch", 128, "--queue", 4096, "--split-bn", 1]
+def moco(name, title, threads, width=1, encoder="resnet18-cifar", size=32, batch=128, compiled=False, nchw=True):
+    network = ["--encoder", encoder, "--size", size, "--width", width, "--batch", batch, "--queue", 4096]
     layouts = [("PyTorch eager, channels last", ["--channels-last"])]
     if nchw:
         layouts.insert(0, ("PyTorch eager, NCHW", []))
     peers = []
     for label, args in layouts:
-        peers.append((label, "moco_step.py", ["--width", width, *args], {}))
-        peers.append((label + ", malloc raised", "moco_step.py", ["--width", width, *args], RAISED))
+        peers.append((label, "moco_step.py", [*network, *args], {}))
+        peers.append((label + ", malloc raised", "moco_step.py", [*network, *args], RAISED))
     if compiled:
-        peers.append(("PyTorch compiled, channels last, malloc raised", "moco_step.py", ["--width", width, "--channels-last", "--compile"], RAISED))
-    return dict(name=name, title=title, threads=threads, runs=1, ours=ours, peers=peers)
+        peers.append(("PyTorch compiled, channels last, malloc raised", "moco_step.py", [*network, "--channels-last", "--compile"], RAISED))
+    return dict(name=name, title=title, threads=threads, runs=1, ours=["train", *network, "--split-bn", 1, "--head", "linear"], peers=peers)
 
 
 def suites(quick, compiled):
     cifar, photos = DATA / "cifar10" / "train-*.tar", DATA / "imagenet-sample" / "train-*.tar"
     many, few = (64, 16) if quick else (2048, 256)
     out = [
-        moco("step", "MoCo step, ResNet-18 (CIFAR stem), 32 px, batch 128, queue 4,096, fp32", 2, 1, compiled),
-        moco("step-1-thread", "The same on one thread", 1, 1, nchw=False),
-        moco("step-width-0.25", "The same at width 0.25, two threads", 2, 0.25),
+        moco("step", "MoCo step, ResNet-18 (CIFAR stem), 32 px, batch 128, queue 4,096, fp32", 2, compiled=compiled),
+        moco("step-1-thread", "The same on one thread", 1, compiled=compiled, nchw=False),
+        moco("step-width-0.25", "The same at width 0.25, two threads", 2, 0.25, compiled=compiled),
+        moco("step-224", "MoCo step, ResNet-18, 224 px, batch 32, queue 4,096, fp32", 2, encoder="resnet18", size=224, batch=32, compiled=compiled),
+        moco("step-resnet50-224", "MoCo step, ResNet-50, 224 px, batch 16, queue 4,096, fp32", 2, encoder="resnet50", size=224, batch=16, compiled=compiled),
         dict(name="gemm", title="Matrix products", threads=2, ours=["gemm", "--batch", 256, "--queue", 4096],
              peers=[("torch.mm", "gemm.py", ["--cases", "{cases}"], {})]),
         dict(name="loss", title="InfoNCE forward and backward, N=256, D=128, K=65,536", threads=2, ours=["loss"],
@@ -82,10 +84,18 @@ class Program:
     def __init__(self, binary, suite):
         self.command = [binary, "bench", *map(str, suite["ours"]), "--workers", str(suite["threads"]), "--json", "--quiet"]
         self.lines = []
+        self.resident = 0  # bytes of memory at most, of all turns
 
     def measure(self, runs):
-        done = subprocess.run([*self.command, "--runs", str(runs)], stdout=subprocess.PIPE, text=True, check=True)
-        self.lines = [json.loads(line) for line in done.stdout.splitlines()]
+        command = [*self.command, "--runs", str(runs)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            output = process.stdout.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        self.resident = max(self.resident, usage.ru_maxrss * 1024)
+        self.lines = [json.loads(line) for line in output.splitlines()]
         return {line["case"]: line["runs"] for line in self.lines if "/" not in line["case"] or "shape" in line}
 
     facts = {}
@@ -111,6 +121,15 @@ class Peer:
         self.process.stdin.write(f"{runs}\n")
         self.process.stdin.flush()
         return self.answer()
+
+    @property
+    def resident(self):
+        """Bytes of memory at most so far, libraries included; 0 where the system does not tell."""
+        try:
+            status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return 0
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     def close(self):
         self.process.stdin.close()
@@ -166,6 +185,7 @@ def measure(binary, suite, rounds, runs, filled, environment):
                 for label, member in members:
                     for case, rates in member.measure(runs).items():
                         throughputs.setdefault(label, {}).setdefault(case, []).extend(rates)
+                resident = {label: member.resident for label, member in members}
                 print(f"{suite['name']}: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         finally:
             for _, member in members:
@@ -177,7 +197,8 @@ def measure(binary, suite, rounds, runs, filled, environment):
         facts = dict(unit=total["unit"], kernel=total["kernel"], arena_bytes=total.get("arena_bytes"), command=" ".join(["clpipe", *program.command[1:]]),
                      unit_bytes={line["case"]: line["unit_bytes"] for line in program.lines if "unit_bytes" in line})
     facts["command"] = facts["command"].replace(f"{ROOT.parent}/", "../")
-    return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], throughputs=throughputs, left_out=left_out, **facts), versions
+    return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], throughputs=throughputs, resident_bytes=resident,
+                left_out=left_out, **facts), versions
 
 
 def processor():

@@ -36,7 +36,8 @@ def suite_table(s):
     for label, reason in s["left_out"].items():
         lines += ["", f"{label}: not measured, {reason}."]
     if s.get("arena_bytes"):
-        lines += ["", f"Activations of clpipe's step: {s['arena_bytes'] / 2**20:.0f} MiB."]
+        lines += ["", f"Activations of clpipe's step: {s['arena_bytes'] / 2**20:,.0f} MiB. Largest resident memory of the processes, libraries included: "
+                  + ", ".join(f"{label} {size / 2**20:,.0f} MiB" for label, size in s["resident_bytes"].items()) + "."]
     return lines + [""]
 
 

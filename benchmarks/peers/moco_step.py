@@ -1,12 +1,15 @@
 """A whole MoCo step in PyTorch: pixels to weights, on pairs in memory.
 
-The network is that of contrast/testdata/moco.py. The step is written for speed:
+The networks are that of contrast/testdata/moco.py and torchvision's ResNet-50,
+each with one linear layer as its head. The step is written for speed:
 one fused update of the momentum encoder, the optimiser's foreach form, a queue
 that is written in place.
 """
 import argparse, pathlib, sys
 import torch
+import torch.nn as nn
 import torch.nn.functional as F
+import torchvision
 
 import worker
 
@@ -14,9 +17,19 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "contrast" 
 import moco  # noqa: E402
 
 
+class ResNet50(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.net = torchvision.models.resnet50(num_classes=dim)
+
+    def forward(self, x):
+        return F.normalize(self.net(x), dim=1, eps=1e-12)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--encoder", choices=["resnet18-cifar", "resnet18", "resnet50"], default="resnet18-cifar")
     p.add_argument("--width", type=float, default=1)
     p.add_argument("--batch", type=int, default=128)
     p.add_argument("--size", type=int, default=32)
@@ -27,7 +40,8 @@ def main():
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     layout = torch.channels_last if a.channels_last else torch.contiguous_format
-    query, key = (moco.ResNet18(a.width, 128, cifar=a.size <= 96).to(memory_format=layout).train() for _ in range(2))
+    network = lambda: ResNet50(128) if a.encoder == "resnet50" else moco.ResNet18(a.width, 128, cifar=a.encoder == "resnet18-cifar")
+    query, key = (network().to(memory_format=layout).train() for _ in range(2))
     key.load_state_dict(query.state_dict())
     optimizer = torch.optim.SGD(query.parameters(), 0.03, momentum=0.9, weight_decay=5e-4, foreach=True)
     queue = F.normalize(torch.randn(a.queue, 128), dim=1)

@@ -14,6 +14,7 @@ type implementation struct {
 	winograd winogradSet
 	columns  columnKernels
 	vector   vectorKernels
+	pool     poolKernels
 	expSum   expSumKernel
 }
 
@@ -26,6 +27,7 @@ var implementations = append([]implementation{{
 	winograd: winogradGeneric,
 	columns:  columnsGeneric,
 	vector:   vectorGeneric,
+	pool:     poolGeneric,
 	expSum:   expSumF32Generic,
 }}, nativeRows()...)
 

@@ -15,6 +15,7 @@ func nativeRows() []implementation {
 			winograd: winogradAVX2,
 			columns:  columnsAVX2,
 			vector:   vectorAVX2,
+			pool:     poolAVX2,
 			expSum:   expSumF32_avx2,
 		})
 	}
@@ -25,6 +26,7 @@ func nativeRows() []implementation {
 			winograd: winogradAVX512,
 			columns:  columnsAVX512,
 			vector:   vectorAVX512,
+			pool:     poolAVX512,
 			expSum:   expSumF32_avx512,
 		})
 	}

@@ -29,39 +29,15 @@ func (s MaxPoolShape) Forward(y, x []float32, arg []uint8) []par.Phase {
 	checkLen("max pool", s, "x", len(x), s.N*s.H*s.W*PadC(s.C))
 	checkLen("max pool", s, "arg", len(arg), s.outLen())
 	oh, ow, cp := s.OutH(), s.OutW(), PadC(s.C)
+	k, pixels := poolFor(cp), s.pixelsOfWindows()
 	return []par.Phase{{Tasks: s.N * oh, Run: func(_, t int) {
 		image := x[t/oh*s.H*s.W*cp:][:s.H*s.W*cp]
-		rows := s.window(t%oh, s.H)
 		for j := range ow {
-			cols := s.window(j, s.W)
+			off, here := pixels.of(t%oh*ow + j)
 			out := (t*ow + j) * cp
-			best, place := y[out:out+cp], arg[out:out+cp]
-			for h := rows.lo; h < rows.hi; h++ {
-				for w := cols.lo; w < cols.hi; w++ {
-					here := uint8((h-rows.origin)*s.Kernel + w - cols.origin)
-					pixel := image[(h*s.W+w)*cp:][:cp]
-					if h == rows.lo && w == cols.lo {
-						copy(best, pixel)
-						for c := range place {
-							place[c] = here
-						}
-						continue
-					}
-					maxPixel(best, place, pixel, here)
-				}
-			}
+			k.max(y[out:out+cp], arg[out:out+cp], image, off, here)
 		}
 	}}}
-}
-
-// maxPixel takes into best the channels of pixel that exceed it.
-func maxPixel(best []float32, place []uint8, pixel []float32, here uint8) {
-	place, pixel = place[:len(best)], pixel[:len(best)]
-	for c, v := range pixel {
-		if v > best[c] || (v != v && best[c] == best[c]) {
-			best[c], place[c] = v, here
-		}
-	}
 }
 
 // Backward sends dy [N,OutH,OutW,Cp] to the places arg of dx [N,H,W,Cp], which
@@ -72,25 +48,76 @@ func (s MaxPoolShape) Backward(dx, dy []float32, arg []uint8, add bool) []par.Ph
 	checkLen("max pool backward", s, "dy", len(dy), s.outLen())
 	checkLen("max pool backward", s, "arg", len(arg), s.outLen())
 	oh, ow, cp := s.OutH(), s.OutW(), PadC(s.C)
-	// Windows overlap, so a sample is one task.
-	return []par.Phase{{Tasks: s.N, Run: func(_, n int) {
-		image := dx[n*s.H*s.W*cp:][:s.H*s.W*cp]
-		if !add {
-			clear(image)
-		}
-		for i := range oh {
-			top := s.window(i, s.H).origin
-			for j := range ow {
-				left := s.window(j, s.W).origin
-				at := ((n*oh+i)*ow + j) * cp
-				place := arg[at : at+cp]
-				for c, g := range dy[at : at+cp] {
-					h, w := top+int(place[c])/s.Kernel, left+int(place[c])%s.Kernel
-					image[(h*s.W+w)*cp+c] += g
-				}
-			}
+	k, windows := poolFor(cp), s.windowsOfPixels()
+	return []par.Phase{{Tasks: s.N * s.H, Run: func(_, t int) {
+		image := t / s.H * oh * ow * cp
+		for w := range s.W {
+			off, here := windows.of(t%s.H*s.W + w)
+			at := (t*s.W + w) * cp
+			k.maxBackward(dx[at:at+cp], dy[image:][:oh*ow*cp], arg[image:][:oh*ow*cp], off, here, add)
 		}
 	}}}
+}
+
+// A poolTable lists, for every pixel of one side of a pooling, those of the
+// other that it has to do with: their offsets in an image, and the place in the
+// window at which the two meet.
+type poolTable struct {
+	end  []int // of the entries of each pixel
+	off  []int
+	here []int32
+}
+
+func (p *poolTable) of(pixel int) (off []int, here []int32) {
+	from := 0
+	if pixel > 0 {
+		from = p.end[pixel-1]
+	}
+	return p.off[from:p.end[pixel]], p.here[from:p.end[pixel]]
+}
+
+// pixelsOfWindows lists the pixels of x in each window, row by row.
+func (s MaxPoolShape) pixelsOfWindows() *poolTable {
+	p := &poolTable{}
+	for i := range s.OutH() {
+		rows := s.window(i, s.H)
+		for j := range s.OutW() {
+			cols := s.window(j, s.W)
+			for h := rows.lo; h < rows.hi; h++ {
+				for w := cols.lo; w < cols.hi; w++ {
+					p.off = append(p.off, (h*s.W+w)*PadC(s.C))
+					p.here = append(p.here, int32((h-rows.origin)*s.Kernel+w-cols.origin))
+				}
+			}
+			p.end = append(p.end, len(p.off))
+		}
+	}
+	return p
+}
+
+// windowsOfPixels lists the windows that each pixel of x lies in, row by row.
+func (s MaxPoolShape) windowsOfPixels() *poolTable {
+	p := &poolTable{}
+	for h := range s.H {
+		top, bottom := s.reach(h, s.OutH())
+		for w := range s.W {
+			left, right := s.reach(w, s.OutW())
+			for i := top; i < bottom; i++ {
+				for j := left; j < right; j++ {
+					p.off = append(p.off, (i*s.OutW()+j)*PadC(s.C))
+					p.here = append(p.here, int32((h-i*s.Stride+s.Pad)*s.Kernel+w-j*s.Stride+s.Pad))
+				}
+			}
+			p.end = append(p.end, len(p.off))
+		}
+	}
+	return p
+}
+
+// reach returns the windows [lo,hi) of n along an axis that a pixel lies in.
+func (s MaxPoolShape) reach(pixel, n int) (lo, hi int) {
+	lo = max(0, ceilDiv(pixel+s.Pad-s.Kernel+1, s.Stride))
+	return lo, min((pixel+s.Pad)/s.Stride+1, n)
 }
 
 // poolWindow is a window along one axis: where it begins, which is negative in

@@ -152,6 +152,8 @@ func BenchmarkMaxPool(b *testing.B) {
 		x[i] = float32(i * 7919 % 1013)
 	}
 	arg := make([]uint8, len(y))
-	b.Run("pass=forward", func(b *testing.B) { benchPhases(b, s.Forward(y, x, arg), 4*(len(x)+len(y)), 0) })
-	b.Run("pass=backward", func(b *testing.B) { benchPhases(b, s.Backward(x, y, arg, false), 4*(len(x)+len(y)), 0) })
+	eachVariantBench(b, func(b *testing.B) {
+		b.Run("pass=forward", func(b *testing.B) { benchPhases(b, s.Forward(y, x, arg), 4*(len(x)+len(y)), 0) })
+		b.Run("pass=backward", func(b *testing.B) { benchPhases(b, s.Backward(x, y, arg, false), 4*(len(x)+len(y)), 0) })
+	})
 }

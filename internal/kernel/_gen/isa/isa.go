@@ -71,6 +71,7 @@ const (
 	NotLess        = U8(0x15)
 	NotLessOrEqual = U8(0x16)
 	Greater        = U8(0x1e)
+	Ordered        = U8(0x07) // neither is NaN
 )
 
 // LoadWhere loads m into dst in the lanes where a compares to b as predicate
