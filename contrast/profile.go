@@ -15,6 +15,7 @@ type OpTime struct {
 	// its weights into the kernels' order; "" where the part is one operation.
 	Name  string
 	Flops int64 // of one step
+	Bytes int64 // of its operands, results and weights, each counted once; 0: not counted
 	Time  time.Duration
 }
 
@@ -145,10 +146,11 @@ func (s *stopwatch) times() []OpTime {
 				rest -= op.Time
 				at := slices.IndexFunc(out[first:], func(o OpTime) bool { return o.Name == op.Name })
 				if at < 0 {
-					out = append(out, OpTime{p.name, op.Name, op.Flops, op.Time})
+					out = append(out, OpTime{p.name, op.Name, op.Flops, op.Bytes, op.Time})
 					continue
 				}
 				out[first+at].Flops += op.Flops
+				out[first+at].Bytes += op.Bytes
 				out[first+at].Time += op.Time
 			}
 		}

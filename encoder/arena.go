@@ -244,6 +244,7 @@ func (a *Arena) rowsOf(v Value, name string, buffers []int) Rows {
 type OpTime struct {
 	Name  string
 	Flops int64
+	Bytes int64 // of its operands, results and weights, each counted once
 	Time  time.Duration
 }
 
@@ -256,7 +257,7 @@ func (a *Arena) Times() []OpTime {
 	var out []OpTime
 	ops := slices.Concat(a.plan.forward, a.plan.backward)
 	for i, t := range a.times {
-		out = append(out, OpTime{ops[i].name, ops[i].flops, t})
+		out = append(out, OpTime{ops[i].name, ops[i].flops, ops[i].bytes, t})
 	}
 	return out
 }

@@ -92,7 +92,7 @@ func (c *compiler) gradientInPlace(v Value, dy int, needs []bool) (id int, add b
 }
 
 func (c *compiler) addBackward(name string, flops int64, bind func(a *Arena) []par.Phase) {
-	c.backward = append(c.backward, operation{name + " backward", flops, bind})
+	c.backward = append(c.backward, c.add(name+" backward", flops, bind))
 }
 
 // backwardOf adds the backward operations of a unit.
@@ -108,6 +108,7 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 		conv := c.packs[p].conv
 		if !c.opts.Frozen {
 			c.use(x, dy)
+			c.beside = conv.WeightLen()
 			c.addBackward(u.name+" weight", conv.Flops(), func(a *Arena) []par.Phase {
 				return conv.BackwardWeight(a.model.params.grad(u.name+".weight"), a.buf(x), a.buf(dy), a.scratch)
 			})
@@ -117,6 +118,7 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 			c.packs[p].backward = c.packedLen
 			c.packedLen += backward
 			c.use(dx, dy)
+			c.beside = backward
 			c.addBackward(u.name+" data", conv.Flops(), func(a *Arena) []par.Phase {
 				return conv.BackwardData(a.buf(dx), a.buf(dy), a.model.packedBackward(p), a.scratch, add)
 			})

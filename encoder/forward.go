@@ -38,7 +38,7 @@ func (c *compiler) conv(u unit) *kernel.Conv {
 }
 
 func (c *compiler) addForward(name string, flops int64, bind func(a *Arena) []par.Phase) {
-	c.forward = append(c.forward, operation{name, flops, bind})
+	c.forward = append(c.forward, c.add(name, flops, bind))
 }
 
 // forwardOf adds the forward operations of a unit.
@@ -63,6 +63,7 @@ func (c *compiler) forwardOf(u unit) {
 		c.values[u.out] = y
 		c.use(x)
 		p := c.pack(conv, u.name+".weight")
+		c.beside, _ = conv.PackedLen()
 		_, biased := products(op)
 		bias := kernel.BiasShape{Rows: n * out.H * out.W, C: out.C}
 		c.scratch(bias.ScratchLen())

@@ -57,6 +57,7 @@ func (c *compiler) inPlace(operand Value) bool {
 // define adds a buffer of n floats that lives from now on.
 func (c *compiler) define(n, zero int) int {
 	c.buffers = append(c.buffers, buffer{len: n, zero: zero, first: c.now(), last: c.now()})
+	c.touched[len(c.buffers)-1] = true
 	return len(c.buffers) - 1
 }
 
@@ -65,6 +66,7 @@ func (c *compiler) use(ids ...int) {
 	for _, id := range ids {
 		if id >= 0 {
 			c.buffers[id].last = max(c.buffers[id].last, c.now())
+			c.touched[id] = true
 		}
 	}
 }

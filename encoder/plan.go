@@ -59,6 +59,7 @@ type Plan struct {
 type operation struct {
 	name  string
 	flops int64
+	bytes int64 // of its operands, results and packed weights, each once
 	bind  func(a *Arena) []par.Phase
 }
 
@@ -98,7 +99,7 @@ func Compile(g *Graph, o Options) (*Plan, error) {
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
 	}
-	c := compiler{Plan: &Plan{graph: g, opts: o}}
+	c := compiler{Plan: &Plan{graph: g, opts: o}, touched: map[int]bool{}}
 	c.values, c.grads = filled(len(g.shapes), -1), filled(len(g.shapes), -1)
 	c.countReaders()
 	units := c.fuse()
@@ -123,6 +124,10 @@ type compiler struct {
 	readers []int   // of each value's memory, outputs included
 	aux     map[Value]int
 	args    map[Value]int // offset of a max-pooling's index memory
+	// Of the operation being added: the buffers that it reads or writes, and
+	// floats beside them.
+	touched map[int]bool
+	beside  int
 }
 
 // checkStatistics refuses batch statistics over a single value per channel.
@@ -146,6 +151,17 @@ func (c *compiler) checkStatistics(units []unit) error {
 func (c *compiler) now() int { return len(c.forward) + len(c.backward) }
 
 func (c *compiler) scratch(n int) { c.scratchLen = max(c.scratchLen, n) }
+
+// add returns the operation being added, all whose operands are known by now.
+func (c *compiler) add(name string, flops int64, bind func(a *Arena) []par.Phase) operation {
+	floats := c.beside
+	for id := range c.touched {
+		floats += c.buffers[id].len
+	}
+	clear(c.touched)
+	c.beside = 0
+	return operation{name, flops, 4 * int64(floats), bind}
+}
 
 // batchOf returns the samples of a value in the batch.
 func (c *compiler) batchOf(v Value) int { return c.opts.Batch * c.graph.Shape(v).Per }

@@ -418,15 +418,26 @@ func TestProfileNamesOperations(t *testing.T) {
 	a.Forward(pixels(g, 6, 1))
 	a.Backward()
 	var flops int64
-	names := map[string]bool{}
+	names, bytes := map[string]bool{}, map[string]int64{}
 	for _, op := range a.Times() {
 		flops += op.Flops
 		names[op.Name] = true
+		bytes[op.Name] = op.Bytes
 	}
 	for _, want := range []string{"conv1", "layer1.0.bn2", "fc", "l2", "conv1 weight backward", "layer4.1.conv2 data backward"} {
 		if !names[want] {
 			t.Errorf("no operation is called %q", want)
 		}
+	}
+	// x, y and dy, whose place dx takes, and the saved statistics.
+	features, _ := g.Find("features")
+	c := g.Shape(features).C
+	norm := kernel.BatchNormShape{N: 6, HW: 4, C: c, Groups: 1}
+	if got, want := bytes["layer4.1.bn1 backward"], int64(4*(3*kernel.ActLen(6, 2, 2, c)+norm.SavedLen())); got != want {
+		t.Errorf("layer4.1.bn1 backward: %d bytes of operands, want %d", got, want)
+	}
+	if got, least := bytes["layer4.1.conv2"], int64(4*(9*c*c+2*kernel.ActLen(6, 2, 2, c))); got < least {
+		t.Errorf("layer4.1.conv2: %d bytes, want at least the %d of its weights and images", got, least)
 	}
 	forward, backward := planOf(t, g).Flops()
 	if flops != forward+backward || backward >= 2*forward || backward <= forward {

@@ -36,6 +36,7 @@ type benchFlags struct {
 	runs    int
 	profile bool
 
+	cells       int // bench loss: of a local map
 	acknowledge int // bench stream's reader: records between two answers
 }
 
@@ -105,13 +106,14 @@ var benchKinds = []benchKind{
 		run:     (*bench).conv,
 	},
 	{
-		name: "loss", unit: "queries/s", short: "InfoNCE over a long queue, with its gradient",
+		name: "loss", unit: "queries/s", short: "InfoNCE over a long queue, within a batch and over local maps, with gradients",
 		example: "  clpipe bench loss --batch 256 --dim 128 --queue 65536",
 		flags: func(f *benchFlags, fs *pflag.FlagSet) {
 			fs.IntVar(&f.method.batch, "batch", 256, "queries")
 			fs.IntVar(&f.method.dim, "dim", 128, "size of the embedding")
 			fs.IntVar(&f.method.queue, "queue", 65536, "keys in the queue of negatives")
 			fs.Float64Var(&f.method.temperature, "temperature", 0.2, "tau, by which logits are divided")
+			fs.IntVar(&f.cells, "cells", 64, "cells of the local maps of dim and amdim")
 			fs.BoolVar(&f.method.maskSameID, "mask-same-id", true, "a sample's own old keys are no negatives for it")
 		},
 		run: (*bench).loss,
@@ -128,8 +130,10 @@ func benchCommand(std stdio, sig *signals) *cobra.Command {
 		Long: `Measures this program on this machine: throughput, the median over several runs
 after a warm-up, with the runs beside it. Input is synthetic unless --src names
 some. Shares of the peak are of a loop of multiply-adds in registers on as many
-workers, measured first; operations are counted by the definition, so that
-Winograd's convolutions, which do fewer, may pass it.`,
+workers, shares of the memory of a triad a = b + 3c over 192 MiB, both measured
+first. Operations are counted by the definition, so that Winograd's convolutions,
+which do fewer, may pass the peak; bytes are those of each operand, once, which
+may pass the memory's where operands lie in a cache.`,
 		Example: `  clpipe bench train --encoder resnet18-cifar --batch 128 --queue 4096 --workers 2
   clpipe bench loss --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -188,8 +192,9 @@ type bench struct {
 	pool   *par.Pool
 	kernel string    // the implementation that is measured
 	peak   float64   // GFLOP/s of the multiply-add units of all workers; 0: not measured
+	memory float64   // GB/s of all workers between memory and processor; 0: not measured
 	setup  string    // what is measured, in words
-	memory memoryUse // of a training step
+	held   memoryUse // by a training step
 }
 
 // memoryUse is what a training step holds.
@@ -201,6 +206,7 @@ type timing struct {
 	work      float64   // in the bench's unit times seconds
 	unitBytes int       // of a pair that is passed on; 0: not counted
 	flops     float64   // floating-point operations; 0: not counted
+	bytes     float64   // that have to go between memory and processor, each operand once; 0: not counted
 	count     int       // how often it occurs in the whole; 0: it is a part of another's time, or an addition
 	seconds   []float64 // of one execution, in each run
 	share     float64   // of the whole's time; 0: not known
@@ -256,8 +262,10 @@ func (b *bench) measurePhases(ctx context.Context, phases []par.Phase) ([]float6
 	})
 }
 
-// measurePeak measures what the multiply-add units of all workers give.
-func (b *bench) measurePeak(ctx context.Context) error {
+// measureLimits measures what the machine has to give all workers together:
+// of multiply-adds, and of memory. Either is the best run's: a limit is what was
+// reached once.
+func (b *bench) measureLimits(ctx context.Context) error {
 	// Milliseconds, so that the start of the workers does not show.
 	const rounds = 2_000_000
 	var flops int64
@@ -269,7 +277,18 @@ func (b *bench) measurePeak(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.peak = float64(flops) * float64(b.pool.Workers()) / slices.Min(seconds) / 1e9 // a peak is what was reached once
+	b.peak = float64(flops) * float64(b.pool.Workers()) / slices.Min(seconds) / 1e9
+	// Three arrays of 64 MiB: more than a processor's share of any cache.
+	const floats, pieces = 16 << 20, 64
+	x, y, z := kernel.Alloc(floats), kernel.Alloc(floats), kernel.Alloc(floats)
+	seconds, err = b.measurePhases(ctx, []par.Phase{{Tasks: pieces, Run: func(_, task int) {
+		lo, hi := task*floats/pieces, (task+1)*floats/pieces
+		kernel.Triad(x[lo:hi], y[lo:hi], z[lo:hi], 3)
+	}}})
+	if err != nil {
+		return err
+	}
+	b.memory = 3 * 4 * floats / slices.Min(seconds) / 1e9
 	return nil
 }
 
@@ -286,6 +305,7 @@ func total(timings []timing) timing {
 		}
 		t.work += n * part.work
 		t.flops += n * part.flops
+		t.bytes += n * part.bytes
 		for i, s := range part.seconds {
 			t.seconds[i] += n * s
 		}
@@ -315,6 +335,9 @@ type benchCase struct {
 	GFLOPs      float64 `json:"gflops_per_s,omitempty"`
 	PeakShare   float64 `json:"peak_share,omitempty"` // of the multiply-add units
 	PeakGFLOPs  float64 `json:"peak_gflops_per_s,omitempty"`
+	GBs         float64 `json:"gb_per_s,omitempty"`     // each operand once
+	MemoryShare float64 `json:"memory_share,omitempty"` // of the memory's bandwidth
+	MemoryGBs   float64 `json:"memory_gb_per_s,omitempty"`
 	ArenaBytes  int64   `json:"arena_bytes,omitempty"`
 	PackedBytes int64   `json:"packed_bytes,omitempty"`
 }
@@ -332,8 +355,15 @@ func (b *bench) caseOf(t timing) benchCase {
 			c.PeakShare = c.GFLOPs / b.peak
 		}
 	}
+	if t.bytes > 0 {
+		c.GBs = t.bytes / max(median(t.seconds), 1e-9) / 1e9
+		if b.memory > 0 {
+			c.MemoryShare = c.GBs / b.memory
+		}
+	}
 	if t.name == "total" {
-		c.PeakGFLOPs, c.ArenaBytes, c.PackedBytes = b.peak, b.memory.arenas, b.memory.packed
+		c.MemoryGBs = b.memory
+		c.PeakGFLOPs, c.ArenaBytes, c.PackedBytes = b.peak, b.held.arenas, b.held.packed
 	}
 	return c
 }
@@ -355,10 +385,10 @@ func (b *bench) report(timings []timing) error {
 	}
 	fmt.Fprintf(b.std.out, "%s\n%s, kernel %s, %s on %s/%s\n", b.setup, plural(b.pool.Workers(), "worker"), b.kernel, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	if b.peak > 0 {
-		fmt.Fprintf(b.std.out, "multiply-add peak %.0f GFLOP/s\n", b.peak)
+		fmt.Fprintf(b.std.out, "multiply-add peak %.0f GFLOP/s, memory %.1f GB/s\n", b.peak, b.memory)
 	}
-	if b.memory.arenas > 0 {
-		fmt.Fprintf(b.std.out, "memory: activations %s, packed weights %s\n", humanize.IBytes(uint64(b.memory.arenas)), humanize.IBytes(uint64(b.memory.packed)))
+	if b.held.arenas > 0 {
+		fmt.Fprintf(b.std.out, "memory: activations %s, packed weights %s\n", humanize.IBytes(uint64(b.held.arenas)), humanize.IBytes(uint64(b.held.packed)))
 	}
 	fmt.Fprintln(b.std.out)
 	return b.table(timings)
@@ -368,11 +398,12 @@ func (b *bench) report(timings []timing) error {
 // and of what else is known the columns.
 func (b *bench) table(timings []timing) error {
 	cases := make([]benchCase, len(timings))
-	flops, shares, bytes := false, false, false
+	flops, shares, bytes, moved := false, false, false, false
 	for i, t := range timings {
 		cases[i] = b.caseOf(t)
 		shares = shares || t.share > 0
 		flops = flops || t.flops > 0
+		moved = moved || cases[i].MemoryShare > 0
 		bytes = bytes || t.unitBytes > 0
 	}
 	w := tabwriter.NewWriter(b.std.out, 0, 0, 2, ' ', 0)
@@ -385,6 +416,9 @@ func (b *bench) table(timings []timing) error {
 	}
 	if flops {
 		fmt.Fprint(w, "\tof peak")
+	}
+	if moved {
+		fmt.Fprint(w, "\tof memory")
 	}
 	if shares {
 		fmt.Fprint(w, "\tof time")
@@ -404,6 +438,9 @@ func (b *bench) table(timings []timing) error {
 		}
 		if flops {
 			fmt.Fprintf(w, "\t%s", blankZero(c.PeakShare, percent))
+		}
+		if moved {
+			fmt.Fprintf(w, "\t%s", blankZero(c.MemoryShare, percent))
 		}
 		if shares {
 			fmt.Fprintf(w, "\t%s", blankZero(c.Share, percent))

@@ -70,7 +70,7 @@ func (b *bench) gemm(ctx context.Context) ([]timing, error) {
 		{"square", gemmShape{M: 2048, N: 2048, K: 2048}},
 	}
 	b.setup = fmt.Sprintf("gemm: head of %s and logits at batch %d, dim %d, queue %d", encoderName(cfg), cfg.Batch, cfg.Dim, cfg.Queue)
-	if err := b.measurePeak(ctx); err != nil {
+	if err := b.measureLimits(ctx); err != nil {
 		return nil, err
 	}
 	var out []timing
@@ -86,6 +86,7 @@ func (b *bench) gemm(ctx context.Context) ([]timing, error) {
 		out = append(out, timing{
 			name: fmt.Sprintf("%s %dx%dx%d", s.name, s.shape.M, s.shape.N, s.shape.K), shape: s.shape,
 			work: flops / 1e9, flops: flops, count: 1, seconds: seconds,
+			bytes: 4 * float64(len(x)+len(y)+len(z)),
 		})
 	}
 	return out, nil
@@ -111,6 +112,9 @@ func convLayers(g *encoder.Graph, n int) []convLayer {
 			shape: kernel.ConvShape{N: n * in.Per, H: in.H, W: in.W, C: in.C, O: op.Out, KH: op.K, KW: op.K, Stride: op.Stride, Pad: op.Pad},
 			count: 1,
 		}
+		if op.KW > 0 {
+			l.shape.KW = op.KW
+		}
 		if maker := int(node.In[0]) - len(g.Inputs); maker >= 0 {
 			_, l.pixel = g.Nodes[maker].Op.(encoder.Normalize)
 		}
@@ -131,6 +135,7 @@ type convShape struct {
 	C      int `json:"c"`
 	O      int `json:"o"`
 	Kernel int `json:"kernel"`
+	Width  int `json:"kernel_width,omitempty"` // where it is not the height
 	Stride int `json:"stride"`
 	Pad    int `json:"pad"`
 }
@@ -143,7 +148,7 @@ func (b *bench) conv(ctx context.Context) ([]timing, error) {
 		return nil, err
 	}
 	b.setup = fmt.Sprintf("conv: %s, width %g, %d px, batch %d, --conv %s", encoderName(cfg), cfg.Encoder.Width, cfg.Encoder.Size, cfg.Batch, b.method.conv)
-	if err := b.measurePeak(ctx); err != nil {
+	if err := b.measureLimits(ctx); err != nil {
 		return nil, err
 	}
 	var out []timing
@@ -171,16 +176,21 @@ func (b *bench) convLayer(ctx context.Context, l convLayer, cfg contrast.Config)
 	forward, backward, scratch := kernel.Alloc(forwardLen), kernel.Alloc(backwardLen), kernel.Alloc(plan.ScratchLen())
 	passes := []struct {
 		name   string
+		floats int // of the weights, as the pass has them
 		phases []par.Phase
 	}{
-		{"forward", plan.Forward(y, x, forward, scratch)},
-		{"data gradient", plan.BackwardData(dx, dy, backward, scratch, false)},
-		{"weight gradient", plan.BackwardWeight(kernel.Alloc(len(w)), x, dy, scratch)},
+		{"forward", forwardLen, plan.Forward(y, x, forward, scratch)},
+		{"data gradient", backwardLen, plan.BackwardData(dx, dy, backward, scratch, false)},
+		{"weight gradient", len(w), plan.BackwardWeight(kernel.Alloc(len(w)), x, dy, scratch)},
 	}
 	for _, ph := range append(plan.PackForward(forward, w), plan.PackBackward(backward, w)...) {
 		b.pool.Run(ph)
 	}
 	flops := float64(plan.Flops())
+	shape := convShape{N: s.N, H: s.H, W: s.W, C: s.C, O: s.O, Kernel: s.KH, Stride: s.Stride, Pad: s.Pad}
+	if s.KW != s.KH {
+		shape.Width = s.KW
+	}
 	name := fmt.Sprintf("%dx%d/%d %d->%d %dx%d", s.KH, s.KW, s.Stride, s.C, s.O, s.H, s.W)
 	var timings []timing
 	for _, p := range passes {
@@ -192,8 +202,8 @@ func (b *bench) convLayer(ctx context.Context, l convLayer, cfg contrast.Config)
 			return nil, err
 		}
 		timings = append(timings, timing{
-			name: name + " " + p.name, work: flops / 1e9, flops: flops, count: l.count, seconds: seconds,
-			shape: convShape{s.N, s.H, s.W, s.C, s.O, s.KH, s.Stride, s.Pad},
+			name: name + " " + p.name, work: flops / 1e9, flops: flops, count: l.count, seconds: seconds, shape: shape,
+			bytes: 4 * float64(in+out+p.floats),
 		})
 	}
 	return timings, nil
@@ -210,13 +220,15 @@ func (b *bench) activation(n, channels int, place uint64) []float32 {
 	return out
 }
 
-// loss measures InfoNCE with the gradient of the queries.
+// loss measures InfoNCE with the gradient of the queries, which is the whole;
+// and beside it the losses within a batch: NT-Xent of both views, and global
+// vectors against the cells of local maps.
 func (b *bench) loss(ctx context.Context) ([]timing, error) {
 	m := b.method
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"batch", m.batch}, {"dim", m.dim}, {"queue", m.queue}} {
+	}{{"batch", m.batch}, {"dim", m.dim}, {"queue", m.queue}, {"cells", b.cells}} {
 		if f.value < 1 {
 			return nil, usagef("--%s is %d, want at least 1", f.name, f.value)
 		}
@@ -224,28 +236,82 @@ func (b *bench) loss(ctx context.Context) ([]timing, error) {
 	if !(m.temperature > 0) {
 		return nil, usagef("--temperature is %g, want above 0", m.temperature)
 	}
-	b.setup = fmt.Sprintf("loss: %d queries against a queue of %d keys of %d dimensions, forward and backward", m.batch, m.queue, m.dim)
-	if err := b.measurePeak(ctx); err != nil {
+	b.setup = fmt.Sprintf("loss: %d queries against a queue of %d keys of %d dimensions, against their batch, and against maps of %d cells; forward and backward",
+		m.batch, m.queue, m.dim, b.cells)
+	if err := b.measureLimits(ctx); err != nil {
 		return nil, err
 	}
-	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: m.batch, D: m.dim, K: m.queue}, b.pool.Workers())
-	args := &kernel.InfoNCEArgs{
-		Query: b.unit(m.batch, m.dim, 0), Positive: b.unit(m.batch, m.dim, 1), Keys: b.unit(m.queue, m.dim, 2), Valid: m.queue,
-		Temperature: float32(m.temperature), GradScale: 1 / float32(m.batch),
-		Loss: make([]float32, m.batch), Entropy: make([]float32, m.batch), Above: make([]int32, m.batch), Masked: make([]int32, m.batch),
-		DQuery: kernel.Alloc(m.batch * m.dim),
+	var out []timing
+	for _, measure := range []func(context.Context) (timing, error){b.queueLoss, b.batchLoss, b.mapLoss} {
+		t, err := measure(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t.work = float64(m.batch)
+		out = append(out, t)
 	}
+	out[0].count = 1
+	return out, nil
+}
+
+func (b *bench) queueLoss(ctx context.Context) (timing, error) {
+	m := b.method
+	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: m.batch, D: m.dim, K: m.queue}, b.pool.Workers())
+	args := b.infoNCE(m.batch, m.queue)
+	args.Positive = b.unit(m.batch, m.dim, 2)
 	if m.maskSameID {
 		args.QueryIDs, args.KeyIDs = numbered(m.batch), numbered(m.queue)
 	}
 	seconds, err := b.measurePhases(ctx, plan.Bind(args, kernel.Alloc(plan.ScratchLen())))
-	if err != nil {
-		return nil, err
-	}
-	return []timing{{
-		name: fmt.Sprintf("%d queries, %d keys, %d dimensions", m.batch, m.queue, m.dim), work: float64(m.batch), count: 1, seconds: seconds,
+	return timing{
+		name: fmt.Sprintf("%d queries, %d keys, %d dimensions", m.batch, m.queue, m.dim), seconds: seconds,
 		flops: 4 * float64(m.batch) * float64(m.queue) * float64(m.dim), // scores, and their sum of keys
-	}}, nil
+		bytes: 4 * float64(m.dim) * float64(m.queue+3*m.batch),
+	}, err
+}
+
+func (b *bench) batchLoss(ctx context.Context) (timing, error) {
+	m, rows := b.method, 2*b.method.batch
+	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: rows, D: m.dim, K: rows}, b.pool.Workers())
+	args := b.infoNCE(rows, rows)
+	args.Keys, args.DKeys = args.Query, kernel.Alloc(rows*m.dim)
+	for i := range rows {
+		args.SelfRow = append(args.SelfRow, int32(i))
+		args.PositiveRow = append(args.PositiveRow, int32((i+m.batch)%rows))
+	}
+	seconds, err := b.measurePhases(ctx, plan.Bind(args, kernel.Alloc(plan.ScratchLen())))
+	return timing{
+		name: fmt.Sprintf("in the batch: both views of %d pairs, %d dimensions", m.batch, m.dim), seconds: seconds,
+		flops: 8 * float64(rows) * float64(rows) * float64(m.dim), // the keys' gradient takes the scores again
+		bytes: 4 * float64(m.dim) * float64(3*rows),
+	}, err
+}
+
+func (b *bench) mapLoss(ctx context.Context) (timing, error) {
+	m, cells := b.method, b.method.batch*b.cells
+	plan := kernel.NewGlobalLocal(kernel.GlobalLocalShape{N: m.batch, Q: b.cells, D: m.dim}, b.pool.Workers())
+	args := &kernel.GlobalLocalArgs{
+		Global: b.unit(m.batch, m.dim, 0), Local: b.unit(cells, m.dim, 1), Estimator: kernel.NCEEstimator,
+		Scale: 1 / float32(m.temperature), GradScale: 1,
+		DGlobal: kernel.Alloc(m.batch * m.dim), DLocal: kernel.Alloc(cells * m.dim), Result: &kernel.GlobalLocalResult{},
+	}
+	seconds, err := b.measurePhases(ctx, plan.Bind(args, kernel.Alloc(plan.ScratchLen())))
+	return timing{
+		name: fmt.Sprintf("maps: %d vectors, %d cells of each, %d dimensions", m.batch, b.cells, m.dim), seconds: seconds,
+		flops: 8 * float64(m.batch) * float64(cells) * float64(m.dim), // scores, twice, and either gradient
+		bytes: 4 * float64(m.dim) * float64(2*(cells+m.batch)),
+	}, err
+}
+
+// infoNCE returns the arguments of InfoNCE that all its forms have.
+func (b *bench) infoNCE(queries, keys int) *kernel.InfoNCEArgs {
+	dim := b.method.dim
+	return &kernel.InfoNCEArgs{
+		Query: b.unit(queries, dim, 0), Keys: b.unit(keys, dim, 1), Valid: keys,
+		Temperature: float32(b.method.temperature), GradScale: 1 / float32(queries),
+		Loss: make([]float32, queries), Entropy: make([]float32, queries), Above: make([]int32, queries), Masked: make([]int32, queries),
+		DQuery: kernel.Alloc(queries * dim),
+	}
 }
 
 // numbered returns the ids of n samples.

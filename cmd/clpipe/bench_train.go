@@ -22,7 +22,7 @@ func (b *bench) train(ctx context.Context) ([]timing, error) {
 		return nil, err
 	}
 	defer job.release()
-	if err := b.measurePeak(ctx); err != nil {
+	if err := b.measureLimits(ctx); err != nil {
 		return nil, err
 	}
 	watch, err := b.trainSteps(ctx, job.cfg, func(ctx context.Context, more func() bool, train batch.Stage) error {
@@ -125,7 +125,7 @@ func (b *bench) trainSteps(ctx context.Context, cfg contrast.Config,
 	}
 	defer trainer.Close()
 	watch.trainer = trainer
-	b.memory.arenas, b.memory.packed = trainer.MemoryBytes()
+	b.held.arenas, b.held.packed = trainer.MemoryBytes()
 	err = run(ctx, watch.more, func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
 		_, err := trainer.Train(ctx, in, discard{})
 		return err
@@ -197,29 +197,29 @@ func (w *stepWatch) begin() {
 // operations of its networks.
 func (w *stepWatch) addParts() {
 	at := 0
-	add := func(name string, flops int64, t time.Duration, detail bool) int {
+	add := func(name string, flops, bytes int64, t time.Duration, detail bool) {
 		if at == len(w.parts) {
 			w.parts = append(w.parts, timing{name: name, work: w.pairs, detail: detail})
 		}
 		part := &w.parts[at]
-		part.flops = float64(flops)
+		part.flops, part.bytes = float64(flops), float64(bytes)
 		part.seconds = append(part.seconds, t.Seconds()/float64(w.steps))
 		at++
-		return at - 1
 	}
 	ops := w.trainer.Times()
 	for i := 0; i < len(ops); {
 		end := i
-		var flops int64
+		var flops, bytes int64
 		var sum time.Duration
 		for ; end < len(ops) && ops[end].Part == ops[i].Part; end++ {
 			flops += ops[end].Flops
+			bytes += ops[end].Bytes
 			sum += ops[end].Time
 		}
-		add(ops[i].Part, flops, sum, false)
+		add(ops[i].Part, flops, bytes, sum, false)
 		for ; i < end; i++ {
 			if ops[i].Name != "" {
-				add(ops[i].Part+"/"+ops[i].Name, ops[i].Flops, ops[i].Time, true)
+				add(ops[i].Part+"/"+ops[i].Name, ops[i].Flops, ops[i].Bytes, ops[i].Time, true)
 			}
 		}
 	}
@@ -232,6 +232,7 @@ func (w *stepWatch) timings() []timing {
 		w.parts[i].share = median(p.seconds) / median(w.seconds)
 		if !p.detail {
 			whole.flops += p.flops
+			whole.bytes += p.bytes
 		}
 	}
 	return append(w.parts, whole)

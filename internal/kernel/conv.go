@@ -154,14 +154,14 @@ func (c *Conv) ScratchLen() int {
 // PackForward brings w into the order Forward reads.
 func (c *Conv) PackForward(packed, w []float32) []par.Phase {
 	c.need("pack forward", "packed", packed, c.forward.packedLen())
-	c.need("pack forward", "w", w, c.weightLen())
+	c.need("pack forward", "w", w, c.WeightLen())
 	return c.forward.pack(packed, w)
 }
 
 // PackBackward brings w into the order BackwardData reads.
 func (c *Conv) PackBackward(packed, w []float32) []par.Phase {
 	c.need("pack backward", "packed", packed, c.backward.packedLen())
-	c.need("pack backward", "w", w, c.weightLen())
+	c.need("pack backward", "w", w, c.WeightLen())
 	return c.backward.pack(packed, w)
 }
 
@@ -187,7 +187,7 @@ func (c *Conv) BackwardData(dx, dy, packed, scratch []float32, add bool) []par.P
 
 // BackwardWeight adds the gradient of w to dw.
 func (c *Conv) BackwardWeight(dw, x, dy, scratch []float32) []par.Phase {
-	c.need("backward weight", "dw", dw, c.weightLen())
+	c.need("backward weight", "dw", dw, c.WeightLen())
 	c.need("backward weight", "x", x, c.inputLen())
 	c.need("backward weight", "dy", dy, c.outputLen())
 	c.need("backward weight", "scratch", scratch, c.weight.scratchLen())
@@ -196,7 +196,9 @@ func (c *Conv) BackwardWeight(dw, x, dy, scratch []float32) []par.Phase {
 
 func (c *Conv) inputLen() int  { return ActLen(c.shape.N, c.shape.H, c.shape.W, c.shape.C) }
 func (c *Conv) outputLen() int { return ActLen(c.shape.N, c.OutH(), c.OutW(), c.shape.O) }
-func (c *Conv) weightLen() int { return c.shape.KH * c.shape.KW * c.shape.C * c.shape.O }
+
+// WeightLen returns the floats of the weights.
+func (c *Conv) WeightLen() int { return c.shape.KH * c.shape.KW * c.shape.C * c.shape.O }
 
 // need panics where a buffer is shorter than the plan reads or writes:
 // assembly does not check bounds.
