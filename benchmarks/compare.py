@@ -34,6 +34,32 @@ def moco(name, title, threads, width=1, encoder="resnet18-cifar", size=32, batch
     return dict(name=name, title=title, threads=threads, runs=1, ours=["train", *network, "--split-bn", 1, "--head", "linear"], peers=peers)
 
 
+def decoding(name, pattern, limit):
+    source = ["--src", pattern, "--limit", limit]
+    by = (("libjpeg-turbo of the system, loop in C", "libjpeg-turbo"), ("libjpeg-turbo of Pillow's wheel, loop in C", "libjpeg-turbo-new"), ("simplejpeg", "simplejpeg"),
+          ("OpenCV", "opencv"), ("torchvision decode_jpeg", "torchvision"), ("Pillow", "pillow"), ("DALI, CPU", "dali"), ("SPDL (FFmpeg)", "spdl"))
+    ours = ["decode", *source]
+    return [dict(name=f"decode-{name}", title=f"JPEG decoding on one core, {pattern.parent.name}", threads=1, ours=ours,
+                 peers=[(label, "decode.py", [*source, "--by", key], {}) for label, key in by]),
+            scaling(f"decode-{name}-scaling", f"Decoding on two workers beside one, {pattern.parent.name}", ours)]
+
+
+def augmenting(name, pattern, limit, policy, size):
+    args = ["--src", pattern, "--limit", limit, "--policy", policy, "--size", size]
+    # Batches where each is fastest; a short last one would be no batch of theirs.
+    kinds = (("OpenCV, DataLoader", "opencv", 64), ("OpenCV on SPDL's threads", "spdl", 64), ("DALI, CPU", "dali", 32 if size > 96 else 256),
+             ("torchvision on Pillow, DataLoader", "pil", 64), ("torchvision v2 on tensors, DataLoader", "tensor", 64))
+    ours = ["augment", *args, "--batch", 64]
+    return [dict(name=f"augment-{name}", title=f"Files to pairs, {policy}, {size} px, {pattern.parent.name}", threads=2, ours=ours, parts=True,
+                 peers=[(label, "augment.py", [*args, "--kind", kind, "--batch", batch], {}) for label, kind, batch in kinds]),
+            scaling(f"augment-{name}-scaling", f"Files to pairs on two workers beside one, {policy}, {size} px", ours)]
+
+
+def scaling(name, title, ours):
+    """The program on two workers beside itself on one."""
+    return dict(name=name, title=title, threads=2, ours=ours, peers=[("clpipe on one worker", None, ours, {})])
+
+
 def suites(quick, compiled):
     cifar, photos = DATA / "cifar10" / "train-*.tar", DATA / "imagenet-sample" / "train-*.tar"
     many, few = (64, 16) if quick else (2048, 256)
@@ -48,17 +74,10 @@ def suites(quick, compiled):
         dict(name="loss", title="InfoNCE forward and backward, N=256, D=128, K=65,536", threads=2, ours=["loss"],
              peers=[("PyTorch", "infonce.py", [], {}), ("PyTorch, malloc raised", "infonce.py", [], RAISED)]),
     ]
-    for name, pattern, limit in (("decode-photos", photos, few), ("decode-cifar", cifar, many)):
-        source = ["--src", pattern, "--limit", limit]
-        out.append(dict(name=name, title=f"JPEG decoding, {pattern.parent.name}", threads=2, ours=["decode", *source],
-                        peers=[("Pillow", "decode.py", [*source, "--by", "pillow"], {}),
-                               ("torchvision decode_jpeg", "decode.py", [*source, "--by", "torchvision"], {})]))
-    for name, pattern, limit, policy, size in (("augment-photos", photos, few, "moco-v2", 224), ("augment-cifar", cifar, many, "moco-cifar", 32)):
-        args = ["--src", pattern, "--limit", limit, "--policy", policy, "--size", size]
-        out.append(dict(name=name, title=f"Files to pairs, {policy}, {size} px, {pattern.parent.name}", threads=2,
-                        ours=["augment", *args, "--batch", 64],
-                        peers=[("torchvision on Pillow, DataLoader", "augment.py", [*args, "--kind", "pil"], {}),
-                               ("torchvision v2 on tensors, DataLoader", "augment.py", [*args, "--kind", "tensor"], {})]))
+    for name, pattern, limit in (("photos", photos, few), ("cifar", cifar, many)):
+        out += decoding(name, pattern, limit)
+    for name, pattern, limit, policy, size in (("photos", photos, few, "moco-v2", 224), ("cifar", cifar, 2 * many, "moco-cifar", 32)):
+        out += augmenting(name, pattern, limit, policy, size)
     stream = ["stream"]
     out.append(dict(name="pipe", title="Records of pairs from a process to another through one pipe of 1 MiB", threads=2, ours=stream,
                     peers=[("pyarrow", "pipe.py", [], {}), ("pyarrow, malloc raised", "pipe.py", [], RAISED)]))
@@ -81,8 +100,8 @@ def suites(quick, compiled):
 class Program:
     """clpipe: a process for every turn, its own warm-up left out by itself."""
 
-    def __init__(self, binary, suite):
-        self.command = [binary, "bench", *map(str, suite["ours"]), "--workers", str(suite["threads"]), "--json", "--quiet"]
+    def __init__(self, binary, args, threads):
+        self.command = [binary, "bench", *map(str, args), "--workers", str(threads), "--json", "--quiet"]
         self.lines = []
         self.resident = 0  # bytes of memory at most, of all turns
 
@@ -110,6 +129,8 @@ class Peer:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env={**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", **env})
         self.facts = self.answer()
+        if "left_out" in self.facts:
+            raise RuntimeError(self.facts["left_out"])
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -163,7 +184,7 @@ def measure(binary, suite, rounds, runs, filled, environment):
         script, drive = suite["script"]
         program = Peer(script, fill(drive), suite["threads"], environment)
     else:
-        program = Program(binary, suite)
+        program = Program(binary, suite["ours"], suite["threads"])
     throughputs, versions, left_out, members = {}, {}, {}, [("clpipe", program)]
     with tempfile.TemporaryDirectory() as scratch:
         cases = pathlib.Path(scratch) / "cases.jsonl"
@@ -175,9 +196,10 @@ def measure(binary, suite, rounds, runs, filled, environment):
                 args = [cases if a == "{cases}" else a for a in fill(args)]
                 env = {"TORCHINDUCTOR_CACHE_DIR": scratch, **environment, **env}  # one of an interrupted run may hold half a library
                 try:
-                    peer = Peer(source, args, suite["threads"], env)
+                    peer = Program(binary, args, 1) if source is None else Peer(source, args, suite["threads"], env)
                 except RuntimeError as reason:  # torch.compile where no C++ compiler is: the others are measured still
                     left_out[label] = str(reason)
+                    print(f"{suite['name']}: {label} is left out: {reason}", file=sys.stderr, flush=True)
                     continue
                 members.append((label, peer))
                 versions.update(peer.facts)
@@ -197,8 +219,8 @@ def measure(binary, suite, rounds, runs, filled, environment):
         facts = dict(unit=total["unit"], kernel=total["kernel"], arena_bytes=total.get("arena_bytes"), command=" ".join(["clpipe", *program.command[1:]]),
                      unit_bytes={line["case"]: line["unit_bytes"] for line in program.lines if "unit_bytes" in line})
     facts["command"] = facts["command"].replace(f"{ROOT.parent}/", "../")
-    return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], throughputs=throughputs, resident_bytes=resident,
-                left_out=left_out, **facts), versions
+    return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], parts=suite.get("parts", False), throughputs=throughputs,
+                resident_bytes=resident, left_out=left_out, **facts), versions
 
 
 def processor():

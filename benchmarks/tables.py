@@ -33,6 +33,8 @@ def suite_table(s):
         for label, cases in peers.items():
             median = statistics.median(cases[case])
             lines.append(f"{other}| {label} | {number(median)} | {spread(cases[case])} |{gbs(case, median)} {own / median:.2f} × |")
+    if s.get("parts"):
+        lines += ["", "; ".join(f"{case}: {number(statistics.median(rates))}" for case, rates in ours.items() if case != "total") + f" ({s['unit']})."]
     for label, reason in s["left_out"].items():
         lines += ["", f"{label}: not measured, {reason}."]
     if s.get("arena_bytes"):

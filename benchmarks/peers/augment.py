@@ -1,8 +1,9 @@
-"""Pairs of views by torchvision's transforms in a DataLoader, from JPEG files in memory.
+"""Pairs of views by one of the peers, from JPEG files in memory.
 
 The policies are those of clpipe's moco-v2 and moco-cifar. Views leave as uint8,
-as clpipe's do. "pil" is the usual pipeline on Pillow images; "tensor" decodes
-and transforms tensors by torchvision's v2.
+as clpipe's do. "pil" is the usual pipeline of torchvision on Pillow images,
+"tensor" decodes and transforms tensors by torchvision's v2, "opencv" works on
+arrays, all three in a DataLoader; "spdl" and "dali" drive themselves.
 """
 import argparse, io
 import torch, torchvision
@@ -12,6 +13,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
 import shards, worker
+from policies import POLICIES
 
 
 class PillowBlur:
@@ -21,32 +23,89 @@ class PillowBlur:
         return image.filter(ImageFilter.GaussianBlur(radius=torch.empty(1).uniform_(0.1, 2.0).item()))
 
 
-def policy(name, size, kind):
+def transform(policy, size, kind):
+    """torchvision's transforms of a policy."""
     t = v1 if kind == "pil" else v2
-    blur = PillowBlur() if kind == "pil" else v2.GaussianBlur(23, (0.1, 2.0))
-    crop = {} if kind == "pil" else dict(antialias=True)
-    jitter = t.RandomApply([t.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8)
-    gray, flip = t.RandomGrayscale(p=0.2), t.RandomHorizontalFlip()
-    if name == "moco-cifar":
-        ops = [t.RandomResizedCrop(size, scale=(0.08, 1), **crop), flip, jitter, gray]
-    else:
-        ops = [t.RandomResizedCrop(size, scale=(0.2, 1), **crop), jitter, gray, t.RandomApply([blur], p=0.5), flip]
+    blur = PillowBlur() if kind == "pil" else v2.GaussianBlur(23, policy.sigma)
+    crop = t.RandomResizedCrop(size, scale=policy.scale, **({} if kind == "pil" else dict(antialias=True)))
+    jitter = t.RandomApply([t.ColorJitter(policy.strength, policy.strength, policy.strength, policy.hue)], p=policy.jitter)
+    ops = [crop, jitter, t.RandomGrayscale(policy.gray)]
+    if policy.blur > 0:
+        ops.append(t.RandomApply([blur], p=policy.blur))
+    ops.append(t.RandomHorizontalFlip(policy.flip))
     return t.Compose(ops + ([v1.PILToTensor()] if kind == "pil" else []))
 
 
+def decode(file, kind):
+    if kind == "pil":
+        return Image.open(io.BytesIO(file)).convert("RGB")
+    return decode_jpeg(torch.frombuffer(bytearray(file), dtype=torch.uint8), mode=ImageReadMode.RGB)
+
+
 class Pairs(torch.utils.data.Dataset):
-    def __init__(self, files, transform, kind):
-        self.files, self.transform, self.kind = files, transform, kind
+    """Two views by torchvision."""
+
+    def __init__(self, files, policy, size, kind):
+        self.files, self.transform, self.kind = files, transform(policy, size, kind), kind
 
     def __len__(self):
         return len(self.files)
 
     def __getitem__(self, i):
-        if self.kind == "pil":
-            image = Image.open(io.BytesIO(self.files[i])).convert("RGB")
-        else:
-            image = decode_jpeg(torch.frombuffer(bytearray(self.files[i]), dtype=torch.uint8), mode=ImageReadMode.RGB)
+        image = decode(self.files[i], self.kind)
         return self.transform(image), self.transform(image)
+
+
+class OpenCVPairs(torch.utils.data.Dataset):
+    """Two views by OpenCV."""
+
+    def __init__(self, files, policy, size):
+        self.files, self.policy, self.size = files, policy, size
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, i):
+        import opencv
+
+        image = opencv.decode(self.files[i])
+        return tuple(torch.from_numpy(opencv.view(image, self.size, self.policy)) for _ in range(2))
+
+
+def single_threaded(_):
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+class Loader:
+    """One epoch of a DataLoader a call."""
+
+    def __init__(self, dataset, batch, workers, **options):
+        self.loader = torch.utils.data.DataLoader(dataset, batch_size=batch, num_workers=workers, persistent_workers=True, shuffle=True, **options)
+
+    def run(self):
+        for _ in self.loader:
+            pass
+
+
+def peer(a, files, policy):
+    """What makes all pairs once, and versions."""
+    if a.kind == "opencv":
+        cv2 = worker.need("cv2")
+        return Loader(OpenCVPairs(files, policy, a.size), a.batch, a.threads, worker_init_fn=single_threaded), {"opencv": cv2.__version__}
+    if a.kind == "spdl":
+        cv2 = worker.need("cv2")
+        import spdl_views
+
+        cv2.setNumThreads(1)
+        return spdl_views.Pairs(files, policy, a.size, a.threads), spdl_views.facts()
+    if a.kind == "dali":
+        version = worker.need("nvidia.dali").__version__
+        import dali
+
+        return dali.Epoch(files, a.batch, lambda **options: dali.pairs(a.size, policy, **options), a.threads), {"dali": version}
+    return Loader(Pairs(files, policy, a.size, a.kind), a.batch, a.threads), {"torch": torch.__version__, "torchvision": torchvision.__version__}
 
 
 def main():
@@ -54,21 +113,15 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--src", required=True)
     p.add_argument("--limit", type=int, default=256)
-    p.add_argument("--policy", choices=["moco-v2", "moco-cifar"], required=True)
+    p.add_argument("--policy", choices=POLICIES, required=True)
     p.add_argument("--size", type=int, required=True)
     p.add_argument("--batch", type=int, default=64)
-    p.add_argument("--kind", choices=["pil", "tensor"], required=True)
+    p.add_argument("--kind", choices=["pil", "tensor", "opencv", "spdl", "dali"], required=True)
     a = p.parse_args()
     torch.set_num_threads(1)
     files = shards.files(a.src, a.limit)
-    loader = torch.utils.data.DataLoader(Pairs(files, policy(a.policy, a.size, a.kind), a.kind), batch_size=a.batch, num_workers=a.threads,
-                                         persistent_workers=True, shuffle=True)
-
-    def epoch():
-        for _ in loader:
-            pass
-
-    worker.serve([("total", len(files), epoch)], torch=torch.__version__, torchvision=torchvision.__version__)
+    made, versions = peer(a, files, POLICIES[a.policy])
+    worker.serve([("total", len(files), made.run)], **versions)
 
 
 if __name__ == "__main__":

@@ -1,43 +1,84 @@
-"""JPEG files in memory to RGB pixels, by Pillow or torchvision, in processes."""
+"""JPEG files in memory to RGB pixels, by one of the peers on as many processes or threads."""
 import argparse, io, multiprocessing
-import numpy as np
-import torch, torchvision
-import PIL
-from PIL import Image
-from torchvision.io import ImageReadMode, decode_jpeg
 
 import shards, worker
 
-
-def pillow(file):
-    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
+BY = ("pillow", "torchvision", "opencv", "simplejpeg", "spdl", "dali", "libjpeg-turbo", "libjpeg-turbo-new")
 
 
-def vision(tensor):
-    return decode_jpeg(tensor, mode=ImageReadMode.RGB)
+class Processes:
+    """A function on files, every n-th of them in each of n processes."""
+
+    def __init__(self, files, threads, decode):
+        Processes.task = files, threads, decode  # the processes inherit it
+        self.threads = threads
+        self.pool = multiprocessing.get_context("fork").Pool(threads)
+
+    @staticmethod
+    def share(index):
+        files, threads, decode = Processes.task
+        for file in files[index::threads]:
+            decode(file)
+
+    def run(self):
+        self.pool.map(self.share, range(self.threads), chunksize=1)
 
 
-def share(index):
-    """The work of one process: every n-th file."""
-    for file in FILES[index::PROCESSES]:
-        DECODE(file)
+def decoder(by, files, threads):
+    """The function that decodes all files once, and versions."""
+    if by == "pillow":
+        import numpy as np
+        import PIL
+        from PIL import Image
+
+        return Processes(files, threads, lambda f: np.asarray(Image.open(io.BytesIO(f)).convert("RGB"))).run, {"pillow": PIL.__version__}
+    if by == "torchvision":
+        import torch, torchvision
+        from torchvision.io import ImageReadMode, decode_jpeg
+
+        torch.set_num_threads(1)
+        files = [torch.frombuffer(bytearray(f), dtype=torch.uint8) for f in files]
+        return Processes(files, threads, lambda f: decode_jpeg(f, mode=ImageReadMode.RGB)).run, {"torchvision": torchvision.__version__}
+    if by == "opencv":
+        cv2 = worker.need("cv2")
+        import opencv
+
+        cv2.setNumThreads(1)
+        return Processes(files, threads, opencv.decode).run, {"opencv": cv2.__version__}
+    if by == "simplejpeg":
+        simplejpeg = worker.need("simplejpeg")
+        return Processes(files, threads, lambda f: simplejpeg.decode_jpeg(f, "RGB")).run, {"simplejpeg": simplejpeg.__version__}
+    if by == "spdl":
+        import spdl_views
+
+        return spdl_views.Decoding(files, threads).run, spdl_views.facts()
+    if by == "dali":
+        version = worker.need("nvidia.dali").__version__
+        import dali
+
+        return dali.Epoch(files, 256 if len(files) >= 1024 else 32, dali.decoding, threads).run, {"dali": version}
+    import jpeg_loop
+
+    library = None
+    if by == "libjpeg-turbo-new":
+        library = jpeg_loop.pillows_library() or worker.leave_out("Pillow's wheel carries no libjpeg-turbo here")
+    try:
+        loop = jpeg_loop.loop(files, threads, library)
+    except OSError as reason:
+        worker.leave_out(str(reason))
+    return loop.run, loop.facts
 
 
 def main():
-    global FILES, PROCESSES, DECODE
     p = argparse.ArgumentParser()
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--src", required=True)
     p.add_argument("--limit", type=int, default=256)
-    p.add_argument("--by", choices=["pillow", "torchvision"], required=True)
+    p.add_argument("--by", choices=BY, required=True)
     a = p.parse_args()
-    torch.set_num_threads(1)
-    FILES, PROCESSES, DECODE = shards.files(a.src, a.limit), a.threads, pillow
-    if a.by == "torchvision":
-        FILES, DECODE = [torch.frombuffer(bytearray(f), dtype=torch.uint8) for f in FILES], vision
-    with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
-        worker.serve([("total", len(FILES), lambda: pool.map(share, range(PROCESSES), chunksize=1))],
-                     pillow=PIL.__version__, torchvision=torchvision.__version__)
+    files = shards.files(a.src, a.limit)
+    run, versions = decoder(a.by, files, a.threads)
+    worker.serve([("total", len(files), run)], **versions)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ compare.py starts every peer once, so that imports, compilation and warm-up are
 not measured, and then lets program and peers run in turn: a line on standard
 input asks for that many runs, a line of JSON answers with their throughputs.
 """
-import json, sys, time
+import importlib, json, sys, time
 
 MIN_RUN = 0.05  # seconds; shorter cases are repeated within a run, as clpipe's bench does
 
@@ -18,6 +18,20 @@ def rate(work, f):
         took = time.perf_counter() - start
         if took >= MIN_RUN:
             return n * work / took
+
+
+def leave_out(reason):
+    """Ends the process: this peer cannot be measured here."""
+    print(json.dumps({"left_out": reason}), flush=True)
+    sys.exit(0)
+
+
+def need(module):
+    """The module, or the peer is left out."""
+    try:
+        return importlib.import_module(module)
+    except Exception as reason:  # of whatever kind: some load libraries that are missing or too old
+        leave_out(f"{module}: {reason}")
 
 
 def serve(cases, warm=1, **facts):
