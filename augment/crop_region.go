@@ -40,6 +40,21 @@ func (p *Policy) CropRegion(w, h int, key SampleKey) (region imagecodec.Rect, ok
 	return imagecodec.Rect{X0: box.Min.X, Y0: box.Min.Y, X1: box.Max.X, Y1: box.Max.Y}, !box.Empty()
 }
 
+// Decode decodes a file for all views of the sample at once into img, from which
+// Apply then makes them. Where the policy begins with crops, only what lies in
+// one of them: they are drawn from the header's width and height, so they are
+// known before a pixel is. Errors are the decoder's.
+func (p *Policy) Decode(d *imagecodec.Decoder, file []byte, key SampleKey, img *imagecodec.Image) error {
+	const small = 128 * 128 // pixels; below it there is nothing to gain
+	info, err := d.ReadInfo(file)
+	if err == nil && info.W*info.H > small {
+		if region, ok := p.CropRegion(info.W, info.H, key); ok {
+			return d.DecodeRegion(file, region, img)
+		}
+	}
+	return d.Decode(file, img)
+}
+
 // cropFound is the box, in the picture that the steps are given, of the first
 // crop that is applied. Without one, clear tells whether only operators on
 // single pixels were met, and mirrored whether these left the picture mirrored.

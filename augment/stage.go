@@ -238,7 +238,7 @@ func (st *stage) view(workerNumber, i int) {
 	key := SampleKey{Seed: st.seed, Epoch: out.Epoch, ID: out.ID}
 	img := &w.image
 	if st.encoded {
-		if err := w.decode(src.encoded.Bytes(r.at), st.Policy, key); err != nil {
+		if err := st.Policy.Decode(&w.decoder, src.encoded.Bytes(r.at), key, img); err != nil {
 			reject("decode", err)
 			return
 		}
@@ -253,18 +253,4 @@ func (st *stage) view(workerNumber, i int) {
 	if err := st.Policy.Apply(st.builder.View(0, i), positive, img, key, &w.scratch); err != nil {
 		reject("augment", err)
 	}
-}
-
-// decode decodes a file for both views at once. Where the policy begins with
-// crops, only what lies in one of them: the crops are drawn from the header's
-// width and height, so they are known before a pixel is.
-func (w *worker) decode(file []byte, policy *Policy, key SampleKey) error {
-	const small = 128 * 128 // pixels; below it there is nothing to gain
-	info, err := w.decoder.ReadInfo(file)
-	if err == nil && info.W*info.H > small {
-		if region, ok := policy.CropRegion(info.W, info.H, key); ok {
-			return w.decoder.DecodeRegion(file, region, &w.image)
-		}
-	}
-	return w.decoder.Decode(file, &w.image)
 }

@@ -44,7 +44,7 @@ func TestRegionDecodingChangesNoByte(t *testing.T) {
 				parts++
 			}
 			clear(w.image.Pix) // what lies outside the region must not count
-			if err := w.decode(file.Bytes(), policy, key); err != nil {
+			if err := policy.Decode(&w.decoder, file.Bytes(), key, &w.image); err != nil {
 				t.Fatal(err)
 			}
 			if err := policy.Apply(got[:size], got[size:], &w.image, key, &w.scratch); err != nil {

@@ -48,11 +48,18 @@ def augmenting(name, pattern, limit, policy, size):
     args = ["--src", pattern, "--limit", limit, "--policy", policy, "--size", size]
     # Batches where each is fastest; a short last one would be no batch of theirs.
     kinds = (("OpenCV, DataLoader", "opencv", 64), ("OpenCV on SPDL's threads", "spdl", 64), ("DALI, CPU", "dali", 32 if size > 96 else 256),
-             ("torchvision on Pillow, DataLoader", "pil", 64), ("torchvision v2 on tensors, DataLoader", "tensor", 64))
+             ("FFCV, no hue, grey or blur", "ffcv", 64), ("torchvision on Pillow, DataLoader", "pil", 64), ("torchvision v2 on tensors, DataLoader", "tensor", 64))
     ours = ["augment", *args, "--batch", 64]
     return [dict(name=f"augment-{name}", title=f"Files to pairs, {policy}, {size} px, {pattern.parent.name}", threads=2, ours=ours, parts=True,
                  peers=[(label, "augment.py", [*args, "--kind", kind, "--batch", batch], {}) for label, kind, batch in kinds]),
             scaling(f"augment-{name}-scaling", f"Files to pairs on two workers beside one, {policy}, {size} px", ours)]
+
+
+def feeding(name, title, pattern, policy, size, batch):
+    args = ["--src", pattern, "--policy", policy, "--size", size, "--batch", batch]
+    return dict(name=f"feed-{name}", title=title, threads=2, unit="pairs/s", script=("feed.py", [*args, "--by", "clpipe", "--binary", "{binary}"]),
+                peers=[("webdataset, torchvision on Pillow, DataLoader", "feed.py", [*args, "--by", "webdataset", "--kind", "pil"], {}),
+                       ("webdataset, torchvision v2 on tensors, DataLoader", "feed.py", [*args, "--by", "webdataset", "--kind", "tensor"], {})])
 
 
 def scaling(name, title, ours):
@@ -78,6 +85,7 @@ def suites(quick, compiled):
         out += decoding(name, pattern, limit)
     for name, pattern, limit, policy, size in (("photos", photos, few, "moco-v2", 224), ("cifar", cifar, 2 * many, "moco-cifar", 32)):
         out += augmenting(name, pattern, limit, policy, size)
+        out.append(feeding(name, f"Pairs that a PyTorch loop receives, from shards on disk, {policy}, {size} px", pattern, policy, size, 16 if quick else 64))
     stream = ["stream"]
     out.append(dict(name="pipe", title="Records of pairs from a process to another through one pipe of 1 MiB", threads=2, ours=stream,
                     peers=[("pyarrow", "pipe.py", [], {}), ("pyarrow, malloc raised", "pipe.py", [], RAISED)]))

@@ -3,7 +3,7 @@
 The policies are those of clpipe's moco-v2 and moco-cifar. Views leave as uint8,
 as clpipe's do. "pil" is the usual pipeline of torchvision on Pillow images,
 "tensor" decodes and transforms tensors by torchvision's v2, "opencv" works on
-arrays, all three in a DataLoader; "spdl" and "dali" drive themselves.
+arrays, all three in a DataLoader; "spdl", "dali" and "ffcv" drive themselves.
 """
 import argparse, io
 import torch, torchvision
@@ -105,6 +105,12 @@ def peer(a, files, policy):
         import dali
 
         return dali.Epoch(files, a.batch, lambda **options: dali.pairs(a.size, policy, **options), a.threads), {"dali": version}
+    if a.kind == "ffcv":
+        worker.need("ffcv")
+        import importlib.metadata
+        import ffcv_views
+
+        return ffcv_views.Pairs(files, policy, a.size, a.batch, a.threads), {"ffcv": importlib.metadata.version("ffcv")}
     return Loader(Pairs(files, policy, a.size, a.kind), a.batch, a.threads), {"torch": torch.__version__, "torchvision": torchvision.__version__}
 
 
@@ -116,7 +122,7 @@ def main():
     p.add_argument("--policy", choices=POLICIES, required=True)
     p.add_argument("--size", type=int, required=True)
     p.add_argument("--batch", type=int, default=64)
-    p.add_argument("--kind", choices=["pil", "tensor", "opencv", "spdl", "dali"], required=True)
+    p.add_argument("--kind", choices=["pil", "tensor", "opencv", "spdl", "dali", "ffcv"], required=True)
     a = p.parse_args()
     torch.set_num_threads(1)
     files = shards.files(a.src, a.limit)

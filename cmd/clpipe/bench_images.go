@@ -45,17 +45,9 @@ func (b *bench) decodeFiles(ctx context.Context, side int) (timing, error) {
 		return timing{}, err
 	}
 	defer shelf.release()
-	pixels, err := b.source.pixels()
+	workers, err := b.decodeWorkers()
 	if err != nil {
 		return timing{}, err
-	}
-	type worker struct {
-		decoder imagecodec.Decoder
-		image   imagecodec.Image
-	}
-	workers := make([]worker, b.pool.Workers())
-	for i := range workers {
-		workers[i].decoder.Limits.MaxPixels = pixels
 	}
 	var files [][]byte
 	var sum int64 // pixels
@@ -86,7 +78,8 @@ func (b *bench) decodeFiles(ctx context.Context, side int) (timing, error) {
 }
 
 // augment measures the stage that makes pairs: from images decoded before, and
-// from files as in the main job, where decoding leaves out what no crop needs.
+// from files as in the main job, where decoding leaves out what no crop needs;
+// and that decoding alone.
 func (b *bench) augment(ctx context.Context) ([]timing, error) {
 	if b.method.batch < 1 {
 		return nil, usagef("--batch is %d, want at least 1", b.method.batch)
@@ -132,7 +125,55 @@ func (b *bench) augmentSize(ctx context.Context, size int) ([]timing, error) {
 		t.name, t.count = fmt.Sprintf("%s %d px %s", name, policy.Size(), input.what), input.count
 		out = append(out, t)
 	}
-	return out, nil
+	t, err := b.decodeForViews(ctx, files, policy)
+	t.name = fmt.Sprintf("%s %d px decoding alone", name, policy.Size())
+	return append(out, t), err
+}
+
+// decodeForViews measures decoding what the policy's crops need, the floor of
+// making pairs from files.
+func (b *bench) decodeForViews(ctx context.Context, shelf *shelf, policy *augment.Policy) (timing, error) {
+	type file struct {
+		bytes []byte
+		key   augment.SampleKey
+	}
+	var files []file
+	for _, rec := range shelf.records {
+		view, err := batch.NewEncoded(rec)
+		if err != nil {
+			return timing{}, err
+		}
+		for i := range view.Len() {
+			files = append(files, file{view.Bytes(i), augment.SampleKey{Seed: b.common.seed, Epoch: view.Epoch(i), ID: view.ID(i)}})
+		}
+	}
+	workers, err := b.decodeWorkers()
+	if err != nil {
+		return timing{}, err
+	}
+	seconds, err := b.measurePhases(ctx, []par.Phase{{Tasks: len(files), Run: func(worker, i int) {
+		w := &workers[worker]
+		policy.Decode(&w.decoder, files[i].bytes, files[i].key, &w.image) // a damaged sample of --src costs what it costs
+	}}})
+	return timing{work: float64(len(files)), seconds: seconds}, err
+}
+
+// decodeWorker is the scratch memory of one goroutine.
+type decodeWorker struct {
+	decoder imagecodec.Decoder
+	image   imagecodec.Image
+}
+
+func (b *bench) decodeWorkers() ([]decodeWorker, error) {
+	pixels, err := b.source.pixels()
+	if err != nil {
+		return nil, err
+	}
+	workers := make([]decodeWorker, b.pool.Workers())
+	for i := range workers {
+		workers[i].decoder.Limits.MaxPixels = pixels
+	}
+	return workers, nil
 }
 
 // policyName returns the name the policy was asked for by.
