@@ -101,7 +101,7 @@ func examine(ctx context.Context, common *commonFlags, source *sourceFlags, std 
 	d := &diagnosis{
 		Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
 		CPU: strings.TrimSpace(cpuid.CPU.BrandName), Cores: runtime.NumCPU(), Workers: runtime.GOMAXPROCS(0), Features: cpuid.CPU.FeatureSet(),
-		Kernel: kernel.Selected(), Kernels: kernel.Variants(), Decoder: "built in", DecoderKernels: imagecodec.Kernels(),
+		Kernel: kernel.Selected(), Kernels: kernel.Variants(), Decoder: decoderName(), DecoderKernels: imagecodec.Kernels(),
 		Sources: []sourceCheck{}, Problems: []string{},
 	}
 	var err error
@@ -128,6 +128,18 @@ func examine(ctx context.Context, common *commonFlags, source *sourceFlags, std 
 		}
 	}
 	return d, nil
+}
+
+// decoderName says what decodes JPEG files.
+func decoderName() string {
+	library, err := imagecodec.SystemDecoder()
+	switch {
+	case err == nil:
+		return library + " for whole pictures of one scan, built in for the others"
+	case errors.Is(err, imagecodec.ErrNoSystemTag):
+		return "built in"
+	}
+	return fmt.Sprintf("built in (%v)", err)
 }
 
 // examineSource lists a source and looks at its first image.

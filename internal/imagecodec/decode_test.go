@@ -68,14 +68,18 @@ func TestRegionOutsideThePicture(t *testing.T) {
 func TestDecoderDoesNotAllocate(t *testing.T) {
 	var dec imagecodec.Decoder
 	var img imagecodec.Image
+	most := 0.
+	if _, err := imagecodec.SystemDecoder(); err == nil {
+		most = 1 // the arguments of a call into the library
+	}
 	for _, name := range []string{"444-smooth", "420-smooth", "420-progressive", "420-restart", "cmyk", "gray"} {
 		data := readTestdata(t, name+".jpg")
 		if n := testing.AllocsPerRun(20, func() {
 			if err := dec.Decode(data, &img); err != nil {
 				t.Fatal(err)
 			}
-		}); n != 0 {
-			t.Errorf("%s: got %v allocations a picture, want 0", name, n)
+		}); n > most {
+			t.Errorf("%s: got %v allocations a picture, want at most %v", name, n, most)
 		}
 	}
 }

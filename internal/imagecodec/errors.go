@@ -1,6 +1,9 @@
 package imagecodec
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // FormatError says that a file breaks the rules of its format.
 type FormatError struct {
@@ -60,3 +63,6 @@ func message(format string, offset int, cause string) string {
 func unknownMagic(data []byte) error {
 	return &UnsupportedError{Offset: 0, Msg: fmt.Sprintf("got first bytes %q, want jpeg, png or webp", data[:min(len(data), 8)])}
 }
+
+// ErrNoSystemTag is SystemDecoder's where libraries are not looked for.
+var ErrNoSystemTag = errors.New("imagecodec: built without the tag system")

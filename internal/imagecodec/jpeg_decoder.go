@@ -32,6 +32,7 @@ type jpegDecoder struct {
 	discarded [64]int16 // takes the blocks that nobody wants
 
 	render renderer
+	system systemDecoder
 }
 
 const maxComponents = 4
@@ -81,6 +82,9 @@ func (d *jpegDecoder) decode(data []byte, region *Rect, dst *Image, lim Limits) 
 	}
 	d.render.begin(d, rect)
 	dst.reset(d.width, d.height)
+	if region == nil && d.system.decode(d, dst) {
+		return nil
+	}
 	if d.progressive || len(d.scan.comps) < len(d.comps) {
 		return d.decodeScans(dst)
 	}
