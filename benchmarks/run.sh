@@ -10,6 +10,10 @@ if [ -z "$python" ]; then
   python=benchmarks/.venv/bin/python
   [ -x "$python" ] || python3 -m venv benchmarks/.venv
   "$python" -m pip install --quiet --requirement benchmarks/peers/requirements.txt
+  grep -v '^#' benchmarks/peers/optional.txt | while read -r packages; do
+    # shellcheck disable=SC2086 # several words
+    "$python" -m pip install --quiet $packages || echo "$packages cannot be installed here: what needs it is left out" >&2
+  done
 fi
 mkdir -p benchmarks/results
 CGO_ENABLED=0 go build -trimpath -o benchmarks/results/ ./cmd/clpipe ./benchmarks/peers/s3bare
