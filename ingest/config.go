@@ -64,8 +64,20 @@ type Config struct {
 	Interleave int
 	// Limit is the most samples of an epoch, rejected ones included; 0 is all.
 	Limit int
-	// Rank and World select this process's part of the shards; World 0 is 1.
+	// Rank and World select this process's part: of an indexed set every
+	// World-th sample of the order, else whole shards. World 0 is 1.
 	Rank, World int
+	// KeepTail gives each of several ranks all of its part; otherwise the ranks
+	// have equally many samples, as far as they can be counted beforehand, and
+	// what is over is left out at the end of the epoch.
+	KeepTail bool
+
+	// Index is a file that clpipe shards index has written, wherever it lies,
+	// AutoIndex for the one beside each of the sources, or NoIndex, as "". Where
+	// every image can be read by itself, the order is then a full permutation.
+	Index string
+	// AheadBytes bounds what is read ahead of an indexed set; default 64 MiB.
+	AheadBytes int64
 
 	// Workers read and decode; 0 is one for every processor.
 	Workers int
@@ -109,6 +121,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxPixels, 128<<20)
 	setDefault(&c.MaxSampleBytes, 64<<20)
 	setDefault(&c.StallTimeout, 30*time.Second)
+	setDefault(&c.AheadBytes, 64<<20)
 	if !c.Shuffle {
 		c.ShuffleBuffer, c.Interleave = 1, 1
 	}
@@ -158,6 +171,7 @@ func (c Config) Validate() error {
 	check(d.RecordBytes > 0 && d.RecordBytes <= 1<<30, "RecordBytes", d.RecordBytes, "1 to 1 GiB, or 0 for the default")
 	check(d.MaxPixels > 0 && d.MaxPixels <= maxColumnBytes/3, "MaxPixels", d.MaxPixels, fmt.Sprintf("1 to %d, or 0 for the default", maxColumnBytes/3))
 	check(d.MaxSampleBytes > 0 && d.MaxSampleBytes <= 1<<30, "MaxSampleBytes", d.MaxSampleBytes, "1 to 1 GiB, or 0 for the default")
+	check(d.AheadBytes > 0, "AheadBytes", d.AheadBytes, "1 or more, or 0 for the default")
 	check(d.StallTimeout > 0, "StallTimeout", d.StallTimeout, "a time, or 0 for the default")
 	if len(problems) > 0 {
 		return &UsageError{errors.Join(problems...)}

@@ -27,6 +27,20 @@
 // permuted shards: a division that is disjoint and repeats for the same World,
 // in which each rank numbers its own samples.
 //
+// With an index (package index) the order is a permutation of all samples, which
+// takes no memory: each place is computed by itself, so that resuming reads
+// nothing of what came before. Images are read ahead of their turn by ranges,
+// those that lie close together at once, and checked against their checksums. Of
+// several ranks, rank r takes the places r, r+World and so on: all ranks together
+// read the order of one process, whatever their number, and the index of a sample
+// is its place in that. Archives that are packed and tables have no ranges: if one
+// is among the shards, the index tells lengths only.
+//
+// Ranks have equally many samples in an epoch, unless KeepTail: what is over at
+// its end is left out. Without an index this needs shards that can be counted
+// beforehand, as local archives and Parquet files can. A rank's rejected samples
+// are its own: they are not made up for.
+//
 // A sample takes its index as it leaves the buffer, whether it can be read or
 // not; rejected samples, malformed ones among them, leave a gap. So does the
 // point at which a shard is given up, which passes through the buffer like a

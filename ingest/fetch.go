@@ -27,6 +27,10 @@ func (f *fetchers) image(ctx context.Context, e *entry) (file []byte, what strin
 	if e.sample.Image != nil {
 		return e.sample.Image, "", nil
 	}
+	if e.ahead != nil {
+		file, err := e.ahead.image(ctx, e)
+		return file, "read", err
+	}
 	src := f.open[e.shard]
 	if src == nil {
 		if len(f.open) == maxFetchers {

@@ -67,6 +67,17 @@ func byMagic(ctx context.Context, magic []byte, obj shard.Object, maxSampleBytes
 	return tarshard.New(ctx, obj, maxSampleBytes)
 }
 
+// formatOf names the format that the first bytes of a shard tell.
+func formatOf(magic []byte) string {
+	switch {
+	case bytes.HasPrefix(magic, []byte(parquetshard.Magic)):
+		return "parquet"
+	case bytes.HasPrefix(magic, []byte(arrowshard.FileMagic)), bytes.HasPrefix(magic, []byte(arrowshard.StreamMagic)):
+		return "arrow"
+	}
+	return tarshard.FormatOf(magic)
+}
+
 // unopened is a shard that is read in sequence or by ranges. Its format is told
 // each time it is opened.
 type unopened struct {

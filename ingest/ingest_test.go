@@ -340,7 +340,7 @@ func TestFolder(t *testing.T) {
 }
 
 func TestRanksDivideTheShards(t *testing.T) {
-	cfg := ingest.Config{Sources: []string{shards(t, 3, 2, 4, 1, 5)}, Epochs: 1, Shuffle: true, Seed: 2, World: 2}
+	cfg := ingest.Config{Sources: []string{shards(t, 3, 2, 4, 1, 5)}, Epochs: 1, Shuffle: true, Seed: 2, World: 2, KeepTail: true}
 	var together []string
 	for cfg.Rank = range cfg.World {
 		together = append(together, ids(mustRead(t, cfg))...)
@@ -349,6 +349,43 @@ func TestRanksDivideTheShards(t *testing.T) {
 	all := ids(mustRead(t, ingest.Config{Sources: cfg.Sources, Epochs: 1}))
 	if !slices.Equal(together, all) {
 		t.Errorf("got %v, want %v", together, all)
+	}
+}
+
+// Ranks that divide whole shards have equally many samples in each epoch, known
+// beforehand, also when one resumes.
+func TestRanksHaveEquallyManySamples(t *testing.T) {
+	cfg := ingest.Config{Sources: []string{shards(t, 3, 2, 4, 1, 5, 2, 2)}, Epochs: 4, Shuffle: true, Seed: 2, World: 3, ShuffleBuffer: 2}
+	var rows [3][]row
+	for cfg.Rank = range cfg.World {
+		rows[cfg.Rank] = mustRead(t, cfg)
+		src, err := ingest.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, known, err := src.Count(t.Context()); !known || err != nil {
+			t.Fatalf("count: %v %v", known, err)
+		}
+		for epoch := range uint32(4) {
+			want, known := src.EpochSamples(epoch)
+			got := 0
+			for _, r := range rows[cfg.Rank] {
+				if r.Epoch == epoch {
+					got++
+				}
+			}
+			if int64(got) != want || !known || want < 2 {
+				t.Errorf("rank %d, epoch %d: got %d samples, %d %v were known", cfg.Rank, epoch, got, want, known)
+			}
+		}
+		if len(rows[cfg.Rank]) != len(rows[0]) {
+			t.Errorf("rank %d has %d samples, rank 0 %d", cfg.Rank, len(rows[cfg.Rank]), len(rows[0]))
+		}
+	}
+	cfg.Rank, cfg.From = 1, batch.Position{Epoch: 2, Index: 1}
+	want := slices.DeleteFunc(rows[1], func(r row) bool { return batch.Position{Epoch: r.Epoch, Index: r.Index}.Before(cfg.From) })
+	if got := mustRead(t, cfg); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("resumed: got %v, want %v", got, want)
 	}
 }
 

@@ -27,25 +27,29 @@ type Shard struct {
 	Samples int    `json:"samples"` // those included that cannot be read; 0 if not counted
 }
 
-// member is a shard with the place of its source in Config.Sources.
+// member is a shard with the object that holds it and the place of its source in
+// Config.Sources.
 type member struct {
 	shard.Shard
+	obj    shard.Object
 	source int
 }
 
 // list finds the shards of all sources, sorted by name, and the classes of the
-// image folders among them.
-func list(ctx context.Context, cfg Config) ([]member, []string, error) {
+// image folders among them. whole tells whether they are all that lie in one
+// directory.
+func list(ctx context.Context, cfg Config) (shards []member, classes []string, whole bool, err error) {
 	type named struct {
 		file   shard.Object
 		source int
 	}
 	var archives, images []named
 	for i, source := range cfg.Sources {
-		files, err := find(ctx, cfg, source)
+		files, dir, err := find(ctx, cfg, source)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
+		whole = dir && len(cfg.Sources) == 1
 		for _, f := range files {
 			if folder.IsImage(f.Name()) {
 				images = append(images, named{f, i})
@@ -59,48 +63,49 @@ func list(ctx context.Context, cfg Config) ([]member, []string, error) {
 	for i, m := range images {
 		names[i] = m.file.Name()
 	}
-	classes := folder.Classes(names)
-	shards := make([]member, 0, len(archives)+len(images))
+	classes = folder.Classes(names)
+	shards = make([]member, 0, len(archives)+len(images))
 	for _, a := range archives {
 		s, err := newShard(ctx, a.file, cfg.MaxSampleBytes)
 		if err != nil {
-			return nil, nil, fmt.Errorf("ingest: open shard: %w", err)
+			return nil, nil, false, fmt.Errorf("ingest: open shard: %w", err)
 		}
-		shards = append(shards, member{s, a.source})
+		shards = append(shards, member{s, a.file, a.source})
 	}
 	for _, m := range images {
 		label := int64(-1)
 		if class, ok := slices.BinarySearch(classes, folder.ClassOf(m.file.Name())); ok {
 			label = int64(class)
 		}
-		shards = append(shards, member{folder.New(m.file, label, cfg.MaxSampleBytes), m.source})
+		shards = append(shards, member{folder.New(m.file, label, cfg.MaxSampleBytes), m.file, m.source})
 	}
 
 	slices.SortStableFunc(shards, func(a, b member) int { return cmp.Compare(a.Name(), b.Name()) })
 	for i := 1; i < len(shards); i++ {
 		if a, b := shards[i-1], shards[i]; a.Name() == b.Name() {
-			return nil, nil, &UsageError{fmt.Errorf("ingest: list: %q is in source %q and again in source %q: their samples would have equal ids",
+			return nil, nil, false, &UsageError{fmt.Errorf("ingest: list: %q is in source %q and again in source %q: their samples would have equal ids",
 				a.Name(), remote.Redact(cfg.Sources[a.source]), remote.Redact(cfg.Sources[b.source]))}
 		}
 	}
-	return shards, classes, nil
+	return shards, classes, whole, nil
 }
 
-// find returns the files of a source that are shards or images.
-func find(ctx context.Context, cfg Config, source string) ([]shard.Object, error) {
+// find returns the files of a source that are shards or images. dir tells whether
+// it names a directory.
+func find(ctx context.Context, cfg Config, source string) (files []shard.Object, dir bool, err error) {
 	listing, err := lookUp(ctx, cfg, source)
 	if pattern := (*shard.PatternError)(nil); errors.As(err, &pattern) {
-		return nil, &UsageError{fmt.Errorf("ingest: list: %w", err)}
+		return nil, false, &UsageError{fmt.Errorf("ingest: list: %w", err)}
 	}
 	source = remote.Redact(source)
 	if lost := (*remote.Error)(nil); errors.As(err, &lost) {
-		return nil, fmt.Errorf("ingest: %w", err) // which names the source
+		return nil, false, fmt.Errorf("ingest: %w", err) // which names the source
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ingest: list: source %.200q: %w", source, err)
+		return nil, false, fmt.Errorf("ingest: list: source %.200q: %w", source, err)
 	}
 	if !listing.Dir {
-		return listing.Objects, nil
+		return listing.Objects, false, nil
 	}
 	var archives, images []shard.Object
 	for _, f := range listing.Objects {
@@ -113,13 +118,13 @@ func find(ctx context.Context, cfg Config, source string) ([]shard.Object, error
 	}
 	switch {
 	case len(archives) > 0 && len(images) > 0:
-		return nil, &UsageError{fmt.Errorf("ingest: list: source %.200q holds both shards (%d, as %q) and images (%d, as %q): name one kind by a pattern",
+		return nil, false, &UsageError{fmt.Errorf("ingest: list: source %.200q holds both shards (%d, as %q) and images (%d, as %q): name one kind by a pattern",
 			source, len(archives), archives[0].Name(), len(images), images[0].Name())}
 	case len(archives) == 0 && len(images) == 0:
-		return nil, &UsageError{fmt.Errorf("ingest: list: source %.200q holds neither shards (%s) nor images (.jpg, .jpeg, .png, .webp): found %s",
+		return nil, false, &UsageError{fmt.Errorf("ingest: list: source %.200q holds neither shards (%s) nor images (.jpg, .jpeg, .png, .webp): found %s",
 			source, strings.Join(archiveEndings, ", "), summary(listing.Objects))}
 	}
-	return append(archives, images...), nil
+	return append(archives, images...), true, nil
 }
 
 // lookUp lists what a source names, by the scheme of its address.

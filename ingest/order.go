@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"clpipe/ingest/shard"
@@ -14,13 +15,16 @@ type entry struct {
 	shard   int // place among the sorted shards
 	lost    int // samples the entry stands for: 1, more where a shard was given up
 	sample  shard.Sample
-	givenUp bool // the entry is the point at which the shard was given up
+	givenUp bool   // the entry is the point at which the shard was given up
+	ahead   *span  // that brings the image, nil: none
+	crc32c  uint32 // of the image, where it is known by an index
 	// readable is set by the worker once the image is in a record.
 	readable bool
 }
 
 // epochOrder hands out the samples of one epoch in their order. close frees it.
 type epochOrder struct {
+	epoch  uint32
 	mixed  interleave
 	buffer []entry
 	bytes  int64 // of the images in buffer
@@ -32,15 +36,7 @@ type epochOrder struct {
 
 // order returns the order of an epoch.
 func (s *Source) order(epoch uint32) *epochOrder {
-	places := make([]int, len(s.shards))
-	if s.cfg.Shuffle {
-		draws := rng.New(s.cfg.Seed, rng.Shards, uint64(epoch))
-		draws.Perm(places)
-	} else {
-		for i := range places {
-			places[i] = i
-		}
-	}
+	places := s.permutedShards(epoch)
 	own := places[:0]
 	for i, p := range places {
 		if i%s.cfg.World == s.cfg.Rank {
@@ -48,6 +44,7 @@ func (s *Source) order(epoch uint32) *epochOrder {
 		}
 	}
 	return &epochOrder{
+		epoch:      epoch,
 		mixed:      interleave{source: s, waiting: own, slots: make([]*cursor, 0, min(s.cfg.Interleave, len(own)))},
 		draws:      rng.New(s.cfg.Seed, rng.Shuffle, uint64(epoch)),
 		maxSamples: s.cfg.ShuffleBuffer,
@@ -55,7 +52,31 @@ func (s *Source) order(epoch uint32) *epochOrder {
 	}
 }
 
-// next returns the next sample, io.EOF after the epoch's last.
+// skip implements epochSamples: it goes through the order without reading images
+// where the shards allow it.
+func (o *epochOrder) skip(ctx context.Context, from uint64) (int, error) {
+	limit := o.mixed.source.epochLimit(o.epoch)
+	for n := 0; ; n++ {
+		if uint64(n) >= from || limit >= 0 && int64(n) >= limit {
+			return n, nil
+		}
+		_, err := o.next(ctx)
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// index implements epochSamples: ranks number their own samples.
+func (o *epochOrder) index(n int) uint64 { return uint64(n) }
+
+// pauses implements epochSamples.
+func (o *epochOrder) pauses() bool { return false }
+
+// next implements epochSamples.
 func (o *epochOrder) next(ctx context.Context) (entry, error) {
 	for len(o.buffer) < o.maxSamples && o.bytes < o.maxBytes {
 		e, err := o.mixed.next(ctx)
@@ -81,6 +102,10 @@ func (o *epochOrder) next(ctx context.Context) (entry, error) {
 	o.buffer[n-1] = entry{} // lets go of the image
 	o.buffer = o.buffer[:n-1]
 	o.bytes -= e.sample.Size
+	if s := o.mixed.source; e.givenUp {
+		s.incomplete.Store(true)
+		s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up: %v; digests of this run cannot be compared with others", s.shards[e.shard].Name(), e.sample.Damage))
+	}
 	return e, nil
 }
 

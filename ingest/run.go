@@ -37,7 +37,19 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 	if err := out.Open(ctx, schema); err != nil {
 		return err
 	}
+	if s.cfg.World > 1 && s.counted.Load() == nil {
+		if err := s.countShards(ctx); err != nil {
+			return err
+		}
+	}
+	s.sayOrder()
 	g, ctx := errgroup.WithContext(ctx)
+	var ahead *readAhead
+	if s.permuted() {
+		ahead = newReadAhead(s)
+		defer ahead.close()
+		ahead.start(ctx, g)
+	}
 	jobs := make(chan *job)
 	// The writer sees the jobs in their order. Beside those at the workers, as
 	// many wait for one to be free: of packed shards each holds RecordBytes.
@@ -45,7 +57,7 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 	g.Go(func() error {
 		defer close(jobs)
 		defer close(order)
-		return s.deal(ctx, jobs, order)
+		return s.deal(ctx, ahead, jobs, order)
 	})
 	for range s.cfg.Workers {
 		g.Go(func() error {
@@ -73,7 +85,8 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 // job is a run of samples that stand side by side in the order of one epoch.
 type job struct {
 	epoch   uint32
-	first   uint64 // index of the first entry; the others follow without a gap
+	first   uint64 // index of the first entry
+	apart   uint64 // how far the indexes of the following lie apart
 	entries []entry
 	bytes   int64 // of their files
 	// skipped is how many samples of the epoch came before those to emit: they
@@ -87,6 +100,9 @@ type job struct {
 	// would only hold memory.
 	results chan result
 }
+
+// index returns the index of the i-th entry.
+func (j *job) index(i int) uint64 { return j.first + uint64(i)*j.apart }
 
 // result is a part of a job's outcome, in the order of its samples.
 type result struct {
@@ -115,23 +131,63 @@ func (j *job) drop() {
 
 // deal puts the samples in order, numbers them and hands them out in jobs of
 // one record's rows.
-func (s *Source) deal(ctx context.Context, jobs, order chan<- *job) error {
-	for epoch := s.cfg.From.Epoch; s.cfg.Epochs == 0 || int64(epoch) < int64(s.cfg.Epochs); epoch++ {
-		skip := uint64(0)
-		if epoch == s.cfg.From.Epoch {
-			skip = s.cfg.From.Index
+func (s *Source) deal(ctx context.Context, ahead *readAhead, jobs, order chan<- *job) error {
+	for epoch := s.cfg.From.Epoch; s.hasEpoch(epoch); epoch++ {
+		var samples epochSamples
+		if ahead != nil {
+			samples = ahead.epoch()
+		} else {
+			samples = s.order(epoch)
 		}
-		if err := s.dealEpoch(ctx, epoch, skip, jobs, order); err != nil {
+		err := s.dealEpoch(ctx, epoch, samples, jobs, order)
+		samples.close()
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Source) dealEpoch(ctx context.Context, epoch uint32, skip uint64, jobs, order chan<- *job) error {
-	samples := s.order(epoch)
-	defer samples.close()
-	j := newJob(epoch, skip)
+// hasEpoch tells whether an epoch is to be read.
+func (s *Source) hasEpoch(epoch uint32) bool {
+	return s.cfg.Epochs == 0 || int64(epoch) < int64(s.cfg.Epochs)
+}
+
+// fromIndex returns the index of the first sample of an epoch to emit.
+func (s *Source) fromIndex(epoch uint32) uint64 {
+	if epoch == s.cfg.From.Epoch {
+		return s.cfg.From.Index
+	}
+	return 0
+}
+
+// epochSamples are the samples of an epoch that are this rank's, in order.
+type epochSamples interface {
+	// skip passes over the samples whose index is below from, and returns how
+	// many there were.
+	skip(ctx context.Context, from uint64) (int, error)
+	// next returns the next sample, io.EOF after the last.
+	next(ctx context.Context) (entry, error)
+	// index returns the index of the n-th sample, counted from 0.
+	index(n int) uint64
+	// pauses tells whether the next sample may not come before those handed out
+	// are used.
+	pauses() bool
+	close()
+}
+
+func (s *Source) dealEpoch(ctx context.Context, epoch uint32, samples epochSamples, jobs, order chan<- *job) error {
+	limit := s.epochLimit(epoch)
+	n, err := samples.skip(ctx, s.fromIndex(epoch))
+	if err != nil {
+		return err
+	}
+	newJob := func() *job {
+		first := samples.index(n)
+		return &job{epoch: epoch, first: first, apart: samples.index(n+1) - first, results: make(chan result, 1)}
+	}
+	j := newJob()
+	j.skipped = n
 	send := func() error {
 		select {
 		case order <- j:
@@ -145,11 +201,7 @@ func (s *Source) dealEpoch(ctx context.Context, epoch uint32, skip uint64, jobs,
 			return ctx.Err()
 		}
 	}
-	index, limited := uint64(0), false
-	for {
-		if limited = s.cfg.Limit > 0 && index == uint64(s.cfg.Limit); limited {
-			break
-		}
+	for limit < 0 || int64(n) < limit {
 		e, err := samples.next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
@@ -157,32 +209,27 @@ func (s *Source) dealEpoch(ctx context.Context, epoch uint32, skip uint64, jobs,
 		if err != nil {
 			return err
 		}
-		if e.givenUp {
-			s.incomplete.Store(true)
-			s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up: %v; digests of this run cannot be compared with others", s.shards[e.shard].Name(), e.sample.Damage))
-		}
-		if index++; index <= skip {
-			j.skipped++
-			continue
-		}
 		if len(j.entries) == s.cfg.RecordRows || len(j.entries) > 0 && j.bytes+e.sample.Size > s.cfg.RecordBytes {
 			if err := send(); err != nil {
 				return err
 			}
-			j = newJob(epoch, index-1)
+			j = newJob()
 		}
 		j.entries = append(j.entries, e)
 		j.bytes += e.sample.Size
+		if n++; samples.pauses() {
+			if err := send(); err != nil {
+				return err
+			}
+			j = newJob()
+		}
 	}
-	if s.cfg.Epochs == 0 && index == 0 {
+	if s.cfg.Epochs == 0 && n == 0 {
 		return fmt.Errorf("ingest: run: %w: no samples", noImage(s.cfg.Sources...)) // or epochs would follow each other forever
 	}
-	j.ends, j.whole = true, skip == 0 && !limited && s.cfg.World == 1
+	limited := s.cfg.Limit > 0 && n == s.cfg.Limit
+	j.ends, j.whole = true, s.fromIndex(epoch) == 0 && !limited && s.cfg.World == 1
 	return send()
-}
-
-func newJob(epoch uint32, first uint64) *job {
-	return &job{epoch: epoch, first: first, results: make(chan result, 1)}
 }
 
 // writer writes the results of the jobs in their order and keeps the books.

@@ -20,11 +20,16 @@ import (
 // except that Run is called once at a time.
 type Source struct {
 	cfg        Config
-	shards     []member // sorted by name
-	classes    []string // of image folders
+	shards     []member   // sorted by name
+	classes    []string   // of image folders
+	whole      bool       // the shards are all that lie in one directory
+	index      *catalogue // nil: none
 	incomplete atomic.Bool
-	counted    atomic.Pointer[[]int] // samples by shard, once Count has been through; 0: unknown
+	counted    atomic.Pointer[[]int] // samples by shard, once Count has been through; unknownCount for some
 }
+
+// unknownCount stands for the samples of a shard that was not counted.
+const unknownCount = -1
 
 // Open lists the shards and looks at the first bytes of those on this machine. A
 // configuration that cannot be met is a *UsageError.
@@ -33,14 +38,18 @@ func Open(ctx context.Context, cfg Config) (*Source, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	shards, classes, err := list(ctx, cfg)
+	shards, classes, whole, err := list(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	if len(shards) < cfg.World {
-		return nil, &UsageError{fmt.Errorf("ingest: open: %d shards for %d ranks: got %d, want at least one a rank", len(shards), cfg.World, len(shards))}
+	s := &Source{cfg: cfg, shards: shards, classes: classes, whole: whole}
+	if err := s.loadIndex(ctx); err != nil {
+		return nil, err
 	}
-	return &Source{cfg: cfg, shards: shards, classes: classes}, nil
+	if !s.permuted() && len(shards) < cfg.World {
+		return nil, &UsageError{fmt.Errorf("ingest: open: %d shards for %d ranks: got %d, want at least one a rank, or an index, by which the samples are divided", len(shards), cfg.World, len(shards))}
+	}
+	return s, nil
 }
 
 // Config returns the configuration with its defaults filled in.
@@ -53,7 +62,7 @@ func (s *Source) Shards() []Shard {
 	for i, m := range s.shards {
 		out[i] = Shard{Name: m.Name(), Source: remote.Redact(s.cfg.Sources[m.source]), Format: m.Format(), Bytes: max(m.Size(), 0)}
 		if counted != nil {
-			out[i].Samples = (*counted)[i]
+			out[i].Samples = max((*counted)[i], 0)
 		}
 	}
 	return out
@@ -172,27 +181,46 @@ func sequence(n int) []int {
 	return out
 }
 
-// Count returns how many samples an epoch has, those included that cannot be
-// read, by a pass over the headers or footers of the shards that reads no image.
-// It does not know (known is false) where a shard would have to be unpacked or
-// fetched, and for more than one rank, whose part changes with the epoch. The number of each
-// shard that could be counted is in Shards from then on.
+// Count returns how many samples the first epoch has for this rank, those
+// included that cannot be read: by the index, or by a pass over the headers or
+// footers of the shards that reads no image. It does not know (known is false)
+// where a shard would have to be unpacked or fetched. The number of each shard
+// that could be counted is in Shards from then on, those of other epochs, which
+// differ where ranks divide whole shards, in EpochSamples.
 func (s *Source) Count(ctx context.Context) (n int64, known bool, err error) {
+	if s.counted.Load() == nil {
+		if err := s.countShards(ctx); err != nil {
+			return 0, false, err
+		}
+	}
+	n, known = s.EpochSamples(0)
+	return n, known, nil
+}
+
+// EpochSamples returns how many samples an epoch has for this rank, once Count
+// has been through.
+func (s *Source) EpochSamples(epoch uint32) (n int64, known bool) {
+	n = s.epochRows(epoch)
+	return max(n, 0), n >= 0
+}
+
+// countShards counts the samples of the shards that can be counted cheaply.
+func (s *Source) countShards(ctx context.Context) error {
 	var cheap []int
-	tables := 0 // shards counted by their footers
 	counted := make([]int, len(s.shards))
 	for i, m := range s.shards {
+		counted[i] = unknownCount
 		if m.CheapToScan() {
 			cheap = append(cheap, i)
+			counted[i] = 0
 		} else if c, ok := m.Shard.(shard.Counted); ok {
-			if counted[i], err = c.CountSamples(ctx); err != nil {
-				if ctx.Err() != nil {
-					return 0, false, ctx.Err()
-				}
-				continue // it will be given up, and then not be counted on
+			n, err := c.CountSamples(ctx)
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
-			n += int64(counted[i])
-			tables++
+			if err == nil { // or it will be given up, and then not be counted on
+				counted[i] = n
+			}
 		}
 	}
 	all := interleave{source: s, waiting: cheap, slots: make([]*cursor, 0, 1)}
@@ -203,17 +231,10 @@ func (s *Source) Count(ctx context.Context) (n int64, known bool, err error) {
 			break
 		}
 		if err != nil {
-			return 0, false, err
+			return err
 		}
 		counted[e.shard]++
-		n++
 	}
 	s.counted.Store(&counted)
-	if len(cheap)+tables < len(s.shards) || s.cfg.World > 1 {
-		return 0, false, nil
-	}
-	if s.cfg.Limit > 0 {
-		n = min(n, int64(s.cfg.Limit))
-	}
-	return n, true, nil
+	return nil
 }

@@ -52,7 +52,8 @@ func (w *worker) do(ctx context.Context, j *job) error {
 
 // sample adds the job's i-th sample to the record or to the rejects.
 func (w *worker) sample(ctx context.Context, j *job, i int) error {
-	e, index := &j.entries[i], j.first+uint64(i)
+	e, index := &j.entries[i], j.index(i)
+	defer e.release()
 	file, what, err := w.fetch.image(ctx, e)
 	switch {
 	case ctx.Err() != nil:
@@ -82,7 +83,6 @@ func (w *worker) sample(ctx context.Context, j *job, i int) error {
 		w.pending.rejects = append(w.pending.rejects, w.source.reject(e, j.epoch, index, what, err))
 	}
 	w.pending.seen += e.lost
-	e.sample.Recycle() // the record holds what is wanted of it
 	return nil
 }
 

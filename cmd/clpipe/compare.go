@@ -434,6 +434,7 @@ func (c *comparison) features(ctx context.Context, e *embedding, src string, see
 	common, source := c.train.common, c.train.source
 	common.seed = seed
 	source.shuffle, source.from, source.limit, source.rank, source.world = c.probeLimit > 0, "", c.probeLimit, 0, 1
+	source.index = "" // which is of the shards to train on
 	e.common, e.source, e.log = &common, &source, c.log
 	return e.features(ctx, src)
 }

@@ -82,6 +82,8 @@ type sourceFlags struct {
 	exifTranspose bool
 	from          string
 	noSignRequest bool
+	index         string
+	tail          string
 }
 
 func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
@@ -94,6 +96,12 @@ func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
 	rank, world := launched(os.Getenv)
 	fs.IntVar(&s.rank, "rank", rank, "part of the stream for this process; known from torchrun, mpirun or srun")
 	fs.IntVar(&s.world, "world", world, "number of processes that share the stream; likewise")
+	fs.StringVar(&s.index, "index", ingest.NoIndex, "read each epoch in a full permutation by an index (see shards index): a FILE or URL, auto (the one beside the shards), off; shuffle buffer and interleave then play no part")
+	tail := "keep"
+	if shuffle {
+		tail = "drop"
+	}
+	fs.StringVar(&s.tail, "tail", tail, "of several processes: drop what is over at an epoch's end, so that all have equally many samples, or keep it")
 	s.addLimits(fs)
 	s.addExif(fs)
 }
@@ -158,9 +166,13 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 		Limit: s.limit, Rank: s.rank, World: s.world, Workers: c.workers, MaxPixels: pixels, ExifTranspose: s.exifTranspose,
 		Rejects: rejects, Mem: memory.DefaultAllocator, Log: log,
 		NoSignRequest: s.noSignRequest, StallTimeout: c.stallTimeout / readsPerStall,
+		Index: s.index, KeepTail: s.tail == "keep",
 	}
-	if s.world > 1 {
-		log.Info("a part of the stream", "rank", s.rank, "world", s.world)
+	if s.tail != "drop" && s.tail != "keep" && s.tail != "" {
+		return cfg, usagef("--tail is %q, want drop or keep", s.tail)
+	}
+	if s.index == ingest.NoIndex && s.shuffle {
+		s.tellOfIndex(log)
 	}
 	if s.from != "" {
 		if cfg.From, err = batch.ParsePosition(s.from); err != nil {
@@ -168,6 +180,18 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 		}
 	}
 	return cfg, nil
+}
+
+// tellOfIndex says that there is an index which is not used.
+func (s *sourceFlags) tellOfIndex(log *slog.Logger) {
+	for _, source := range s.src {
+		if source == "-" || strings.Contains(source, "://") {
+			continue
+		}
+		if _, err := os.Stat(ingest.IndexPlace(source)); err == nil {
+			log.Info("an index lies beside the shards: --index auto reads them in a full permutation", "src", source)
+		}
+	}
 }
 
 // viewFlags say how views are made.

@@ -31,7 +31,7 @@ func (c *commonFlags) memoryCeiling() (int64, error) {
 
 // buffers is what streams, shuffle and decoding may hold at once.
 type buffers struct {
-	shuffle int64 // the shuffle buffer's ceiling
+	shuffle int64 // the shuffle buffer's ceiling, or what is read ahead by an index, and the index
 	records int64 // of images, between the stages and in work
 	pairs   int64 // likewise
 }
@@ -39,10 +39,10 @@ type buffers struct {
 // buffersOf estimates the buffers of a pipeline that makes records of rows pairs
 // of views*side*side*3 bytes. Between two stages wait streamDepth records, and
 // each of the two holds one.
-func buffersOf(cfg ingest.Config, rows, side, views int) buffers {
+func buffersOf(src *ingest.Source, rows, side, views int) buffers {
 	return buffers{
-		shuffle: cfg.ShuffleBytes,
-		records: (streamDepth + 2) * cfg.RecordBytes,
+		shuffle: src.HeldBytes(),
+		records: (streamDepth + 2) * src.Config().RecordBytes,
 		pairs:   (streamDepth + 2) * int64(rows) * int64(side*side*3*views),
 	}
 }

@@ -11,19 +11,20 @@ import (
 func shardsCommand(std stdio, sig *signals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "shards",
-		Short: "Make, list and check shards",
+		Short: "Make, list, check and index shards",
 		Example: `  clpipe shards synth -o s3shards
   clpipe shards pack --src photos/ -o 'shards/train-%06d.tar'
-  clpipe shards verify --src s3shards/`,
+  clpipe shards verify --src s3shards/
+  clpipe shards index --src s3shards/`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("%s knows no command %q, want pack, ls, verify or synth", cmd.CommandPath(), args[0])
+				return usagef("%s knows no command %q, want pack, ls, verify, index or synth", cmd.CommandPath(), args[0])
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(shardsPackCommand(std, sig), shardsListCommand(std, sig), shardsVerifyCommand(std, sig), shardsSynthCommand(std, sig))
+	cmd.AddCommand(shardsPackCommand(std, sig), shardsListCommand(std, sig), shardsVerifyCommand(std, sig), shardsIndexCommand(std, sig), shardsSynthCommand(std, sig))
 	return cmd
 }
 

@@ -211,7 +211,12 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 		return nil, err
 	}
 	if s := &j.cfg.Schedule; known && s.Epochs > 0 {
-		if total := s.Epochs * j.perEpoch; s.Steps == 0 || total < s.Steps {
+		total := 0
+		for epoch := range s.Epochs { // ranks that divide whole shards have not the same number in each
+			n, _ := j.source.EpochSamples(uint32(epoch))
+			total += int(n) / j.cfg.Batch
+		}
+		if s.Steps == 0 || total < s.Steps {
 			s.Steps = total
 		}
 	}
@@ -468,7 +473,7 @@ func (j *trainJob) keepMemory(trainer *contrast.Trainer) error {
 	j.log.Info("memory", "activations", humanize.IBytes(uint64(arenas)), "weights", humanize.IBytes(uint64(weights+packed)))
 	var b buffers
 	if j.source != nil {
-		b = buffersOf(j.source.Config(), j.cfg.Batch, j.cfg.Encoder.Size, 2)
+		b = buffersOf(j.source, j.cfg.Batch, j.cfg.Encoder.Size, 2)
 	}
 	return j.common.keepWithin(b, arenas+packed+weights)
 }

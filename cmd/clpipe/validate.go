@@ -24,6 +24,7 @@ func (v *validation) epoch(ctx context.Context, epoch int) (map[string]any, erro
 	}
 	source := j.trainFlags.source
 	source.shuffle, source.from, source.limit, source.rank, source.world = false, "", 0, 0, 1
+	source.index = "" // which is of --src
 	graph, output := j.cfg.WholeGraph(), featureOutputs["projection"]
 	if _, ok := graph.Find(output); !ok { // the method has no projection head
 		output = featureOutputs["backbone"]

@@ -57,6 +57,9 @@ func packingByName(name string) packing {
 // FormatByName is what the ending of a name says: "tar", "tar.gz" or "tar.zst".
 func FormatByName(name string) string { return packingByName(name).format() }
 
+// FormatOf is what the first bytes say.
+func FormatOf(magic []byte) string { return packingOf(magic).format() }
+
 func (p packing) format() string {
 	return [...]string{"tar", "tar.gz", "tar.zst", "tar.bz2", "tar.xz"}[p]
 }

@@ -25,6 +25,7 @@ const (
 	Benchmark                   // synthetic input of a benchmark
 	Cell                        // AMDIM's source cells: step, direction and image
 	Prior                       // draws of Deep InfoMax's prior: step, image
+	Order                       // order of the samples of an indexed set: epoch
 )
 
 // Stream is a sequence of draws. The zero value is not useful; make one with

@@ -1,0 +1,282 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+	"sync/atomic"
+
+	"clpipe/ingest/shard"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+)
+
+// How images are read ahead. Samples wanted soon that lie close together in a
+// shard are read at once, with what lies between them: of a remote shard a
+// request takes as long as some hundred KB, of a local one as a few.
+const (
+	remoteReads = 32 // requests under way
+	localReads  = 8
+	remoteGap   = 128 << 10 // most bytes that are read to be dropped, in a row
+	localGap    = 8 << 10
+	longestSpan = 4 << 20 // unless a single image is longer
+)
+
+// readAhead reads the images of an indexed set before their turn: a planner goes
+// through the order and cuts it into windows, readers bring what each window
+// needs. What it holds is bounded by AheadBytes, or one image.
+type readAhead struct {
+	source  *Source
+	windows chan window
+	spans   chan *span
+	room    *semaphore.Weighted // bytes
+	files   openFiles
+	current window // the dealer's
+}
+
+// window is a run of this rank's samples that stand side by side in the order of
+// one epoch.
+type window []entry
+
+// span is a run of bytes of a shard that are read at once.
+type span struct {
+	of       *readAhead
+	shard    int
+	from, to int64
+	room     int64         // taken of the bytes that may be held
+	left     atomic.Int32  // samples in it that are still to be used
+	done     chan struct{} // closed once bytes or err is there
+	bytes    shard.Sample  // whose Image they are
+	err      error
+}
+
+func newReadAhead(s *Source) *readAhead {
+	return &readAhead{
+		source: s, windows: make(chan window, 1), spans: make(chan *span),
+		room: semaphore.NewWeighted(s.cfg.AheadBytes), files: openFiles{source: s},
+	}
+}
+
+// start runs the planner and the readers.
+func (a *readAhead) start(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error {
+		defer close(a.spans)
+		defer close(a.windows)
+		return a.plan(ctx)
+	})
+	readers := localReads
+	for _, m := range a.source.shards {
+		if _, local := m.obj.(shard.RandomAccess); !local {
+			readers = remoteReads
+			break
+		}
+	}
+	for range readers {
+		g.Go(func() error {
+			for sp := range a.spans {
+				sp.bytes.NewImage()
+				sp.err = a.files.read(ctx, sp.shard, sp.bytes.Image, sp.from)
+				close(sp.done)
+			}
+			return nil
+		})
+	}
+}
+
+// close closes what the readers have opened. They have ended.
+func (a *readAhead) close() { a.files.close() }
+
+// plan sends the windows of all epochs, and the spans of each after it. One
+// window waits while the one before it is used: both, and what is read between
+// their samples, fit into the room there is, so that whoever waits for room gets
+// it in the end.
+func (a *readAhead) plan(ctx context.Context) error {
+	s := a.source
+	most := s.cfg.AheadBytes / 4
+	rows := int(s.epochRows(0)) // as in every epoch
+	for epoch := s.cfg.From.Epoch; s.hasEpoch(epoch) && rows > 0; epoch++ {
+		at := s.permutation(epoch)
+		var w window
+		bytes := int64(0)
+		for n := s.ownBefore(s.fromIndex(epoch)); n < rows; n++ {
+			e := s.index.entry(at(s.ownPlace(n)), s.cfg.MaxSampleBytes)
+			if len(w) > 0 && (bytes+e.sample.Size > most || len(w) == maxWindow) {
+				if err := a.send(ctx, w); err != nil {
+					return err
+				}
+				w, bytes = nil, 0
+			}
+			w = append(w, e)
+			bytes += e.sample.Size
+		}
+		if len(w) > 0 {
+			if err := a.send(ctx, w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maxWindow bounds the samples of a window: of tiny images, what is kept of each
+// beside its bytes counts.
+const maxWindow = 1 << 14
+
+// send hands out a window and has its spans read.
+func (a *readAhead) send(ctx context.Context, w window) error {
+	spans := a.cut(w)
+	select {
+	case a.windows <- w:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for _, sp := range spans {
+		sp.bytes.Size = sp.to - sp.from
+		sp.room = min(sp.bytes.Size, a.source.cfg.AheadBytes)
+		if err := a.room.Acquire(ctx, sp.room); err != nil {
+			return err
+		}
+		select {
+		case a.spans <- sp:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// cut returns the spans that hold the entries' images, by the first entry that
+// needs each.
+func (a *readAhead) cut(entries []entry) []*span {
+	places := make([]int, 0, len(entries))
+	for i := range entries {
+		if entries[i].sample.Damage == nil {
+			places = append(places, i)
+		}
+	}
+	slices.SortFunc(places, func(i, j int) int {
+		x, y := &entries[i], &entries[j]
+		return cmp.Or(cmp.Compare(x.shard, y.shard), cmp.Compare(x.sample.At, y.sample.At), cmp.Compare(i, j))
+	})
+	type ordered struct {
+		*span
+		first int
+	}
+	var spans []ordered
+	spare := a.source.cfg.AheadBytes / 4 // bytes that may be read to be dropped
+	for _, i := range places {
+		e := &entries[i]
+		from, to := e.sample.At, e.sample.At+e.sample.Size
+		if last := len(spans) - 1; last >= 0 && spans[last].shard == e.shard {
+			sp := &spans[last]
+			gap := max(from-sp.to, 0)
+			if gap <= min(a.gap(e.shard), spare) && to-sp.from <= longestSpan {
+				spare -= gap
+				sp.to = max(sp.to, to)
+				sp.first = min(sp.first, i)
+				sp.left.Add(1)
+				e.ahead = sp.span
+				continue
+			}
+		}
+		sp := &span{of: a, shard: e.shard, from: from, to: to, done: make(chan struct{})}
+		sp.left.Store(1)
+		e.ahead = sp
+		spans = append(spans, ordered{sp, i})
+	}
+	slices.SortFunc(spans, func(x, y ordered) int { return cmp.Compare(x.first, y.first) })
+	out := make([]*span, len(spans))
+	for i := range spans {
+		out[i] = spans[i].span
+	}
+	return out
+}
+
+func (a *readAhead) gap(place int) int64 {
+	if _, local := a.source.shards[place].obj.(shard.RandomAccess); local {
+		return localGap
+	}
+	return remoteGap
+}
+
+// image returns an entry's image, which is valid until the entry is released.
+func (sp *span) image(ctx context.Context, e *entry) ([]byte, error) {
+	select {
+	case <-sp.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	file, err := []byte(nil), sp.err
+	if err == nil {
+		file = sp.bytes.Image[e.sample.At-sp.from:][:e.sample.Size]
+	} else if !errors.Is(err, shard.ErrFinal) && ctx.Err() == nil { // not all of the span may be lost
+		file = make([]byte, e.sample.Size)
+		err = sp.of.files.read(ctx, e.shard, file, e.sample.At)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if sum := crc32.Checksum(file, castagnoli); sum != e.crc32c {
+		return nil, fmt.Errorf("its CRC-32C is %08x, the index has %08x: the file is damaged, or was changed without a new index (clpipe shards index --overwrite)", sum, e.crc32c)
+	}
+	return file, nil
+}
+
+// release lets go of the image.
+func (e *entry) release() {
+	e.sample.Recycle()
+	sp := e.ahead
+	if sp == nil {
+		return
+	}
+	e.ahead = nil
+	if sp.left.Add(-1) == 0 {
+		sp.bytes.Recycle()
+		sp.of.room.Release(sp.room)
+	}
+}
+
+// epoch returns the samples of an epoch. Epochs are taken one after the other,
+// each up to its last sample.
+func (a *readAhead) epoch() epochSamples { return &aheadEpoch{a} }
+
+// aheadEpoch are the samples of an epoch as their windows come.
+type aheadEpoch struct{ *readAhead }
+
+// skip implements epochSamples: the planner has begun behind them.
+func (o *aheadEpoch) skip(_ context.Context, from uint64) (int, error) {
+	return o.source.ownBefore(from), nil
+}
+
+// index implements epochSamples: it is the place in the order of all ranks.
+func (o *aheadEpoch) index(n int) uint64 { return o.source.ownPlace(n) }
+
+// next implements epochSamples. The last sample is that of the epoch's limit.
+func (o *aheadEpoch) next(ctx context.Context) (entry, error) {
+	if len(o.current) == 0 {
+		var open bool
+		select {
+		case o.current, open = <-o.windows:
+		case <-ctx.Done():
+			return entry{}, ctx.Err()
+		}
+		if !open {
+			return entry{}, io.EOF
+		}
+	}
+	e := o.current[0]
+	o.current = o.current[1:]
+	return e, nil
+}
+
+// pauses implements epochSamples: a record that waited for the next window would
+// hold the room that this one needs.
+func (o *aheadEpoch) pauses() bool { return len(o.current) == 0 }
+
+// close implements epochSamples.
+func (o *aheadEpoch) close() {}

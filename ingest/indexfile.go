@@ -1,0 +1,239 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"clpipe/ingest/index"
+	"clpipe/ingest/remote"
+	"clpipe/ingest/shard"
+)
+
+// Values of Config.Index that are no file.
+const (
+	NoIndex   = "off"
+	AutoIndex = "auto"
+)
+
+// IndexPlace returns where the index of a source lies if nothing else is said:
+// in the folder, or below the prefix, that the ids of its samples begin at.
+func IndexPlace(source string) string {
+	scheme, below, isURL := strings.Cut(source, "://")
+	if !isURL {
+		if info, err := os.Stat(source); err == nil && info.IsDir() {
+			return filepath.Join(source, index.Name)
+		}
+		if wild := strings.IndexAny(source, "{}*?["); wild >= 0 {
+			source = source[:wild] + "x"
+		}
+		return filepath.Join(filepath.Dir(source), index.Name)
+	}
+	query := ""
+	if scheme != "s3" {
+		below, query, _ = strings.Cut(below, "?")
+		if query != "" {
+			query = "?" + query
+		}
+	}
+	wild := strings.IndexAny(below, "{}*?[")
+	if wild >= 0 {
+		below = below[:wild]
+	}
+	if scheme == "s3" && wild < 0 && !isArchive(below) && !strings.HasSuffix(below, "/") {
+		below += "/" // a prefix
+	}
+	return scheme + "://" + below[:strings.LastIndexByte(below, '/')+1] + index.Name + query
+}
+
+// StaleIndexError says that an index is not of the shards as they are now.
+type StaleIndexError struct {
+	Index  string // without credentials and query
+	Why    string
+	Source string // of a shard it should have, without credentials and query
+}
+
+// Error says what differs and which command renews the index.
+func (e *StaleIndexError) Error() string {
+	return fmt.Sprintf("ingest: index %s is stale: %s: renew it by clpipe shards index --src %q -o %q --overwrite, or read without it by --index off",
+		e.Index, e.Why, e.Source, e.Index)
+}
+
+// loadIndex reads the index of the configuration and finds the source's shards
+// in it.
+func (s *Source) loadIndex(ctx context.Context) error {
+	var files []string
+	switch s.cfg.Index {
+	case "", NoIndex:
+		return nil
+	case AutoIndex:
+		for _, source := range s.cfg.Sources {
+			if source == "-" {
+				continue
+			}
+			if file := IndexPlace(source); !slices.Contains(files, file) {
+				files = append(files, file)
+			}
+		}
+	default:
+		files = []string{s.cfg.Index}
+	}
+	if slices.Contains(s.cfg.Sources, "-") {
+		return &UsageError{errors.New("ingest: index: standard input has no places to come back to: want no index with the source \"-\"")}
+	}
+	c := &catalogue{first: make([]int, 1, len(s.shards)+1), ranged: true}
+	var all []*index.Index
+	for _, file := range files {
+		x, err := readIndex(ctx, s.cfg, file)
+		if err != nil {
+			return err
+		}
+		all = append(all, x)
+		c.held += x.MemoryBytes()
+	}
+	for _, m := range s.shards {
+		at, err := s.findIndexed(m, files, all)
+		if err != nil {
+			return err
+		}
+		c.shards = append(c.shards, at)
+		c.first = append(c.first, c.first[len(c.first)-1]+at.in.Samples(at.place))
+		if !at.in.Shards()[at.place].Ranged || !addressable(m.obj) {
+			c.ranged = false
+			c.sequential = append(c.sequential, m.Name())
+		}
+	}
+	if err := s.checkMissing(files, all); err != nil {
+		return err
+	}
+	s.index = c
+	counted := make([]int, len(s.shards))
+	for i := range counted {
+		counted[i] = c.first[i+1] - c.first[i]
+	}
+	s.counted.Store(&counted)
+	return nil
+}
+
+// addressable tells whether an object can be read at any place without reading
+// what lies before it.
+func addressable(obj shard.Object) bool {
+	switch obj := obj.(type) {
+	case shard.RandomAccess:
+		return true
+	case *remote.Object:
+		return obj.Ranges
+	case shard.Ranged:
+		return true
+	}
+	return false
+}
+
+// readIndex reads a file, wherever it lies.
+func readIndex(ctx context.Context, cfg Config, file string) (*index.Index, error) {
+	where := remote.Redact(file)
+	found, err := lookUp(ctx, cfg, file)
+	pattern := (*shard.PatternError)(nil)
+	if errors.As(err, &pattern) || err == nil && (found.Dir || len(found.Objects) != 1) {
+		return nil, &UsageError{fmt.Errorf("ingest: index: there is no %s: make it by clpipe shards index, or read without it by --index off", where)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ingest: index: %w", err)
+	}
+	src, err := shard.OpenStream(ctx, found.Objects[0])
+	if err != nil {
+		return nil, fmt.Errorf("ingest: index %s: %w", where, err)
+	}
+	defer src.Close()
+	x, err := index.Read(ctx, where, src)
+	if err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
+	}
+	return x, nil
+}
+
+// findIndexed returns where a shard stands in one of the indexes.
+func (s *Source) findIndexed(m member, files []string, all []*index.Index) (indexed, error) {
+	stale := func(file int, format string, args ...any) error {
+		return &StaleIndexError{remote.Redact(files[file]), fmt.Sprintf(format, args...), remote.Redact(s.cfg.Sources[m.source])}
+	}
+	for i, x := range all {
+		place, ok := x.Find(m.Name())
+		if !ok {
+			continue
+		}
+		of := x.Shards()[place]
+		if m.Size() >= 0 && m.Size() != of.Bytes {
+			return indexed{}, stale(i, "shard %.200q has %d bytes, %d when it was indexed", m.Name(), m.Size(), of.Bytes)
+		}
+		if at, ok := m.obj.(*remote.Object); ok && at.Where == of.Address && at.Tag() != of.ETag {
+			return indexed{}, stale(i, "shard %.200q is version %.100q, %.100q was indexed", m.Name(), at.Tag(), of.ETag)
+		}
+		return indexed{x, place}, nil
+	}
+	return indexed{}, stale(len(files)-1, "it has no shard %.200q", m.Name())
+}
+
+// checkMissing finds shards that were indexed and are gone from a directory. A
+// pattern may name fewer than there are.
+func (s *Source) checkMissing(files []string, all []*index.Index) error {
+	if !s.whole {
+		return nil
+	}
+	names := make(map[string]bool, len(s.shards))
+	for _, m := range s.shards {
+		names[m.Name()] = true
+	}
+	for i, x := range all {
+		for _, of := range x.Shards() {
+			if !names[of.Name] {
+				return &StaleIndexError{remote.Redact(files[i]), fmt.Sprintf("shard %.200q is gone", of.Name), remote.Redact(s.cfg.Sources[0])}
+			}
+		}
+	}
+	return nil
+}
+
+// indexed is a shard's place in an index.
+type indexed struct {
+	in    *index.Index
+	place int
+}
+
+// catalogue is what indexes say of the shards of a source, in their order.
+type catalogue struct {
+	shards []indexed
+	first  []int // place of each shard's first sample among all, and their number
+	// ranged tells whether all images can be read by themselves; sequential are
+	// the shards of which they cannot.
+	ranged     bool
+	sequential []string
+	held       int64 // bytes of memory
+}
+
+// len returns the number of samples.
+func (c *catalogue) len() int { return c.first[len(c.first)-1] }
+
+// entry returns the sample in a place among all.
+func (c *catalogue) entry(at int, maxSampleBytes int64) entry {
+	place, found := slices.BinarySearch(c.first, at)
+	for found && place+1 < len(c.first) && c.first[place+1] == at { // of shards without samples
+		place++
+	}
+	if !found {
+		place--
+	}
+	of := c.shards[place]
+	e := entry{shard: place, lost: 1}
+	e.sample, e.crc32c = of.in.Sample(of.place, at-c.first[place])
+	if e.sample.Size > maxSampleBytes {
+		e.sample.Damage = &shard.Damage{Key: e.sample.Key, Offset: e.sample.Offset, What: "read",
+			Why: fmt.Errorf("%d bytes, want at most %d", e.sample.Size, maxSampleBytes)}
+		e.sample.Size = 0
+	}
+	return e
+}
