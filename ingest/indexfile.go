@@ -22,16 +22,20 @@ const (
 
 // IndexPlace returns where the index of a source lies if nothing else is said:
 // in the folder, or below the prefix, that the ids of its samples begin at.
-func IndexPlace(source string) string {
+func IndexPlace(source string) string { return beside(source, index.Name) }
+
+// beside returns the file of the given name below a source's root.
+func beside(source, name string) string {
 	scheme, below, isURL := strings.Cut(source, "://")
 	if !isURL {
-		if info, err := os.Stat(source); err == nil && info.IsDir() {
-			return filepath.Join(source, index.Name)
+		root := source
+		if info, err := os.Stat(source); err != nil || !info.IsDir() {
+			if wild := strings.IndexAny(source, "{}*?["); wild >= 0 {
+				source = source[:wild] + "x"
+			}
+			root = filepath.Dir(source)
 		}
-		if wild := strings.IndexAny(source, "{}*?["); wild >= 0 {
-			source = source[:wild] + "x"
-		}
-		return filepath.Join(filepath.Dir(source), index.Name)
+		return filepath.Join(root, filepath.FromSlash(name))
 	}
 	query := ""
 	if scheme != "s3" {
@@ -47,7 +51,17 @@ func IndexPlace(source string) string {
 	if scheme == "s3" && wild < 0 && !isArchive(below) && !strings.HasSuffix(below, "/") {
 		below += "/" // a prefix
 	}
-	return scheme + "://" + below[:strings.LastIndexByte(below, '/')+1] + index.Name + query
+	return scheme + "://" + below[:strings.LastIndexByte(below, '/')+1] + name + query
+}
+
+// indexPlaces returns where the indexes of all sources lie.
+func (s *Source) indexPlaces() (places []string) {
+	for _, source := range s.cfg.Sources {
+		if place := IndexPlace(source); source != "-" && !slices.Contains(places, place) {
+			places = append(places, place)
+		}
+	}
+	return places
 }
 
 // StaleIndexError says that an index is not of the shards as they are now.
@@ -71,14 +85,7 @@ func (s *Source) loadIndex(ctx context.Context) error {
 	case "", NoIndex:
 		return nil
 	case AutoIndex:
-		for _, source := range s.cfg.Sources {
-			if source == "-" {
-				continue
-			}
-			if file := IndexPlace(source); !slices.Contains(files, file) {
-				files = append(files, file)
-			}
-		}
+		files = s.indexPlaces()
 	default:
 		files = []string{s.cfg.Index}
 	}

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"path"
 	"slices"
 	"sync/atomic"
 
 	"clpipe/batch"
+	"clpipe/ingest/remote"
 	"clpipe/internal/imagecodec"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +34,25 @@ type Report struct {
 	// NearDuplicates are the ids of images that look alike without being equal, a
 	// group each: see NearBits and NearLevels. Of equal images the first is named.
 	NearDuplicates [][]string `json:"near_duplicates"`
+	// Altered are shards that are not what a SHA256SUMS beside them or an index
+	// says of them.
+	Altered []Alteration `json:"altered"`
+}
+
+// Alteration is a difference between a shard and what a file says of it.
+type Alteration struct {
+	Shard string `json:"shard"`
+	By    string `json:"by"`             // the file, without credentials and query
+	Want  string `json:"want,omitempty"` // the SHA-256 it says; "" for a shard that is gone
+	Got   string `json:"got,omitempty"`
+}
+
+// Error says what differs.
+func (a Alteration) Error() string {
+	if a.Want == "" {
+		return fmt.Sprintf("%s: it is gone, %s has it", a.Shard, a.By)
+	}
+	return fmt.Sprintf("%s: its SHA-256 is %s, %s has %s", a.Shard, a.Got, a.By, a.Want)
 }
 
 // ShardReport is the part of one shard, or of one folder of images.
@@ -41,6 +62,10 @@ type ShardReport struct {
 	Bytes    int64  `json:"bytes"` // as stored
 	Samples  int    `json:"samples"`
 	Readable int    `json:"readable"`
+	// SHA256 is of the stored bytes, in hex; "" for images of a folder.
+	SHA256 string `json:"sha256,omitempty"`
+	// Agreed are the files whose checksum is the same.
+	Agreed []string `json:"agreed,omitempty"`
 }
 
 // ClassCount is how many readable samples have a label.
@@ -73,12 +98,19 @@ type checkedSample struct {
 type checkedShard struct {
 	samples []checkedSample
 	damage  []batch.Reject
+	sha256  string
 }
 
 // Verify reads all shards to the end, decodes every image and reports what it
 // found; the order, Limit and ranks of the configuration play no part. Workers
-// take a shard each. Damage is not an error: the errors are the context's.
-func (s *Source) Verify(ctx context.Context) (*Report, error) {
+// take a shard each. Checksums are compared with those of SHA256SUMS beside the
+// shards and of an index: a file, AutoIndex, or NoIndex, as "". Damage is not an
+// error: the errors are the context's, and those of reading these files.
+func (s *Source) Verify(ctx context.Context, indexFile string) (*Report, error) {
+	claims, missing, err := s.claims(ctx, indexFile)
+	if err != nil {
+		return nil, err
+	}
 	checked := make([]checkedShard, len(s.shards))
 	var next atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
@@ -101,7 +133,11 @@ func (s *Source) Verify(ctx context.Context) (*Report, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return s.report(checked), nil
+	r := s.report(checked, claims)
+	for _, name := range missing {
+		r.Altered = append(r.Altered, Alteration{Shard: name, By: remote.Redact(indexFile)})
+	}
+	return r, nil
 }
 
 // check reads one shard.
@@ -110,6 +146,15 @@ func (s *Source) check(ctx context.Context, place int, dec *imagecodec.Decoder, 
 	defer samples.close()
 	fetch := fetchers{source: s}
 	defer fetch.close()
+	defer func() {
+		if m := s.shards[place]; err == nil && m.Format() != "image" && s.cfg.Sources[m.source] != "-" {
+			out.sha256, err = sumOf(ctx, m.obj)
+			if err != nil && ctx.Err() == nil {
+				out.damage = append(out.damage, s.reject(&entry{shard: place, lost: 1}, 0, 0, "read", err))
+				err = nil
+			}
+		}
+	}()
 	for index := uint64(0); ; index++ {
 		e, err := samples.next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -141,7 +186,7 @@ func (s *Source) check(ctx context.Context, place int, dec *imagecodec.Decoder, 
 }
 
 // report puts the parts together in the order of the shards.
-func (s *Source) report(checked []checkedShard) *Report {
+func (s *Source) report(checked []checkedShard, claims [][]claim) *Report {
 	r := &Report{}
 	classes, sizes := map[int64]int{}, map[imagecodec.Info]int{}
 	first := map[[16]byte]string{}   // content to the id that had it first
@@ -153,6 +198,9 @@ func (s *Source) report(checked []checkedShard) *Report {
 		part.Readable += len(c.samples)
 		for _, d := range c.damage {
 			part.Samples += d.Lost
+		}
+		if part.SHA256 = c.sha256; c.sha256 != "" {
+			r.compare(part, claims[place])
 		}
 		r.Damage = append(r.Damage, c.damage...)
 		for _, m := range c.samples {
@@ -206,6 +254,17 @@ func (s *Source) report(checked []checkedShard) *Report {
 		r.NearDuplicates = append(r.NearDuplicates, ids)
 	}
 	return r
+}
+
+// compare notes which of the claims are true of a shard.
+func (r *Report) compare(part *ShardReport, claims []claim) {
+	for _, c := range claims {
+		if c.sha256 == part.SHA256 {
+			part.Agreed = append(part.Agreed, c.by)
+		} else {
+			r.Altered = append(r.Altered, Alteration{Shard: part.Name, By: c.by, Want: c.sha256, Got: part.SHA256})
+		}
+	}
 }
 
 // shard returns the entry that m belongs to.

@@ -30,7 +30,7 @@ func TestVerifyReport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := src.Verify(t.Context())
+		r, err := src.Verify(t.Context(), ingest.NoIndex)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestVerifyGathersTheImagesOfAFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := src.Verify(t.Context())
+	r, err := src.Verify(t.Context(), ingest.NoIndex)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestVerifyFindsWhatLooksAlike(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := src.Verify(t.Context())
+	r, err := src.Verify(t.Context(), ingest.NoIndex)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestVerifyEndsWhenCancelled(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := src.Verify(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := src.Verify(ctx, ingest.NoIndex); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }

@@ -182,6 +182,28 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 	return cfg, nil
 }
 
+// addIndexThere adds --index where an index changes no order: one beside local
+// shards is used unasked.
+func (s *sourceFlags) addIndexThere(fs *pflag.FlagSet) {
+	fs.StringVar(&s.index, "index", "", "index of the shards: a FILE or URL, auto (the one beside them), off (default auto where one lies beside local shards)")
+}
+
+// indexThere returns --index of addIndexThere.
+func (s *sourceFlags) indexThere() string {
+	if s.index != "" {
+		return s.index
+	}
+	for _, source := range s.src {
+		if source == "-" || strings.Contains(source, "://") {
+			return ingest.NoIndex
+		}
+		if _, err := os.Stat(ingest.IndexPlace(source)); err != nil {
+			return ingest.NoIndex
+		}
+	}
+	return ingest.AutoIndex
+}
+
 // tellOfIndex says that there is an index which is not used.
 func (s *sourceFlags) tellOfIndex(log *slog.Logger) {
 	for _, source := range s.src {

@@ -3,11 +3,15 @@ package main
 import "strconv"
 
 // launchers are the variables by which programs that start many processes tell
-// each its rank and their number: torchrun, Open MPI, MPICH, Slurm's srun.
+// each its rank and their number. Of Slurm's two numbers that of the step is what
+// srun has started, of which a job may have several.
 var launchers = []struct{ rank, world string }{
-	{"RANK", "WORLD_SIZE"},
-	{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-	{"PMI_RANK", "PMI_SIZE"},
+	{"RANK", "WORLD_SIZE"},                           // torchrun
+	{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, // Open MPI, also with PMIx
+	{"PMI_RANK", "PMI_SIZE"},                         // MPICH, Intel MPI
+	{"MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"},   // MVAPICH2
+	{"PMIX_RANK", "PMIX_SIZE"},                       // where a PMIx launcher sets both
+	{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"},         // srun
 	{"SLURM_PROCID", "SLURM_NTASKS"},
 }
 

@@ -92,6 +92,9 @@ func exitCode(err error, signals *signals, stderr io.Writer) int {
 	case errors.Is(err, batch.ErrTooManyRejects):
 		fmt.Fprintf(stderr, "clpipe: %v\nraise --max-rejects to go on past damaged samples; `clpipe shards verify` lists them all\n", err)
 		return exitData
+	case errors.Is(err, errAltered):
+		fmt.Fprintf(stderr, "clpipe: %v\n", err)
+		return exitData
 	}
 	fmt.Fprintf(stderr, "clpipe: %v\n", err)
 	if strings.Contains(err.Error(), "no space left on device") {

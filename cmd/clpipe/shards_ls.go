@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -30,8 +31,9 @@ func shardsListCommand(std stdio, sig *signals) *cobra.Command {
 		Use:   "ls --src URL",
 		Short: "List shards with their samples and sizes",
 		Long: `Lists the shards of a source, sorted as training sorts them, and counts their
-samples by reading headers only. A compressed shard would have to be unpacked:
-its samples are not counted. The images of a folder are one line.`,
+samples by the index beside local shards, or that of --index, else by reading
+headers only: without an index the samples of compressed and remote shards are not
+counted. The images of a folder are one line.`,
 		Example: `  clpipe shards ls --src s3shards/
   clpipe shards ls --src 's3shards/train-*.tar' --json`,
 		Args: noArgs,
@@ -45,7 +47,13 @@ its samples are not counted. The images of a folder are one line.`,
 			if err != nil {
 				return err
 			}
-			src, err := openSource(ctx, ingest.Config{Sources: source.src, NoSignRequest: source.noSignRequest, Workers: common.workers, Log: log})
+			cfg := ingest.Config{Sources: source.src, NoSignRequest: source.noSignRequest, Workers: common.workers, Log: log, Index: source.indexThere()}
+			src, err := openSource(ctx, cfg)
+			if stale := (*ingest.StaleIndexError)(nil); errors.As(err, &stale) && source.index == "" {
+				log.Warn(err.Error())
+				cfg.Index = ingest.NoIndex
+				src, err = openSource(ctx, cfg)
+			}
 			if err != nil {
 				return err
 			}
@@ -69,6 +77,7 @@ its samples are not counted. The images of a folder are one line.`,
 	common.addOutput(fs)
 	common.addWorkers(fs)
 	source.addSrc(fs)
+	source.addIndexThere(fs)
 	return cmd
 }
 

@@ -23,13 +23,14 @@ func shardsPackCommand(std stdio, sig *signals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pack --src URL -o 'out-%06d.tar'",
 		Short: "Write images of folders or shards into new shards",
-		Long: `Writes the images of a source, as their files are, into WebDataset shards of a
-bounded size, with labels where there are any: in the source's order, or with
+		Long: `Writes the images of a source (folders, archives, Parquet, Arrow), as their files
+are, into WebDataset shards of a bounded size, with labels where there are any: in the source's order, or with
 --shuffle in a random one, which is worth doing once for images sorted by class.
 Images that cannot be read are named and left out. Nothing is overwritten.
 The shards' checksums are added to SHA256SUMS beside them, for sha256sum -c.`,
 		Example: `  clpipe shards pack --src photos/ -o 'shards/train-%06d.tar' --shuffle
-  clpipe shards pack --src s3shards/ -o 'repacked/part-%04d.tar' --max-samples 1000`,
+  clpipe shards pack --src s3shards/ -o 'repacked/part-%04d.tar' --max-samples 1000
+  clpipe shards pack --src 'tables/*.parquet' -o 'packed/train-{0000..0099}.tar'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := applyConfig(cmd.Flags()); err != nil {
@@ -77,7 +78,7 @@ The shards' checksums are added to SHA256SUMS beside them, for sha256sum -c.`,
 	fs.BoolVar(&source.shuffle, "shuffle", false, "permute shards and samples")
 	fs.Uint64Var(&common.seed, "seed", 1, "decides the order of --shuffle")
 	fs.IntVar(&source.limit, "limit", 0, "samples to pack (0: all)")
-	fs.StringVarP(&output, "output", "o", "", "shards to write, with a place for their number, as 'out-%06d.tar'")
+	fs.StringVarP(&output, "output", "o", "", "shards to write, with a place for their number, as 'out-%06d.tar', or by name, as 'out-{000000..000146}.tar'")
 	fs.IntVar(&samples, "max-samples", 10_000, "most samples of a shard")
 	fs.StringVar(&maxBytes, "max-bytes", "128MiB", "largest shard, unless one sample is larger")
 	return cmd

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -27,7 +29,10 @@ func shardsVerifyCommand(std stdio, sig *signals) *cobra.Command {
 		Long: `Reads every sample and decodes every image, and tells what was found: each
 damaged sample as shard/key@offset, images that are there twice or look alike, how
 many there are of each size and class. Images look alike if, shrunk to 9x9 grey
-levels, these differ by 8 of 255 at most and 7 of 128 of their gradients. Exit code 3 if more are damaged than --max-rejects.`,
+levels, these differ by 8 of 255 at most and 7 of 128 of their gradients. Each
+shard's SHA-256 is compared with a SHA256SUMS beside it, as shards pack writes one,
+and with the index beside local shards, or that of --index. Exit code 3 if more are
+damaged than --max-rejects, or a shard is not what was written down.`,
 		Example: `  clpipe shards verify --src s3shards/
   clpipe shards verify --src 's3shards/train-*.tar' --max-rejects 0 --json`,
 		Args: noArgs,
@@ -51,7 +56,7 @@ levels, these differ by 8 of 255 at most and 7 of 128 of their gradients. Exit c
 			}
 			count := newCounter(std.err, common.quiet, "samples checked", 0)
 			cfg.Progress = count.one
-			report, err := verifySource(ctx, cfg)
+			report, err := verifySource(ctx, cfg, source.indexThere())
 			count.finish()
 			if err != nil {
 				return err
@@ -61,7 +66,7 @@ levels, these differ by 8 of 255 at most and 7 of 128 of their gradients. Exit c
 			} else {
 				err = printReport(std.out, report)
 			}
-			return errors.Join(err, tolerate(rejects, report))
+			return errors.Join(err, unaltered(report), tolerate(rejects, report))
 		},
 	}
 	fs := cmd.Flags()
@@ -69,15 +74,28 @@ levels, these differ by 8 of 255 at most and 7 of 128 of their gradients. Exit c
 	common.addWorkers(fs)
 	source.addSrc(fs)
 	source.addLimits(fs)
+	source.addIndexThere(fs)
 	return cmd
 }
 
-func verifySource(ctx context.Context, cfg ingest.Config) (*ingest.Report, error) {
+func verifySource(ctx context.Context, cfg ingest.Config, index string) (*ingest.Report, error) {
+	cfg.Index = ingest.NoIndex // a stale one is what is looked for
 	src, err := openSource(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return src.Verify(ctx)
+	return src.Verify(ctx, index)
+}
+
+// errAltered says that shards are not what a file of checksums says.
+var errAltered = errors.New("shards are not what was written down of them")
+
+// unaltered returns an error if a checksum differs.
+func unaltered(report *ingest.Report) error {
+	if len(report.Altered) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errAltered, report.Altered[0])
 }
 
 // tolerate compares the damage with what --max-rejects allows.
@@ -129,11 +147,29 @@ func printReport(out io.Writer, r *ingest.Report) error {
 		fmt.Fprintln(w, strings.Join(ids, " ~ "))
 		alike += len(ids) - 1
 	}
+	if len(r.Altered) > 0 {
+		fmt.Fprintln(w, "\naltered")
+	}
+	for _, a := range r.Altered {
+		fmt.Fprintln(w, a.Error())
+	}
 	if len(r.Damage) > 0 {
 		fmt.Fprintln(w, "\ndamage")
 	}
 	for _, d := range r.Damage {
 		fmt.Fprintln(w, d.Error())
+	}
+	agreed := map[string]int{}
+	for _, s := range r.Shards {
+		for _, by := range s.Agreed {
+			agreed[by]++
+		}
+	}
+	if len(agreed) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, by := range slices.Sorted(maps.Keys(agreed)) {
+		fmt.Fprintf(w, "checksums as in %s: %s\n", by, plural(agreed[by], "shard"))
 	}
 	fmt.Fprintf(w, "\n%s in %s: %d readable, %d damaged, %d there before, %d like another\n",
 		plural(r.Samples, "sample"), plural(len(r.Shards), "shard"), r.Readable, r.Samples-r.Readable, twice, alike)

@@ -36,8 +36,11 @@ func storedBytes(members []member) int64 {
 	return n
 }
 
-// free returns an error if there is a file in the place of a shard.
+// free returns an error if there is no place for a shard, or a file in it.
 func (p *packer) free(number int) error {
+	if p.names != nil && number == len(p.names) {
+		return &ingest.UsageError{Err: fmt.Errorf("pack: %q stands for %d shards, and more are needed: name more, or make them larger (--max-samples, --max-bytes)", p.cfg.Out, len(p.names))}
+	}
 	path := p.path(number)
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,7 +95,7 @@ func (a *archive) add(key string, members []member) error {
 
 // sumsFile holds the checksums of a folder's shards, a line each as sha256sum
 // writes and checks it.
-const sumsFile = "SHA256SUMS"
+const sumsFile = ingest.SumsFile
 
 // note adds the archive's checksum to those of its folder.
 func (a *archive) note() (err error) {

@@ -15,10 +15,13 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"clpipe/batch"
 	"clpipe/ingest"
+	"clpipe/ingest/brace"
+	"clpipe/ingest/shard"
 	"clpipe/internal/imagecodec"
 )
 
@@ -27,7 +30,9 @@ type Config struct {
 	// Ingest is the source and its order. Encoded, Epochs, From and Offsets
 	// are set by Write.
 	Ingest ingest.Config
-	// Out names the shards by their number, as train-%06d.tar.
+	// Out names the shards by their number, as train-%06d.tar, or one after the
+	// other by a brace pattern, as train-{000000..000146}.tar: more shards than it
+	// stands for are an error, fewer are not.
 	Out string
 	// MaxSamples is the most samples of a shard; default 10,000.
 	MaxSamples int
@@ -59,12 +64,32 @@ func (c Config) withDefaults() Config {
 // verb is the place of the number in Config.Out.
 var verb = regexp.MustCompile(`%(0[1-9])?d`)
 
+// names returns what the shards are called in turn: by a list, or by the verb in
+// Config.Out where the list is nil.
+func (c Config) names() ([]string, error) {
+	switch verbs := strings.Count(c.Out, "%"); {
+	case strings.ContainsAny(c.Out, "{}") && verbs == 0:
+		names, err := brace.Expand(c.Out, shard.MaxObjects)
+		if err != nil {
+			return nil, fmt.Errorf("pack: config: Out: %q: %w", c.Out, err)
+		}
+		sorted := slices.Sorted(slices.Values(names))
+		if twice := slices.Compact(slices.Clone(sorted)); len(twice) < len(sorted) {
+			return nil, fmt.Errorf("pack: config: Out: %q names %d files, %d different ones", c.Out, len(sorted), len(twice))
+		}
+		return names, nil
+	case verbs != 1 || len(verb.FindAllString(c.Out, -1)) != 1:
+		return nil, fmt.Errorf("pack: config: Out: got %q, want one number in it, as in train-%%06d.tar, or a brace pattern, as train-{000000..000146}.tar", c.Out)
+	}
+	return nil, nil
+}
+
 // Validate returns everything that is wrong with c, joined, as an
 // *ingest.UsageError.
 func (c Config) Validate() error {
 	var problems []error
-	if len(verb.FindAllString(c.Out, -1)) != 1 || strings.Count(c.Out, "%") != 1 {
-		problems = append(problems, fmt.Errorf("pack: config: Out: got %q, want one number in it, as in train-%%06d.tar", c.Out))
+	if _, err := c.names(); err != nil {
+		problems = append(problems, err)
 	}
 	if c.MaxSamples < 0 {
 		problems = append(problems, fmt.Errorf("pack: config: MaxSamples: got %d, want 1 or more, or 0 for the default", c.MaxSamples))
@@ -110,6 +135,9 @@ func Write(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, err
 	}
 	p := &packer{cfg: cfg, report: Report{Classes: src.Classes()}}
+	if p.names, err = cfg.names(); err != nil {
+		return p.report, err
+	}
 	if err := p.free(0); err != nil {
 		return p.report, err
 	}
@@ -122,6 +150,7 @@ func Write(ctx context.Context, cfg Config) (Report, error) {
 // packer is the stage that writes the shards.
 type packer struct {
 	cfg     Config
+	names   []string // of the shards in turn; nil: by number
 	current *archive // nil: none begun
 	report  Report
 }
@@ -208,7 +237,13 @@ func (p *packer) sample(format string, file []byte, label int64, labelled bool) 
 // fields are the names of members by what imagecodec calls a format.
 var fields = map[string]string{"jpeg": "jpg", "png": "png", "webp": "webp"}
 
-func (p *packer) path(number int) string { return fmt.Sprintf(p.cfg.Out, number) }
+// path returns where a shard goes, which is in names if there are any.
+func (p *packer) path(number int) string {
+	if p.names != nil {
+		return p.names[number]
+	}
+	return fmt.Sprintf(p.cfg.Out, number)
+}
 
 // finish puts the current shard in its place.
 func (p *packer) finish() error {

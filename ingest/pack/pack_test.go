@@ -128,6 +128,26 @@ func TestWrittenShardsHoldTheSamples(t *testing.T) {
 	}
 }
 
+func TestShardsNamedByABracePattern(t *testing.T) {
+	cfg := config(folders(t), t.TempDir())
+	dir := filepath.Dir(cfg.Out)
+	cfg.Out = filepath.Join(dir, "{b,a}-{08..10}.tar")
+	report, err := pack.Write(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"b-08.tar", "b-09.tar", "b-10.tar"} {
+		if got := report.Shards[i].Path; got != filepath.Join(dir, want) {
+			t.Errorf("shard %d is %s, want %s", i, got, want)
+		}
+	}
+	cfg.Out = filepath.Join(dir, "few-{0..1}.tar")
+	report, err = pack.Write(t.Context(), cfg)
+	if usage := (*ingest.UsageError)(nil); !errors.As(err, &usage) || !strings.Contains(err.Error(), "stands for 2 shards") || len(report.Shards) != 2 {
+		t.Errorf("got %v %v, want a usage error after two shards", report, err)
+	}
+}
+
 func TestEqualSamplesGiveEqualShards(t *testing.T) {
 	source := folders(t)
 	var first []byte
@@ -201,10 +221,10 @@ func TestFailureLeavesNoPart(t *testing.T) {
 }
 
 func TestConfigProblems(t *testing.T) {
-	for _, out := range []string{"", "out.tar", "%d-%d.tar", "%s.tar", "%d%%.tar"} {
+	for _, out := range []string{"", "out.tar", "%d-%d.tar", "%s.tar", "%d%%.tar", "{a,a}.tar", "{a.tar"} {
 		cfg := pack.Config{Ingest: ingest.Config{Sources: []string{"x"}}, Out: out, MaxBytes: -1}
 		err := cfg.Validate()
-		if usage := (*ingest.UsageError)(nil); !errors.As(err, &usage) || !strings.Contains(err.Error(), "Out: got") || !strings.Contains(err.Error(), "MaxBytes: got -1") {
+		if usage := (*ingest.UsageError)(nil); !errors.As(err, &usage) || !strings.Contains(err.Error(), "Out: ") || !strings.Contains(err.Error(), "MaxBytes: got -1") {
 			t.Errorf("%q: got %v, want a usage error with both problems", out, err)
 		}
 	}

@@ -1,0 +1,139 @@
+package ingest
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"clpipe/ingest/index"
+	"clpipe/ingest/remote"
+	"clpipe/ingest/shard"
+)
+
+// SumsFile is the name of a file of checksums beside shards, a line each as
+// sha256sum writes and checks it.
+const SumsFile = "SHA256SUMS"
+
+// maxSumsBytes bounds such a file: a million lines of ordinary length.
+const maxSumsBytes = 128 << 20
+
+// claim is what a file says of a shard.
+type claim struct {
+	by     string // the file, without credentials and query
+	sha256 string // in hex
+}
+
+// claims returns what checksum files beside the shards, and an index ("" or
+// NoIndex: none), say of each shard; missing are shards that the index has and
+// the sources have not.
+func (s *Source) claims(ctx context.Context, indexFile string) (of [][]claim, missing []string, err error) {
+	of = make([][]claim, len(s.shards))
+	listed := map[string]map[string]string{} // by place of the file, and by name in it
+	for i, m := range s.shards {
+		source := s.cfg.Sources[m.source]
+		if m.Format() == "image" || source == "-" {
+			continue
+		}
+		place := beside(source, path.Join(path.Dir(m.Name()), SumsFile))
+		sums, met := listed[place]
+		if !met {
+			if sums, err = readSums(ctx, s.cfg, place); err != nil {
+				return nil, nil, err
+			}
+			listed[place] = sums
+		}
+		if sum := sums[path.Base(m.Name())]; sum != "" {
+			of[i] = append(of[i], claim{remote.Redact(place), sum})
+		}
+	}
+	if indexFile == "" || indexFile == NoIndex {
+		return of, nil, nil
+	}
+	files := []string{indexFile}
+	if indexFile == AutoIndex {
+		files = s.indexPlaces()
+	}
+	for _, file := range files {
+		x, err := readIndex(ctx, s.cfg, file)
+		if err != nil {
+			return nil, nil, err
+		}
+		missing = append(missing, s.claimsOf(x, remote.Redact(file), of)...)
+	}
+	return of, missing, nil
+}
+
+// claimsOf adds what an index says, and returns the names of shards it has that
+// are gone.
+func (s *Source) claimsOf(x *index.Index, by string, of [][]claim) (missing []string) {
+	here := map[string]bool{}
+	for i, m := range s.shards {
+		here[m.Name()] = true
+		if place, ok := x.Find(m.Name()); ok {
+			of[i] = append(of[i], claim{by, x.Shards()[place].SHA256})
+		}
+	}
+	for _, indexed := range x.Shards() {
+		if s.whole && !here[indexed.Name] {
+			missing = append(missing, indexed.Name)
+		}
+	}
+	return missing
+}
+
+// readSums reads a file of checksums, by name; nil if there is none. A name that
+// comes twice has the last line's.
+func readSums(ctx context.Context, cfg Config, place string) (map[string]string, error) {
+	found, err := lookUp(ctx, cfg, place)
+	if pattern := (*shard.PatternError)(nil); errors.As(err, &pattern) || err == nil && (found.Dir || len(found.Objects) != 1) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ingest: checksums: %w", err)
+	}
+	src, err := shard.OpenStream(ctx, found.Objects[0])
+	if err != nil {
+		return nil, fmt.Errorf("ingest: checksums: %w", err)
+	}
+	defer src.Close()
+	sums, err := parseSums(io.LimitReader(src, maxSumsBytes))
+	if err != nil {
+		return nil, fmt.Errorf("ingest: checksums %s: %w", remote.Redact(place), err)
+	}
+	return sums, nil
+}
+
+// parseSums reads lines of 64 hex digits, a space, a space or star, and a name.
+// Others say nothing.
+func parseSums(src io.Reader) (map[string]string, error) {
+	sums := map[string]string{}
+	lines := bufio.NewScanner(src)
+	for lines.Scan() {
+		sum, name, ok := strings.Cut(strings.TrimSuffix(lines.Text(), "\r"), " ")
+		if bytes, err := hex.DecodeString(sum); !ok || err != nil || len(bytes) != sha256.Size {
+			continue
+		}
+		sums[strings.TrimLeft(name, " *")] = strings.ToLower(sum)
+	}
+	return sums, lines.Err()
+}
+
+// sumOf returns the SHA-256 of an object, in hex.
+func sumOf(ctx context.Context, obj shard.Object) (string, error) {
+	src, err := shard.OpenStream(ctx, obj)
+	if err != nil {
+		return "", err
+	}
+	defer src.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, src); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}

@@ -1,0 +1,77 @@
+package ingest_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"clpipe/ingest"
+	"clpipe/ingest/internal/testserver"
+)
+
+// Verify compares shards with SHA256SUMS beside them and with an index, from disk
+// and from a server.
+func TestVerifyComparesChecksums(t *testing.T) {
+	dir := shards(t, 2, 3)
+	write(t, dir, "sub/train-002.tar", archive(t, samples(3, 1)...))
+	makeIndex(t, ingest.Config{Sources: []string{dir}}, "")
+	sum := func(name string) string {
+		body, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%x", sha256.Sum256(body))
+	}
+	lines := strings.Join([]string{
+		strings.Repeat("00", 32) + "  train-000.tar", // repacked: the last line counts
+		strings.ToUpper(sum("train-000.tar")) + " *train-000.tar\r",
+		"# train-001.tar", "12 train-001.tar", strings.Repeat("00", 32) + "  other.tar", "",
+	}, "\n")
+	write(t, dir, ingest.SumsFile, []byte(lines))
+	write(t, dir, "sub/"+ingest.SumsFile, []byte(strings.Repeat("ab", 32)+"  train-002.tar\n"))
+	server := testserver.New(t, contents(t, dir, "set/"))
+	storeEnvironment(t, server.URL)
+
+	for source, index := range map[string]string{
+		dir: ingest.AutoIndex,
+		server.URL + "/set/{train-000,train-001,sub/train-002}.tar": ingest.AutoIndex,
+		"s3://" + testserver.Bucket + "/set/":                       filepath.Join(dir, ".clpipe-index.arrow"),
+	} {
+		src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{source}}.WithoutWaiting())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := src.Verify(t.Context(), index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Altered) != 1 || r.Altered[0].Shard != "sub/train-002.tar" || r.Altered[0].Want != strings.Repeat("ab", 32) || r.Altered[0].Got != sum("sub/train-002.tar") {
+			t.Errorf("%s: altered: got %v", source, r.Altered)
+		}
+		for i, want := range []int{1, 2, 1} { // sub/train-002.tar, train-000.tar, train-001.tar
+			if len(r.Shards[i].Agreed) != want {
+				t.Errorf("%s: %s agrees with %q, want %d files", source, r.Shards[i].Name, r.Shards[i].Agreed, want)
+			}
+		}
+	}
+
+	// A shard that changed, and one that is gone.
+	if err := os.Remove(filepath.Join(dir, "train-001.tar")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "train-000.tar", archive(t, samples(5, 2)...))
+	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := src.Verify(t.Context(), ingest.AutoIndex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Altered) != 4 || !strings.Contains(r.Altered[3].Error(), "train-001.tar: it is gone, ") || !strings.Contains(r.Altered[1].Error(), "train-000.tar: its SHA-256 is ") {
+		t.Errorf("altered: got %v", r.Altered)
+	}
+}
