@@ -97,30 +97,37 @@ func (a *readAhead) close() { a.files.close() }
 // it in the end.
 func (a *readAhead) plan(ctx context.Context) error {
 	s := a.source
-	most := s.cfg.AheadBytes / 4
-	rows := int(s.epochRows(0)) // as in every epoch
-	for epoch := s.cfg.From.Epoch; s.hasEpoch(epoch) && rows > 0; epoch++ {
-		at := s.permutation(epoch)
-		var w window
-		bytes := int64(0)
-		for n := s.ownBefore(s.fromIndex(epoch)); n < rows; n++ {
-			e := s.index.entry(at(s.ownPlace(n)), s.cfg.MaxSampleBytes)
-			if len(w) > 0 && (bytes+e.sample.Size > most || len(w) == maxWindow) {
-				if err := a.send(ctx, w); err != nil {
-					return err
-				}
-				w, bytes = nil, 0
-			}
-			w = append(w, e)
-			bytes += e.sample.Size
-		}
-		if len(w) > 0 {
-			if err := a.send(ctx, w); err != nil {
-				return err
-			}
+	for epoch := s.cfg.From.Epoch; s.hasEpoch(epoch) && s.epochRows(epoch) > 0; epoch++ {
+		err := s.eachWindow(epoch, s.fromIndex(epoch), func(w window) error { return a.send(ctx, w) })
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// eachWindow cuts this rank's samples of an epoch, from a place in its order on,
+// into windows.
+func (s *Source) eachWindow(epoch uint32, from uint64, f func(window) error) error {
+	most := s.cfg.AheadBytes / 4
+	at := s.permutation(epoch)
+	var w window
+	bytes := int64(0)
+	for n, rows := s.ownBefore(from), int(s.epochRows(epoch)); n < rows; n++ {
+		e := s.index.entry(at(s.ownPlace(n)), s.cfg.MaxSampleBytes)
+		if len(w) > 0 && (bytes+e.sample.Size > most || len(w) == maxWindow) {
+			if err := f(w); err != nil {
+				return err
+			}
+			w, bytes = nil, 0
+		}
+		w = append(w, e)
+		bytes += e.sample.Size
+	}
+	if len(w) == 0 {
+		return nil
+	}
+	return f(w)
 }
 
 // maxWindow bounds the samples of a window: of tiny images, what is kept of each
@@ -129,14 +136,14 @@ const maxWindow = 1 << 14
 
 // send hands out a window and has its spans read.
 func (a *readAhead) send(ctx context.Context, w window) error {
-	spans := a.cut(w)
+	spans := a.source.cut(w)
 	select {
 	case a.windows <- w:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	for _, sp := range spans {
-		sp.bytes.Size = sp.to - sp.from
+		sp.of, sp.bytes.Size = a, sp.to-sp.from
 		sp.room = min(sp.bytes.Size, a.source.cfg.AheadBytes)
 		if err := a.room.Acquire(ctx, sp.room); err != nil {
 			return err
@@ -152,7 +159,7 @@ func (a *readAhead) send(ctx context.Context, w window) error {
 
 // cut returns the spans that hold the entries' images, by the first entry that
 // needs each.
-func (a *readAhead) cut(entries []entry) []*span {
+func (s *Source) cut(entries []entry) []*span {
 	places := make([]int, 0, len(entries))
 	for i := range entries {
 		if entries[i].sample.Damage == nil {
@@ -168,14 +175,14 @@ func (a *readAhead) cut(entries []entry) []*span {
 		first int
 	}
 	var spans []ordered
-	spare := a.source.cfg.AheadBytes / 4 // bytes that may be read to be dropped
+	spare := s.cfg.AheadBytes / 4 // bytes that may be read to be dropped
 	for _, i := range places {
 		e := &entries[i]
 		from, to := e.sample.At, e.sample.At+e.sample.Size
 		if last := len(spans) - 1; last >= 0 && spans[last].shard == e.shard {
 			sp := &spans[last]
 			gap := max(from-sp.to, 0)
-			if gap <= min(a.gap(e.shard), spare) && to-sp.from <= longestSpan {
+			if gap <= min(s.gap(e.shard), spare) && to-sp.from <= longestSpan {
 				spare -= gap
 				sp.to = max(sp.to, to)
 				sp.first = min(sp.first, i)
@@ -184,7 +191,7 @@ func (a *readAhead) cut(entries []entry) []*span {
 				continue
 			}
 		}
-		sp := &span{of: a, shard: e.shard, from: from, to: to, done: make(chan struct{})}
+		sp := &span{shard: e.shard, from: from, to: to, done: make(chan struct{})}
 		sp.left.Store(1)
 		e.ahead = sp
 		spans = append(spans, ordered{sp, i})
@@ -197,8 +204,8 @@ func (a *readAhead) cut(entries []entry) []*span {
 	return out
 }
 
-func (a *readAhead) gap(place int) int64 {
-	if _, local := a.source.shards[place].obj.(shard.RandomAccess); local {
+func (s *Source) gap(place int) int64 {
+	if _, local := s.shards[place].obj.(shard.RandomAccess); local {
 		return localGap
 	}
 	return remoteGap

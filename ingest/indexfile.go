@@ -235,7 +235,7 @@ func (c *catalogue) entry(at int, maxSampleBytes int64) entry {
 		place--
 	}
 	of := c.shards[place]
-	e := entry{shard: place, lost: 1}
+	e := entry{shard: place, nth: at - c.first[place], lost: 1}
 	e.sample, e.crc32c = of.in.Sample(of.place, at-c.first[place])
 	if e.sample.Size > maxSampleBytes {
 		e.sample.Damage = &shard.Damage{Key: e.sample.Key, Offset: e.sample.Offset, What: "read",

@@ -13,6 +13,7 @@ import (
 // entry is a sample on its way, or the loss of the rest of a shard.
 type entry struct {
 	shard   int // place among the sorted shards
+	nth     int // in its shard, counted from 0
 	lost    int // samples the entry stands for: 1, more where a shard was given up
 	sample  shard.Sample
 	givenUp bool   // the entry is the point at which the shard was given up
@@ -143,7 +144,7 @@ func (v *interleave) next(ctx context.Context) (entry, error) {
 		if err == nil {
 			c.taken++
 			v.turn++
-			return entry{shard: c.shard, lost: 1, sample: sample}, nil
+			return entry{shard: c.shard, nth: c.taken - 1, lost: 1, sample: sample}, nil
 		}
 		c.close()
 		if len(v.waiting) > 0 {
@@ -191,7 +192,7 @@ func (v *interleave) close() {
 
 // giveUp is the entry that stands for the rest of a shard that cannot be read.
 func (s *Source) giveUp(c *cursor, err error) entry {
-	e := entry{shard: c.shard, lost: 1, givenUp: true}
+	e := entry{shard: c.shard, nth: c.taken, lost: 1, givenUp: true}
 	damage := (*shard.Damage)(nil)
 	if !errors.As(err, &damage) {
 		damage = &shard.Damage{What: "open", Why: err}

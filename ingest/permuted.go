@@ -11,6 +11,10 @@ import (
 // permuted tells whether the order is that of an index.
 func (s *Source) permuted() bool { return s.index != nil && s.index.ranged }
 
+// Permuted tells whether each epoch is read by an index, in a full permutation if
+// it is shuffled.
+func (s *Source) Permuted() bool { return s.permuted() }
+
 // epochLimit returns the most samples of an epoch that this rank emits, -1 for
 // all there are.
 func (s *Source) epochLimit(epoch uint32) int64 {

@@ -27,6 +27,7 @@ to a run directory with checkpoints and metrics.`
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		trainCommand(std, sig),
+		planCommand(std, sig),
 		ingestCommand(std, sig),
 		augmentCommand(std, sig),
 		catCommand(std, sig),

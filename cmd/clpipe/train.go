@@ -468,14 +468,20 @@ func (j *trainJob) runStages(ctx context.Context, p *pipeline, live *progress, t
 // keepMemory holds the buffers to --mem and says what weights and activations
 // take beside them.
 func (j *trainJob) keepMemory(trainer *contrast.Trainer) error {
-	arenas, packed := trainer.MemoryBytes()
-	weights := int64(len(trainer.Params().Data)) * 4 * 4 // values, gradients, momentum and the momentum encoder
-	j.log.Info("memory", "activations", humanize.IBytes(uint64(arenas)), "weights", humanize.IBytes(uint64(weights+packed)))
+	arenas, weights := fixedMemory(trainer)
+	j.log.Info("memory", "activations", humanize.IBytes(uint64(arenas)), "weights", humanize.IBytes(uint64(weights)))
 	var b buffers
 	if j.source != nil {
 		b = buffersOf(j.source, j.cfg.Batch, j.cfg.Encoder.Size, 2)
 	}
-	return j.common.keepWithin(b, arenas+packed+weights)
+	return j.common.keepWithin(b, arenas+weights)
+}
+
+// fixedMemory returns the bytes of activations, and of what comes with the
+// weights: gradients, momentum, the momentum encoder, packed copies.
+func fixedMemory(trainer *contrast.Trainer) (activations, weights int64) {
+	arenas, packed := trainer.MemoryBytes()
+	return arenas, packed + int64(len(trainer.Params().Data))*4*4
 }
 
 // addSource adds the stages before training, from a position on.
