@@ -25,6 +25,7 @@ type model struct {
 	graph   *encoder.Graph
 	params  *encoder.Params
 	encoder string // the network's name
+	config  contrast.Config
 	size    int
 	seed    uint64
 	conv    kernel.Algorithm
@@ -72,7 +73,7 @@ func loadModel(dir, weights string) (*model, error) {
 		return nil, err
 	}
 	g := cfg.WholeGraph()
-	m := &model{encoder: cfg.EncoderName(), graph: g, params: encoder.NewParams(g, cfg.Seed), size: cfg.Encoder.Size, seed: cfg.Seed, conv: cfg.Conv, step: checkpoint.Step}
+	m := &model{encoder: cfg.EncoderName(), config: cfg, graph: g, params: encoder.NewParams(g, cfg.Seed), size: cfg.Encoder.Size, seed: cfg.Seed, conv: cfg.Conv, step: checkpoint.Step}
 	if err := m.params.Load(state); err != nil {
 		return nil, fmt.Errorf("%s: %w", checkpoint.Path, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"text/tabwriter"
 
 	"clpipe/encoder"
@@ -32,15 +33,18 @@ func probeCommand(std stdio, sig *signals) *cobra.Command {
 	var flags probeFlags
 	cmd := &cobra.Command{
 		Use:   "probe --run DIR --train URL --test URL",
-		Short: "Measure what the encoder learned: linear probe, kNN, MLP, few labels",
+		Short: "Measure what the encoder learned: linear probe, kNN, MLP, few labels, fine-tuning",
 		Long: `Classifies labelled test images by the frozen features of a run's encoder, by a
 linear probe and by weighted nearest neighbours, and does the same with the same
 encoder at random initialisation: the difference is what was learned. With
 --probes mlp also by a hidden layer, with --labels by a few of the labels, and with
---baselines pixels beside the raw pixels.`,
+--baselines pixels beside the raw pixels. --probes finetune trains the encoder too,
+from its weights and from random ones, on crops and flips of the labelled images,
+which it keeps in memory.`,
 		Example: `  clpipe probe --run runs/first --train 's3shards/train-*.tar' --test 's3shards/test-*.tar'
   clpipe probe --run runs/first --train labelled/train --test labelled/test --json
-  clpipe probe --run runs/first --train labelled/train --test labelled/test --probes linear,knn,mlp --labels 1,0.1,0.01 --baselines random,pixels`,
+  clpipe probe --run runs/first --train labelled/train --test labelled/test --probes linear,knn,mlp --labels 1,0.1,0.01 --baselines random,pixels
+  clpipe probe --run runs/first --train labelled/train --test labelled/test --probes finetune --labels 0.01,0.1`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := applyConfig(cmd.Flags()); err != nil {
@@ -79,7 +83,7 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 
 // probeResult is a line of the outcome.
 type probeResult struct {
-	Probe    string     `json:"probe"`  // linear, knn or mlp
+	Probe    string     `json:"probe"`  // linear, knn, mlp or finetune
 	Init     string     `json:"init"`   // trained, random or pixels
 	Labels   float64    `json:"labels"` // share of the training labels used
 	Top1     float64    `json:"top1"`   // the mean, where subsets of the labels were drawn
@@ -124,16 +128,8 @@ func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResu
 		case "pixels":
 			e.output, features = rawPixels, rawPixels
 		}
-		train, err := e.features(ctx, f.train)
-		if err != nil {
-			return nil, err
-		}
-		test, err := e.features(ctx, f.test)
-		if err != nil {
-			return nil, err
-		}
-		log.Info("probing", "init", init, "train", train.N(), "test", test.N(), "features", train.D)
-		of, err := f.probes.run(train, test, f.common.seed, f.common.workers)
+		log.Info("probing", "init", init)
+		of, err := f.probe(ctx, e, m)
 		if err != nil {
 			return nil, err
 		}
@@ -145,16 +141,45 @@ func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResu
 	return results, nil
 }
 
+// probe runs all kinds of probes on a network.
+func (f *probeFlags) probe(ctx context.Context, e *embedding, m *model) ([]probeResult, error) {
+	var results []probeResult
+	if len(f.probes.frozen()) > 0 {
+		train, err := e.features(ctx, f.train)
+		if err != nil {
+			return nil, err
+		}
+		test, err := e.features(ctx, f.test)
+		if err != nil {
+			return nil, err
+		}
+		if results, err = f.probes.run(train, test, f.common.seed, f.common.workers); err != nil {
+			return nil, err
+		}
+	}
+	if e.output == rawPixels || !slices.Contains(f.probes.kinds, fineTuning) {
+		return results, nil
+	}
+	tune := &fineTune{embedding: e, config: m.config, epochs: f.probes.epochs}
+	more, err := f.probes.over([]string{fineTuning}, func(_ string, share float64, number int) (probe.Score, float64, error) {
+		score, err := tune.run(ctx, f.train, f.test, share, number)
+		return score, 0, err
+	})
+	return append(results, more...), err
+}
+
 // probeOptions say which probes are run.
 type probeOptions struct {
 	kinds       []string
 	labels      []float64
 	k           int
 	temperature float64
+	epochs      int // of fine-tuning; 0: the published number
 }
 
 func (o *probeOptions) add(fs *pflag.FlagSet) {
-	fs.StringSliceVar(&o.kinds, "probes", []string{"linear", "knn"}, "linear, knn and mlp (200 hidden units with dropout)")
+	fs.StringSliceVar(&o.kinds, "probes", []string{"linear", "knn"}, "linear, knn, mlp (200 hidden units with dropout) and finetune (all weights trained with a classifier: SGD, crops and flips)")
+	fs.IntVar(&o.epochs, "finetune-epochs", 0, "epochs of finetune (default 60 up to 1 % of the labels, else 30)")
 	fs.Float64SliceVar(&o.labels, "labels", []float64{1}, "shares of the training labels, as 1,0.1,0.01; below 1 the mean over three draws, balanced by class")
 	fs.IntVar(&o.k, "k", 200, "neighbours of kNN")
 	fs.Float64Var(&o.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
@@ -162,8 +187,8 @@ func (o *probeOptions) add(fs *pflag.FlagSet) {
 
 func (o *probeOptions) check() error {
 	for _, kind := range o.kinds {
-		if kind != "linear" && kind != "knn" && kind != "mlp" {
-			return usagef("--probes has %q, want linear, knn or mlp", kind)
+		if !slices.Contains([]string{"linear", "knn", "mlp", fineTuning}, kind) {
+			return usagef("--probes has %q, want linear, knn, mlp or finetune", kind)
 		}
 	}
 	for _, share := range o.labels {
@@ -171,20 +196,35 @@ func (o *probeOptions) check() error {
 			return usagef("--labels has %g, want shares in (0,1]", share)
 		}
 	}
+	if o.epochs < 0 {
+		return usagef("--finetune-epochs is %d, want at least 0", o.epochs)
+	}
 	if o.k < 1 || o.temperature <= 0 {
 		return usagef("-k is %d and --knn-temperature %g, want both above 0", o.k, o.temperature)
 	}
 	return nil
 }
 
-// run probes features: what it returns lacks only whose they are.
+// run probes features by all kinds but fine-tuning.
 func (o *probeOptions) run(train, test *probe.Features, seed uint64, workers int) ([]probeResult, error) {
+	return o.over(o.frozen(), func(kind string, share float64, number int) (probe.Score, float64, error) {
+		some, err := probe.FewLabels(train, share, seed, number)
+		if err != nil {
+			return probe.Score{}, 0, err
+		}
+		return o.one(kind, some, test, seed, workers)
+	})
+}
+
+// over runs kinds of probes with every share of the labels, with few of them on
+// each of the draws: what it returns lacks only whose they are.
+func (o *probeOptions) over(kinds []string, run func(kind string, share float64, number int) (probe.Score, float64, error)) ([]probeResult, error) {
 	var results []probeResult
 	for _, share := range o.labels {
-		for _, kind := range o.kinds {
+		for _, kind := range kinds {
 			r := probeResult{Probe: kind, Labels: share}
 			if share == 1 {
-				score, l2, err := o.one(kind, train, test, seed, workers)
+				score, l2, err := run(kind, share, 0)
 				if err != nil {
 					return nil, err
 				}
@@ -194,11 +234,7 @@ func (o *probeOptions) run(train, test *probe.Features, seed uint64, workers int
 			}
 			var top1 []float64
 			for number := range probe.Subsets {
-				some, err := probe.FewLabels(train, share, seed, number)
-				if err != nil {
-					return nil, err
-				}
-				score, _, err := o.one(kind, some, test, seed, workers)
+				score, _, err := run(kind, share, number)
 				if err != nil {
 					return nil, fmt.Errorf("with %g of the labels: %w", share, err)
 				}
@@ -212,6 +248,14 @@ func (o *probeOptions) run(train, test *probe.Features, seed uint64, workers int
 		}
 	}
 	return results, nil
+}
+
+// fineTuning is the kind of probe that trains the encoder too.
+const fineTuning = "finetune"
+
+// frozen returns the kinds of probes on frozen features.
+func (o *probeOptions) frozen() []string {
+	return slices.DeleteFunc(slices.Clone(o.kinds), func(kind string) bool { return kind == fineTuning })
 }
 
 // one runs a probe; l2 is the linear one's penalty.

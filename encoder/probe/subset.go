@@ -10,22 +10,39 @@ import (
 // Subsets is how many draws of few labels are averaged.
 const Subsets = 3
 
-// FewLabels returns a share of the rows, the same share of every class (at least
-// one row of each, rounded to the nearest), drawn by (seed, share, number): the
-// setting in which 1 % or 10 % of the labels are known. It is an error if the
-// share is not in (0,1]; at 1 it returns f itself.
+// FewLabels returns the rows of FewRows. At share 1 it returns f itself.
 func FewLabels(f *Features, share float64, seed uint64, number int) (*Features, error) {
+	rows, err := FewRows(f.Labels, share, seed, number)
+	if err != nil || share == 1 {
+		return f, err
+	}
+	out := &Features{D: f.D}
+	for _, i := range rows {
+		out.Labels = append(out.Labels, f.Labels[i])
+		out.Data = append(out.Data, f.Data[i*f.D:(i+1)*f.D]...)
+	}
+	return out, nil
+}
+
+// FewRows returns a share of the rows of labels, the same share of every class (at
+// least one row of each, rounded to the nearest), class by class, drawn by (seed,
+// share, number): the setting in which 1 % or 10 % of the labels are known. It is
+// an error if the share is not in (0,1]; at 1 it returns all in their order.
+func FewRows(labels []int, share float64, seed uint64, number int) ([]int, error) {
 	if !(share > 0 && share <= 1) {
 		return nil, fmt.Errorf("probe: a share of labels is %g, want it in (0,1]", share)
 	}
+	var out []int
 	if share == 1 {
-		return f, nil
+		for i := range labels {
+			out = append(out, i)
+		}
+		return out, nil
 	}
-	rows := make([][]int, f.Classes())
-	for i, label := range f.Labels {
+	rows := make([][]int, (&Features{Labels: labels}).Classes())
+	for i, label := range labels {
 		rows[label] = append(rows[label], i)
 	}
-	out := &Features{D: f.D}
 	for label, of := range rows {
 		if len(of) == 0 {
 			continue
@@ -34,8 +51,7 @@ func FewLabels(f *Features, share float64, seed uint64, number int) (*Features, 
 		draw := rng.New(seed, rng.Probe, mlpDropout+1, math.Float64bits(share), uint64(number), uint64(label))
 		draw.Perm(perm)
 		for _, i := range perm[:max(1, int(math.Round(share*float64(len(of)))))] {
-			out.Labels = append(out.Labels, label)
-			out.Data = append(out.Data, f.Data[of[i]*f.D:(of[i]+1)*f.D]...)
+			out = append(out, of[i])
 		}
 	}
 	return out, nil

@@ -1,0 +1,191 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"clpipe/batch"
+	"clpipe/encoder"
+	"clpipe/internal/kernel"
+	"clpipe/internal/par"
+)
+
+// FineTuneConfig are the settings of fine-tuning.
+type FineTuneConfig struct {
+	Seed    uint64 // draws the classifier's initial weights
+	Workers int
+	Conv    kernel.Algorithm
+
+	Classes int
+	Batch   int     // images per step; default 64
+	Steps   int     // length of the run, at least 1
+	LR      float64 // at the start of a cosine to 0; default 0.05·Batch/256
+}
+
+// FineTuneBatch is the default of FineTuneConfig.Batch.
+const FineTuneBatch = 64
+
+// FineTuneEpochs returns the published number of epochs for a share of the
+// labels (Chen et al. 2020, appendix B.5): 60 up to 1 %, else 30.
+func FineTuneEpochs(share float64) int {
+	if share <= 0.01 {
+		return 60
+	}
+	return 30
+}
+
+// Logits is the output [N,Classes] of a fine-tuned network.
+const Logits = "logits"
+
+// A FineTuner trains a network with a linear classifier on its features, all
+// weights together, as SimCLR is fine-tuned with few labels (Chen et al. 2020,
+// appendix B.5): SGD with Nesterov momentum 0.9, no weight decay, no warm-up. The
+// cosine is ours. Batch statistics are those of the batch.
+type FineTuner struct {
+	// Graph and Params are the network with its classifier.
+	Graph  *encoder.Graph
+	Params *encoder.Params
+
+	cfg       FineTuneConfig
+	pool      *par.Pool
+	arena     *encoder.Arena
+	optimizer encoder.Optimizer
+	out, grad encoder.Rows
+
+	pixels []byte // of the batch under way
+	labels []int
+	filled int
+	step   int
+}
+
+// NewFineTuner adds a classifier to g, whose output "features" it takes and which
+// it changes, and starts from the weights start, which it leaves alone. Close
+// frees its workers.
+func NewFineTuner(g *encoder.Graph, start *encoder.Params, cfg FineTuneConfig) (*FineTuner, error) {
+	if cfg.Batch == 0 {
+		cfg.Batch = FineTuneBatch
+	}
+	if cfg.LR == 0 {
+		cfg.LR = 0.05 * float64(cfg.Batch) / 256
+	}
+	if cfg.Classes < 2 || cfg.Steps < 1 {
+		return nil, fmt.Errorf("probe: finetune: %d classes and %d steps, want at least two and one", cfg.Classes, cfg.Steps)
+	}
+	features, ok := g.Find("features")
+	if !ok {
+		return nil, errors.New("probe: finetune: the network has no features")
+	}
+	g.Output(Logits, g.Add(classifier, encoder.Linear{Out: cfg.Classes, Bias: true}, features))
+	plan, err := encoder.Compile(g, encoder.Options{
+		Batch: cfg.Batch, Mode: encoder.Train, Conv: cfg.Conv, Workers: par.Count(cfg.Workers), Grads: []string{Logits},
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &FineTuner{Graph: g, Params: encoder.NewParams(g, cfg.Seed), cfg: cfg, labels: make([]int, cfg.Batch)}
+	state := start.State()
+	state.Add(classifier+".", t.Params.State().Under(classifier+"."))
+	if err := t.Params.Load(state); err != nil {
+		return nil, fmt.Errorf("probe: finetune: %w", err)
+	}
+	t.pool = par.NewPool(cfg.Workers)
+	t.arena = plan.Bind(t.Params, t.pool).NewArena()
+	t.optimizer = encoder.NewSGD(t.Params, encoder.SGDConfig{Momentum: 0.9, Nesterov: true}, t.pool)
+	t.out, t.grad = t.arena.Output(Logits), t.arena.OutputGrad(Logits)
+	in := g.Inputs[0].Shape
+	t.pixels = make([]byte, cfg.Batch*in.H*in.W*3)
+	return t, nil
+}
+
+// classifier is the name of the layer on the features.
+const classifier = "classifier"
+
+// Close frees the workers.
+func (t *FineTuner) Close() { t.pool.Close() }
+
+// Train is the sink of a stream of labelled views, pairs/1 of which the anchors
+// count, and takes as many as its steps do. A stream that ends before is an error.
+func (t *FineTuner) Train(ctx context.Context, in batch.Reader, _ batch.Writer) error {
+	schema, err := in.Schema(ctx)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err == nil {
+		if _, err := batch.Expect(schema, batch.PairsKind); err != nil {
+			return err
+		}
+	}
+	for t.step < t.cfg.Steps {
+		rec, err := in.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("probe: finetune: the stream ended after %d steps of %d images, want %d", t.step, t.cfg.Batch, t.cfg.Steps)
+		}
+		if err != nil {
+			return err
+		}
+		pairs, err := batch.NewPairs(rec)
+		if err == nil {
+			err = t.take(pairs)
+		}
+		rec.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take adds the labelled rows of a record to the batch, and steps whenever it is full.
+func (t *FineTuner) take(pairs *batch.Pairs) error {
+	width := len(t.pixels) / t.cfg.Batch
+	if s, in := pairs.Shape, t.Graph.Inputs[0].Shape; len(s) != 3 || s[0] != in.H || s[1] != in.W {
+		return fmt.Errorf("probe: finetune: the stream holds views of %v, the network takes [%d %d 3]", s, in.H, in.W)
+	}
+	for i := range pairs.Len() {
+		label, ok := pairs.Label(i)
+		if !ok || t.step == t.cfg.Steps {
+			continue
+		}
+		if label < 0 || label >= int64(t.cfg.Classes) {
+			return fmt.Errorf("probe: finetune: label %d, want one in [0,%d)", label, t.cfg.Classes)
+		}
+		copy(t.pixels[t.filled*width:], pairs.Anchor[i*width:(i+1)*width])
+		t.labels[t.filled] = int(label)
+		if t.filled++; t.filled == t.cfg.Batch {
+			t.learn()
+		}
+	}
+	return nil
+}
+
+// learn steps by the cross-entropy of the batch, mean over its images.
+func (t *FineTuner) learn() {
+	t.arena.Forward(t.pixels)
+	for i, label := range t.labels {
+		row := t.grad.Row(i)[:t.cfg.Classes]
+		copy(row, t.out.Row(i))
+		softmax(row, label)
+		for c := range row {
+			row[c] /= float32(t.cfg.Batch)
+		}
+	}
+	t.arena.Backward()
+	schedule := encoder.Schedule{Kind: encoder.Cosine, Base: t.cfg.LR, Steps: t.cfg.Steps}
+	t.optimizer.Step(schedule.LR(t.step, 0))
+	t.step, t.filled = t.step+1, 0
+}
+
+// Classified returns the score of logits: a row is of the class of its largest.
+func Classified(logits *Features) Score {
+	correct := 0
+	for i, label := range logits.Labels {
+		row := logits.Data[i*logits.D : (i+1)*logits.D]
+		if slices.Index(row, slices.Max(row)) == label {
+			correct++
+		}
+	}
+	return score(correct, logits.N())
+}

@@ -1,0 +1,133 @@
+package probe
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"clpipe/batch"
+	"clpipe/encoder"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+)
+
+// shades is a stream of records of n images of two classes, dark on the left or
+// on the right, with one row in five that has no label.
+type shades struct {
+	schema     *arrow.Schema
+	mem        memory.Allocator
+	n, records int
+}
+
+const shadeSide = 8
+
+func newShades(mem memory.Allocator, n, records int) *shades {
+	return &shades{batch.PairsSchema(nil, 1, shadeSide, shadeSide, 3), mem, n, records}
+}
+
+func (s *shades) Schema(context.Context) (*arrow.Schema, error) { return s.schema, nil }
+
+func (s *shades) Read(context.Context) (arrow.Record, error) {
+	if s.records == 0 {
+		return nil, io.EOF
+	}
+	s.records--
+	b := batch.NewPairsBuilder(s.mem, s.schema, s.n)
+	for i := range s.n {
+		label := int64((i*i + s.records) % 2)
+		b.SetRow(i, batch.Row{Index: uint64(i), Label: label, HasLabel: i%5 != 4})
+		for p := range b.View(0, i) {
+			v := 40 + (p*p*7+i*31+s.records*17)%90
+			if x := p / 3 % shadeSide; (x < shadeSide/2) == (label == 1) {
+				v += 40
+			}
+			b.View(0, i)[p] = byte(v)
+		}
+	}
+	return b.NewRecord(nil), nil
+}
+
+func tinyNetwork() *encoder.Graph {
+	return encoder.ResNet(encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: shadeSide, Width: 0.0625, Normalize: encoder.Normalize{Std: [3]float32{1, 1, 1}}})
+}
+
+// All weights learn, whatever the number of workers and the cut of the records;
+// what training starts from stays.
+func TestFineTuning(t *testing.T) {
+	start := encoder.NewParams(tinyNetwork(), 3)
+	before := start.State().Digest()
+	var want string
+	for _, c := range []struct{ workers, rows int }{{1, 16}, {3, 16}, {2, 20}} {
+		mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+		tuner, err := NewFineTuner(tinyNetwork(), start, FineTuneConfig{Seed: 2, Workers: c.workers, Classes: 2, Batch: 16, Steps: 30, LR: 0.05})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tuner.Close()
+		if err := tuner.Train(t.Context(), newShades(mem, c.rows, 100), nil); err != nil {
+			t.Fatal(err)
+		}
+		mem.AssertSize(t, 0)
+		if c.rows == 20 {
+			continue // other images
+		}
+		digest := tuner.Params.State().Digest()
+		if want == "" {
+			want = digest
+		}
+		if digest != want {
+			t.Errorf("%d workers give other weights", c.workers)
+		}
+		logits := &Features{D: 2}
+		images := newShades(mem, 16, 3)
+		rec, _ := images.Read(t.Context())
+		pairs, _ := batch.NewPairs(rec)
+		tuner.arena.Forward(pairs.Anchor)
+		for i := range 16 {
+			if label, ok := pairs.Label(i); ok {
+				logits.Labels, logits.Data = append(logits.Labels, int(label)), append(logits.Data, tuner.out.Row(i)...)
+			}
+		}
+		rec.Release()
+		if s := Classified(logits); s.Top1 < 0.9 {
+			t.Errorf("top-1 %v of images trained on, want 0.9", s.Top1)
+		}
+		for name, was := range start.State().Tensors {
+			if strings.HasSuffix(name, ".weight") && tuner.Params.State().Tensors[name].Eq(was) {
+				t.Errorf("%s has not moved", name)
+			}
+		}
+	}
+	if start.State().Digest() != before {
+		t.Error("the weights to start from have changed")
+	}
+}
+
+func TestFineTuningRefuses(t *testing.T) {
+	start := encoder.NewParams(tinyNetwork(), 3)
+	if _, err := NewFineTuner(tinyNetwork(), start, FineTuneConfig{Classes: 1, Steps: 1}); err == nil {
+		t.Error("one class: no error")
+	}
+	tuner, err := NewFineTuner(tinyNetwork(), start, FineTuneConfig{Classes: 2, Steps: 9, Batch: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tuner.Close()
+	if err := tuner.Train(t.Context(), newShades(memory.DefaultAllocator, 4, 2), nil); err == nil || !strings.Contains(err.Error(), "ended after 2 steps of 4 images, want 9") {
+		t.Errorf("a stream too short: %v", err)
+	}
+}
+
+func TestFewRowsAreRowsOfTheirClass(t *testing.T) {
+	labels := []int{0, 1, 1, 0, 2, 2, 2, 2, 0, 1, 0}
+	rows, err := FewRows(labels, 0.5, 3, 1)
+	if err != nil || len(rows) != 6 {
+		t.Fatalf("%v, %v; want six rows: two of four, two of three, two of four", rows, err)
+	}
+	if len(slices.Compact(slices.Sorted(slices.Values(rows)))) != 6 {
+		t.Errorf("%v has a row twice", rows)
+	}
+}
