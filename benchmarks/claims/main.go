@@ -36,6 +36,7 @@ type scale struct {
 }
 
 var scales = map[string]scale{
+	"small": {1, 128, 400, "0.125"}, // an epoch of CIFAR-10: minutes a variant on one core
 	"quick": {1, 128, 300, "0.25"},
 	"full":  {3, 256, 3900, "1"}, // 20 epochs of CIFAR-10
 }
@@ -63,7 +64,7 @@ type verdict struct {
 
 type options struct {
 	clpipe, train, test, scale, out string
-	limit, steps                    int
+	limit, steps, workers           int
 }
 
 func main() {
@@ -71,10 +72,11 @@ func main() {
 	flag.StringVar(&o.clpipe, "clpipe", "clpipe", "the binary")
 	flag.StringVar(&o.train, "train", "", "labelled images to train on")
 	flag.StringVar(&o.test, "test", "", "labelled images to classify")
-	flag.StringVar(&o.scale, "scale", "quick", "quick (width 0.25, 300 steps, one seed) or full (width 1, 20 epochs, three seeds)")
+	flag.StringVar(&o.scale, "scale", "quick", "small (width 0.125, 400 steps, one seed), quick (width 0.25, 300 steps, one seed) or full (width 1, 20 epochs, three seeds)")
 	flag.StringVar(&o.out, "o", "claims", "directory of runs, results and pictures")
 	flag.IntVar(&o.limit, "limit", 0, "images of each set (0: all)")
 	flag.IntVar(&o.steps, "steps", 0, "steps of each variant (0: the scale's)")
+	flag.IntVar(&o.workers, "workers", 0, "workers of the binary (0: one for each processor); changes no result")
 	flag.Parse()
 	if err := run(o, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "claims:", err)
@@ -84,7 +86,7 @@ func main() {
 
 func run(o options, names []string) error {
 	if _, ok := scales[o.scale]; !ok || o.train == "" || o.test == "" {
-		return errors.New("want --train and --test, and --scale quick or full")
+		return errors.New("want --train and --test, and --scale small, quick or full")
 	}
 	if len(names) == 0 {
 		for _, c := range claims {
@@ -186,7 +188,7 @@ type refusedError struct{ text string }
 func (e *refusedError) Error() string { return e.text }
 
 func (o options) call(args ...string) ([]byte, error) {
-	cmd := exec.Command(o.clpipe, args...)
+	cmd := exec.Command(o.clpipe, append(args, "--workers", strconv.Itoa(o.workers))...)
 	var out, messages bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &messages
 	err := cmd.Run()

@@ -159,46 +159,80 @@ func (d Panel) plot(legend bool) (*plot.Plot, error) {
 	return p, nil
 }
 
-// WriteBars draws bars.
+// barGroups is the most groups beside each other: more go into further rows.
+const barGroups = 8
+
+// WriteBars draws bars, in rows of one scale.
 func WriteBars(path string, d Bars) error {
-	p := newPlot(d.Title, "", d.YLabel)
+	rows := max((len(d.Groups)+barGroups-1)/barGroups, 1)
+	columns := max((len(d.Groups)+rows-1)/rows, 1)
+	grid, top := make([][]*plot.Plot, rows), 0.0
+	for r := range rows {
+		p, err := d.plot(r*columns, columns, r == 0)
+		if err != nil {
+			return err
+		}
+		grid[r], top = []*plot.Plot{p}, max(top, p.Y.Max)
+	}
+	for _, row := range grid {
+		row[0].Y.Min, row[0].Y.Max = 0, top*1.45 // room for the legend
+	}
+	img := canvas(vg.Length(max(columns, 3))*100+vg.Points(80), vg.Length(rows)*4*vg.Inch)
+	tiles := draw.Tiles{Rows: rows, Cols: 1, PadY: vg.Points(10), PadRight: vg.Points(6)}
+	for r, row := range plot.Align(grid, tiles, draw.New(img)) {
+		grid[r][0].Draw(row[0])
+	}
+	return write(path, img)
+}
+
+// plot draws a row of so many groups from a number on; there may be fewer.
+func (d Bars) plot(from, columns int, legend bool) (*plot.Plot, error) {
+	p := newPlot("", "", d.YLabel)
+	if legend {
+		p.Title.Text = d.Title
+	}
 	p.Legend.Top = true
 	width := vg.Points(64 / float64(max(len(d.Series), 1)))
+	groups := d.Groups[min(from, len(d.Groups)):min(from+columns, len(d.Groups))]
 	for i, s := range d.Series {
 		values, points, errors := plotter.Values{}, plotter.XYs{}, plotter.YErrors{}
 		// In the units of the axis a group is 1 wide, 80 points drawn.
 		shift := (float64(i) - float64(len(d.Series)-1)/2) * float64(width)
-		for g, v := range s.Values {
+		for g := range groups {
+			v, e := s.Values[from+g], s.Err[from+g]
 			if math.IsNaN(v) {
 				v = 0
 			}
 			values = append(values, v)
-			points = append(points, plotter.XY{X: float64(g), Y: v})
-			errors = append(errors, struct{ Low, High float64 }{s.Err[g], s.Err[g]})
+			if e > 0 {
+				points = append(points, plotter.XY{X: float64(g), Y: v})
+				errors = append(errors, struct{ Low, High float64 }{e, e})
+			}
 		}
 		bars, err := plotter.NewBarChart(values, width)
 		if err != nil {
-			return fmt.Errorf("chart: %s: %w", s.Name, err)
+			return nil, fmt.Errorf("chart: %s: %w", s.Name, err)
 		}
 		bars.Color, bars.Offset, bars.LineStyle.Width = colour(i), vg.Length(shift), 0
 		p.Add(bars)
-		whiskers, err := plotter.NewYErrorBars(struct {
-			plotter.XYs
-			plotter.YErrors
-		}{points, errors})
-		if err != nil {
-			return fmt.Errorf("chart: %s: %w", s.Name, err)
+		if len(points) > 0 {
+			whiskers, err := plotter.NewYErrorBars(struct {
+				plotter.XYs
+				plotter.YErrors
+			}{points, errors})
+			if err != nil {
+				return nil, fmt.Errorf("chart: %s: %w", s.Name, err)
+			}
+			whiskers.CapWidth = width / 2
+			p.Add(shifted{whiskers, vg.Length(shift)})
 		}
-		whiskers.CapWidth = width / 2
-		p.Add(shifted{whiskers, vg.Length(shift)})
-		p.Legend.Add(s.Name, bars)
+		if legend {
+			p.Legend.Add(s.Name, bars)
+		}
 	}
-	p.NominalX(d.Groups...)
-	p.Y.Min = 0
-	p.Y.Max *= 1.45 // room for the legend
-	img := canvas(vg.Length(max(len(d.Groups), 3))*100+vg.Points(80), 4*vg.Inch)
-	p.Draw(draw.New(img))
-	return write(path, img)
+	p.NominalX(groups...)
+	p.X.Min, p.X.Max = -0.5, float64(columns)-0.5
+	return p, nil
 }
 
 // shifted draws a plotter to the side, as bars beside each other are.
