@@ -2,7 +2,11 @@ package probe
 
 import (
 	"context"
+	"encoding/json"
 	"io"
+	"maps"
+	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -129,5 +133,80 @@ func TestFewRowsAreRowsOfTheirClass(t *testing.T) {
 	}
 	if len(slices.Compact(slices.Sorted(slices.Values(rows)))) != 6 {
 		t.Errorf("%v has a row twice", rows)
+	}
+}
+
+// Six steps beside PyTorch's in float64 (testdata/finetune.py): every tensor moves
+// as far within 1e-3, and the logits after them agree to 1e-3.
+func TestFineTuningMatchesPyTorch(t *testing.T) {
+	const seed, side, n, classes, steps = 5, 12, 6, 3, 6
+	text, err := os.ReadFile("testdata/finetune.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		Moved  map[string]float64
+		Logits []float64
+	}
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	g := encoder.ResNet(encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: side, Width: 0.0625, Normalize: encoder.Normalize{Std: [3]float32{1, 1, 1}}})
+	tuner, err := NewFineTuner(g, encoder.NewParams(g, 1), FineTuneConfig{Classes: classes, Batch: n, Steps: steps, LR: 0.02, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tuner.Close()
+	start := tuner.Params.State()
+	place := 0
+	for _, name := range slices.Sorted(maps.Keys(start.Tensors)) {
+		if strings.Contains(name, "running") || strings.HasSuffix(name, "num_batches_tracked") {
+			continue
+		}
+		values, _ := batch.Values[float32](start.Tensors[name])
+		scale, shift := 0.1, 0.0
+		if dims := start.Tensors[name].Shape(); len(dims) > 1 {
+			scale = math.Sqrt(6 / (float64(len(values)) / float64(dims[0])))
+		} else if strings.HasSuffix(name, "weight") {
+			scale, shift = 0.2, 1
+		}
+		for i, u := range hashed(seed+place, len(values)) {
+			values[i] = float32(shift + float64(scale*(u*2-1)))
+		}
+		place++
+	}
+	if err := tuner.Params.Load(start); err != nil {
+		t.Fatal(err)
+	}
+	pixels := func(step int) {
+		for i, u := range hashed(seed*100+step, len(tuner.pixels)) {
+			tuner.pixels[i] = byte(u * 255)
+		}
+	}
+	for step := range steps {
+		pixels(step)
+		for i := range tuner.labels {
+			tuner.labels[i] = (i*i + step) % classes
+		}
+		tuner.learn()
+	}
+	after := tuner.Params.State()
+	for name, want := range golden.Moved {
+		was, _ := batch.Values[float32](start.Tensors[name])
+		is, _ := batch.Values[float32](after.Tensors[name])
+		sum := 0.0
+		for i := range was {
+			sum += float64(is[i]-was[i]) * float64(is[i]-was[i])
+		}
+		if got := math.Sqrt(sum); !(math.Abs(got-want) <= 1e-3*want) {
+			t.Errorf("%s moved %v, want %v", name, got, want)
+		}
+	}
+	pixels(0)
+	tuner.arena.Forward(tuner.pixels)
+	for i, want := range golden.Logits {
+		if got := float64(tuner.out.Row(i / classes)[i%classes]); math.Abs(got-want) > 1e-3 {
+			t.Errorf("logit %d is %v, want %v", i, got, want)
+		}
 	}
 }
