@@ -3,6 +3,7 @@ package contrast
 import (
 	"maps"
 	"math"
+	"strings"
 	"testing"
 
 	"clpipe/batch"
@@ -64,6 +65,34 @@ func TestMoCoV3StartsFromGivenWeights(t *testing.T) {
 					t.Fatalf("without %v: %s%s is not what was given", without, net, name)
 				}
 			}
+		}
+		trainer.Close()
+	}
+}
+
+// What another method's encoder has beside backbone and head is left out.
+func TestInitLeavesOutForeignHeads(t *testing.T) {
+	cfg, err := Recipe("infonce", 8, Small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Encoder.Width, cfg.Dim, cfg.Batch, cfg.SplitBN, cfg.Workers = 0.0625, 8, 4, 1, 1
+	other := cfg
+	other.Critic, other.Bound = BilinearCritic, BoundTUBA
+	given := encoder.NewParams(other.Graph(), 99).State()
+	for _, critic := range []Critic{CosineCritic, MLPCritic} {
+		cfg.Critic = critic
+		trainer, err := New(cfg, Hooks{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := trainer.Init(given); critic == CosineCritic && err != nil {
+			t.Errorf("%s: %v", critic, err)
+		} else if critic == MLPCritic && (err == nil || !strings.Contains(err.Error(), "critic.query.weight")) {
+			t.Errorf("%s: %v, want an error that names its layer", critic, err)
+		}
+		if got := trainer.Params().State().Under("fc.").Digest() == given.Under("fc.").Digest(); got != (critic == CosineCritic) {
+			t.Errorf("%s: the head is that of the file: %v", critic, got)
 		}
 		trainer.Close()
 	}

@@ -26,6 +26,15 @@ const (
 
 var trainedBounds = []Bound{BoundNCE, BoundNWJ, BoundTUBA, BoundDV, BoundJSD, BoundInterpolated}
 
+// SetBound changes the objective of InfoNCE within the batch. NWJ and TUBA hold
+// e^f itself, which a small temperature lets explode: they start at τ 1.
+func (c *Config) SetBound(b Bound) {
+	c.Bound = b
+	if b == BoundNWJ || b == BoundTUBA {
+		c.Temperature = 1
+	}
+}
+
 // hasBaseline reports whether a baseline is trained with the bound: a linear
 // layer on the query's projection.
 func (b Bound) hasBaseline() bool { return b == BoundTUBA || b == BoundInterpolated }

@@ -8,8 +8,9 @@ import (
 	"clpipe/internal/par"
 )
 
-// maxScale is the largest 1/τ that is learned (Radford et al. 2021, section 2.5).
-const maxScale = 100
+// maxLogScale is the logarithm of the largest 1/τ that is learned, 100 (Radford et
+// al. 2021, section 2.5), and of the largest τ.
+const maxLogScale = 4.605170
 
 // A temperature that is learned is trained as log 1/τ, without weight decay, by
 // the optimiser of the encoder (Radford et al. 2021).
@@ -30,9 +31,8 @@ func (t *temperature) value() float64 { return math.Exp(-float64(t.net.params.Da
 
 func (t *temperature) optimise(lr float64) {
 	t.net.optimizer.Step(lr)
-	if log := &t.net.params.Data[0]; *log > float32(math.Log(maxScale)) {
-		*log = float32(math.Log(maxScale))
-	}
+	log := &t.net.params.Data[0]
+	*log = min(max(*log, -maxLogScale), maxLogScale)
 }
 
 // teach makes a loss of so much weight use the temperature and adds to its

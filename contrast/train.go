@@ -108,7 +108,8 @@ var heads = []string{"fc.", predictor, critic + ".", baseline + "."}
 
 // Init sets the initial weights of the encoder and its momentum copies. Its
 // heads may be missing from s, as they are from a backbone trained elsewhere:
-// they then keep the values they were made with.
+// they then keep the values they were made with. Predictors, critics and baselines
+// of s that the network does not have are left out.
 func (t *Trainer) Init(s batch.State) error {
 	for i, n := range t.x.nets {
 		if i > 0 && n.optimizer != nil {
@@ -117,11 +118,11 @@ func (t *Trainer) Init(s batch.State) error {
 		own := n.params.State()
 		part := batch.State{Tensors: maps.Clone(s.Tensors)}
 		for _, head := range heads {
-			switch {
-			case len(own.Under(head).Tensors) == 0: // a copy without it
-				maps.DeleteFunc(part.Tensors, func(name string, _ *tensor.Dense) bool { return i > 0 && strings.HasPrefix(name, head) })
+			switch own := own.Under(head); {
+			case len(own.Tensors) == 0 && head != "fc.": // of another method, or of the network that this one copies
+				maps.DeleteFunc(part.Tensors, func(name string, _ *tensor.Dense) bool { return strings.HasPrefix(name, head) })
 			case len(s.Under(head).Tensors) == 0:
-				part.Add(head, own.Under(head))
+				part.Add(head, own)
 			}
 		}
 		if err := n.params.Load(part); err != nil {
