@@ -69,5 +69,6 @@ func chooseKernels(name string) *kernels {
 	return &implementations[len(implementations)-1]
 }
 
-// Kernels returns the name of the implementation in use: "generic" or "avx2".
+// Kernels returns the name of the implementation in use: "generic", "avx2"
+// or "avx512".
 func Kernels() string { return active.name }

@@ -17,29 +17,28 @@ func box(name string, radius int) {
 	if radius == 1 {
 		parameters = []string{"far", "before", "at", "after", "beyond"}
 	}
-	begin(name+"_x32_avx2", "func(dst, "+strings.Join(parameters, ", ")+" *byte, lower, upper uint32, n int)",
-		fmt.Sprintf(`is %sGeneric for n bytes, a positive multiple of 32. lower holds the lower 12
-bits of the weights full and end, each in a word, upper the bits above.`, name))
+	begin(fmt.Sprintf("%s_x%d_%s", name, width(), isa.name), "func(dst, "+strings.Join(parameters, ", ")+" *byte, lower, upper uint32, n int)",
+		fmt.Sprintf(`is %sGeneric for n bytes, a positive multiple of %d. lower holds the lower 12
+bits of the weights full and end, each in a word, upper the bits above.`, name, width()))
 	dst, n := arg("dst"), arg("n")
 	sources := make([]reg.Register, len(parameters))
 	for i, p := range parameters {
 		sources[i] = arg(p)
 	}
 	lower, upper := broadcast("lower"), broadcast("upper")
-	half := YMM()
-	VMOVDQU(dwords("box_half", 1<<23), half)
-	zero, ones := YMM(), YMM()
-	VPXOR(zero, zero, zero)
-	VMOVDQU(dwords("byte_ones", 0x01010101), ones)
+	half := vec()
+	move(dwords("box_half", 1<<23), half)
+	zero, ones := zeroed(), vec()
+	move(dwords("byte_ones", 0x01010101), ones)
 	// words are the bytes of p, plus those of q where there is one, widened:
 	// bytes 0 to 7 of either lane, then bytes 8 to 15.
 	words := func(p, q reg.Register) [2]reg.VecVirtual {
-		v := [2]reg.VecVirtual{YMM(), YMM()}
-		VMOVDQU(Mem{Base: p}, v[0])
+		v := [2]reg.VecVirtual{vec(), vec()}
+		move(Mem{Base: p}, v[0])
 		other := zero
 		if q != nil {
-			other = YMM()
-			VMOVDQU(Mem{Base: q}, other)
+			other = vec()
+			move(Mem{Base: q}, other)
 		}
 		VPUNPCKHBW(other, v[0], v[1])
 		VPUNPCKLBW(other, v[0], v[0])
@@ -49,7 +48,7 @@ bits of the weights full and end, each in a word, upper the bits above.`, name))
 		}
 		return v
 	}
-	loop(n, 32, 32, append([]reg.Register{dst}, sources...), func() {
+	loop(n, width(), width(), append([]reg.Register{dst}, sources...), func() {
 		ends := words(sources[0], sources[len(sources)-1])
 		halves := words(sources[len(sources)/2], nil)
 		if radius == 1 {
@@ -58,11 +57,11 @@ bits of the weights full and end, each in a word, upper the bits above.`, name))
 			}
 		}
 		for i, inside := range halves {
-			first, second := YMM(), YMM()
+			first, second := vec(), vec()
 			VPUNPCKLWD(ends[i], inside, first)
 			VPUNPCKHWD(ends[i], inside, second)
 			for _, v := range []reg.VecVirtual{first, second} {
-				t := YMM()
+				t := vec()
 				VPMADDWD(upper, v, t)
 				VPMADDWD(lower, v, v)
 				VPSLLD(U8(splitBits), t, t)
@@ -73,7 +72,7 @@ bits of the weights full and end, each in a word, upper the bits above.`, name))
 			VPACKSSDW(second, first, halves[i])
 		}
 		VPACKUSWB(halves[1], halves[0], halves[0])
-		VMOVDQU(halves[0], Mem{Base: dst})
+		move(halves[0], Mem{Base: dst})
 	})
 	end()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -8,21 +9,51 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The colour kernels take eight pixels, 24 bytes, at a time, a pixel in each
-// dword. They read all of them before they write, so dst may be src.
+// The colour kernels take as many pixels at a time as a vector has dwords, one in
+// each. They read all of them before they write, so dst may be src.
 
-const eightPixels = 24 // bytes
+// pixelMoves is what loads and stores of pixels need, ready before the loop.
+type pixelMoves struct {
+	apart, join reg.VecVirtual // with AVX-512 orders of dwords: to three a lane, and back
+}
 
-// loadPixels leaves 12 bytes of pixels in each lane: the lower lane's begin at
-// byte 0 of the lane, the upper one's at byte 4.
-func loadPixels(src reg.Register) reg.VecVirtual {
-	v := YMM()
+func newPixelMoves() (m pixelMoves) {
+	if !wide() {
+		return m
+	}
+	m.apart = order("three_a_lane", func(i int) int { return i/4*3 + min(i%4, 2) })
+	m.join = order("joined", func(i int) int { return min(i/3*4+i%3, 15) })
+	return m
+}
+
+// order is a vector of 16 places of dwords.
+func order(name string, from func(i int) int) reg.VecVirtual {
+	v := vec()
+	move(constant(name, func() {
+		for i := range 16 {
+			DATA(4*i, U32(uint32(from(i))))
+		}
+	}), v)
+	return v
+}
+
+// load leaves 12 bytes of pixels in each lane. With AVX2 the upper lane's begin at
+// its byte 4. Where dst is src a store under a mask would hold up the next load,
+// so both go in parts.
+func (m pixelMoves) load(src reg.Register) reg.VecVirtual {
+	v := vec()
+	if wide() {
+		VMOVDQU(Mem{Base: src}, v.AsY())
+		VINSERTI32X4(U8(2), Mem{Base: src, Disp: 32}, v, v)
+		VPERMD(v, m.apart, v)
+		return v
+	}
 	VBROADCASTI128(Mem{Base: src}, v)
 	VINSERTI128(U8(1), Mem{Base: src, Disp: 8}, v, v)
 	return v
 }
 
-// pixelWords is the shuffle from loadPixels to two words a pixel: channels lower
+// pixelWords is the shuffle from load to two words a pixel: channels lower
 // and upper, or zero for a negative one.
 func pixelWords(name string, lower, upper int) Mem {
 	return places(name, func(lane, i int) int {
@@ -30,13 +61,21 @@ func pixelWords(name string, lower, upper int) Mem {
 		if channel < 0 {
 			return -1
 		}
-		return 4*lane + i/4*3 + channel
+		return padding(lane) + i/4*3 + channel
 	})
+}
+
+// padding is the number of bytes of a lane before its pixels.
+func padding(lane int) int {
+	if wide() {
+		return 0
+	}
+	return 4 * lane
 }
 
 // channels returns the three channels of eight pixels in dwords.
 func channels(pixels reg.VecVirtual) (r, g, b reg.VecVirtual) {
-	r, g, b = YMM(), YMM(), YMM()
+	r, g, b = vec(), vec(), vec()
 	VPSHUFB(pixelWords("reds", 0, -1), pixels, r)
 	VPSHUFB(pixelWords("greens", 1, -1), pixels, g)
 	VPSHUFB(pixelWords("blues", 2, -1), pixels, b)
@@ -47,7 +86,7 @@ func channels(pixels reg.VecVirtual) (r, g, b reg.VecVirtual) {
 // signed word: half of it goes with red, half with blue.
 func luma(pixels reg.VecVirtual) reg.VecVirtual {
 	const red, green, blue = 19595, 38470, 7471
-	sum, t := YMM(), YMM()
+	sum, t := vec(), vec()
 	VPSHUFB(pixelWords("reds_greens", 0, 1), pixels, sum)
 	VPSHUFB(pixelWords("greens_blues", 1, 2), pixels, t)
 	VPMADDWD(dwords("luma_red_green", red|green/2<<16), sum, sum)
@@ -58,8 +97,14 @@ func luma(pixels reg.VecVirtual) reg.VecVirtual {
 	return sum
 }
 
-// storePixels stores the first 12 bytes of either lane.
-func storePixels(v reg.VecVirtual, dst reg.Register) {
+// store stores the first 12 bytes of each lane.
+func (m pixelMoves) store(v reg.VecVirtual, dst reg.Register) {
+	if wide() {
+		VPERMD(v, m.join, v)
+		VMOVDQU(v.AsY(), Mem{Base: dst})
+		VEXTRACTI32X4(U8(2), v, Mem{Base: dst, Disp: 32})
+		return
+	}
 	upper := YMM()
 	VEXTRACTI128(U8(1), v, upper.AsX())
 	VMOVDQU(v.AsX(), Mem{Base: dst})
@@ -79,44 +124,45 @@ func blend(v, level, factor reg.VecVirtual) {
 }
 
 func blendLevel() {
-	begin("blendLevel_x32_avx2", "func(dst, src *byte, level, factor float32, n int)",
-		"is blendLevelGeneric for n bytes, a positive multiple of 32.")
+	begin(fmt.Sprintf("blendLevel_x%d_%s", width(), isa.name), "func(dst, src *byte, level, factor float32, n int)",
+		fmt.Sprintf("is blendLevelGeneric for n bytes, a positive multiple of %d.", width()))
 	dst, src, n := arg("dst"), arg("src"), arg("n")
 	level, factor := broadcastFloat("level"), broadcastFloat("factor")
-	order := YMM()
-	VMOVDQU(interleaveLanes(), order)
-	loop(n, 32, 32, []reg.Register{dst, src}, func() {
-		v := [4]reg.VecVirtual{YMM(), YMM(), YMM(), YMM()}
+	order := vec()
+	move(interleaveLanes(), order)
+	loop(n, width(), width(), []reg.Register{dst, src}, func() {
+		v := [4]reg.VecVirtual{vec(), vec(), vec(), vec()}
 		for i := range v {
-			VPMOVZXBD(Mem{Base: src, Disp: 8 * i}, v[i])
+			VPMOVZXBD(Mem{Base: src, Disp: width() / 4 * i}, v[i])
 			blend(v[i], level, factor)
 		}
 		VPACKSSDW(v[1], v[0], v[0])
 		VPACKSSDW(v[3], v[2], v[2])
 		VPACKUSWB(v[2], v[0], v[0])
 		VPERMD(v[0], order, v[0])
-		VMOVDQU(v[0], Mem{Base: dst})
+		move(v[0], Mem{Base: dst})
 	})
 	end()
 }
 
-// interleaveLanes is the order of dwords that takes them from both lanes in turn:
+// interleaveLanes is the order of dwords that takes them from all lanes in turn:
 // what was packed twice within the lanes comes into its place.
 func interleaveLanes() Mem {
 	return constant("interleave_lanes", func() {
-		for i, from := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
-			DATA(4*i, U32(from))
+		for i := range 4 * isa.lanes {
+			DATA(4*i, U32(uint32(i%isa.lanes*4+i/isa.lanes)))
 		}
 	})
 }
 
 func saturate() {
-	begin("saturate_x8_avx2", "func(dst, src *byte, factor float32, n int)",
-		"is saturateGeneric for n pixels, a positive multiple of 8.")
+	begin(fmt.Sprintf("saturate_x%d_%s", pixelsAtOnce(), isa.name), "func(dst, src *byte, factor float32, n int)",
+		fmt.Sprintf("is saturateGeneric for n pixels, a positive multiple of %d.", pixelsAtOnce()))
 	dst, src, n := arg("dst"), arg("src"), arg("n")
 	factor := broadcastFloat("factor")
-	loop(n, 8, eightPixels, []reg.Register{dst, src}, func() {
-		pixels := loadPixels(src)
+	io := newPixelMoves()
+	loop(n, pixelsAtOnce(), 3*pixelsAtOnce(), []reg.Register{dst, src}, func() {
+		pixels := io.load(src)
 		grey := luma(pixels)
 		VCVTDQ2PS(grey, grey)
 		r, g, b := channels(pixels)
@@ -132,38 +178,40 @@ func saturate() {
 			}
 			return -1
 		}), r, r)
-		storePixels(r, dst)
+		io.store(r, dst)
 	})
 	end()
 }
 
 func grey() {
-	begin("grey_x8_avx2", "func(dst, src *byte, n int)",
-		"is greyGeneric for n pixels, a positive multiple of 8.")
+	begin(fmt.Sprintf("grey_x%d_%s", pixelsAtOnce(), isa.name), "func(dst, src *byte, n int)",
+		fmt.Sprintf("is greyGeneric for n pixels, a positive multiple of %d.", pixelsAtOnce()))
 	dst, src, n := arg("dst"), arg("src"), arg("n")
-	loop(n, 8, eightPixels, []reg.Register{dst, src}, func() {
-		v := luma(loadPixels(src))
+	io := newPixelMoves()
+	loop(n, pixelsAtOnce(), 3*pixelsAtOnce(), []reg.Register{dst, src}, func() {
+		v := luma(io.load(src))
 		VPSHUFB(places("thrice", func(_, i int) int {
 			if i < 12 {
 				return i / 3 * 4
 			}
 			return -1
 		}), v, v)
-		storePixels(v, dst)
+		io.store(v, dst)
 	})
 	end()
 }
 
 func sumLuma() {
-	begin("sumLuma_x8_avx2", "func(sums *[8]uint32, src *byte, n int)",
-		"adds the grey levels of n pixels, a positive multiple of 8, to sums.")
+	begin(fmt.Sprintf("sumLuma_x%d_%s", pixelsAtOnce(), isa.name), fmt.Sprintf("func(sums *[%d]uint32, src *byte, n int)", pixelsAtOnce()),
+		fmt.Sprintf("adds the grey levels of n pixels, a positive multiple of %d, to sums.", pixelsAtOnce()))
 	sums, src, n := arg("sums"), arg("src"), arg("n")
-	sum := YMM()
-	VMOVDQU(Mem{Base: sums}, sum)
-	loop(n, 8, eightPixels, []reg.Register{src}, func() {
-		VPADDD(luma(loadPixels(src)), sum, sum)
+	sum := vec()
+	move(Mem{Base: sums}, sum)
+	io := newPixelMoves()
+	loop(n, pixelsAtOnce(), 3*pixelsAtOnce(), []reg.Register{src}, func() {
+		VPADDD(luma(io.load(src)), sum, sum)
 	})
-	VMOVDQU(sum, Mem{Base: sums})
+	move(sum, Mem{Base: sums})
 	end()
 }
 

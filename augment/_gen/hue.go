@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -13,16 +15,17 @@ import (
 // is a whole number in exact arithmetic, its byte hangs on how the quotients are
 // rounded.
 func turnHue() {
-	begin("turnHue_x8_avx2", "func(dst, src *byte, shift uint32, n int)",
-		"is turnHueGeneric for n pixels, a positive multiple of 8.")
+	begin(fmt.Sprintf("turnHue_x%d_%s", pixelsAtOnce(), isa.name), "func(dst, src *byte, shift uint32, n int)",
+		fmt.Sprintf("is turnHueGeneric for n pixels, a positive multiple of %d.", pixelsAtOnce()))
 	dst, src, n := arg("dst"), arg("src"), arg("n")
 	shift := broadcast("shift")
-	loop(n, 8, eightPixels, []reg.Register{dst, src}, func() {
-		r, g, b := channels(loadPixels(src))
+	io := newPixelMoves()
+	loop(n, pixelsAtOnce(), 3*pixelsAtOnce(), []reg.Register{dst, src}, func() {
+		r, g, b := channels(io.load(src))
 		h, s, v := hsv(r, g, b)
 		VPADDD(shift, h, h)
-		VPAND(dwords("byte_mask", 255), h, h)
-		storePixels(rgb(h, s, v), dst)
+		and(dwords("byte_mask", 255), h, h)
+		io.store(rgb(h, s, v), dst)
 	})
 	end()
 }
@@ -31,8 +34,8 @@ func turnHue() {
 // saturation as a float, and the value in dwords.
 func hsv(r, g, b reg.VecVirtual) (hue, saturation, high reg.VecVirtual) {
 	one := floats("float_1", 1)
-	low, rest := YMM(), YMM()
-	high = YMM()
+	low, rest := vec(), vec()
+	high = vec()
 	VPMAXSD(r, g, high)
 	VPMAXSD(b, high, high)
 	VPMINSD(r, g, low)
@@ -45,75 +48,70 @@ func hsv(r, g, b reg.VecVirtual) (hue, saturation, high reg.VecVirtual) {
 
 	// last is the channel before the greatest one on the circle, centre the
 	// place of the greatest in sixths of the circle: red 0, green 2, blue 4.
-	isRed, isGreen, last, centre := YMM(), YMM(), YMM(), YMM()
-	VPCMPEQD(r, high, isRed)
-	VPCMPEQD(g, high, isGreen)
-	VPBLENDVB(isGreen, r, g, last)
-	VPBLENDVB(isRed, b, last, last)
-	VMOVDQU(floats("float_4", 4), centre)
-	VPBLENDVB(isGreen, floats("float_2", 2), centre, centre)
-	VPANDN(centre, isRed, centre)
+	last, centre := vec(), vec()
+	isRed, isGreen := equal(r, high), equal(g, high)
+	isGreen.choose(r, g, last)
+	isRed.choose(b, last, last)
+	move(floats("float_4", 4), centre)
+	isGreen.choose(floats("float_2", 2), centre, centre)
+	isRed.clear(centre)
 
 	// Where last is the least, the hue lies behind the centre by a sixth less
 	// the share, elsewhere before it: a sign bit turns both terms.
-	behind, sixth := YMM(), YMM()
-	VPCMPEQD(last, low, behind)
-	VPSLLD(U8(31), behind, behind)
-	VPXOR(floats("float_minus_1", -1), behind, sixth)
+	behind, sixth := equal(last, low).signs(), vec()
+	xor(floats("float_minus_1", -1), behind, sixth)
 	VADDPS(sixth, centre, centre)
 
-	chroma, divisor, sector := YMM(), YMM(), YMM()
+	chroma, divisor, sector := vec(), vec(), vec()
 	VPSUBD(low, high, chroma)
 	VCVTDQ2PS(chroma, chroma)
 	VMAXPS(one, chroma, divisor)
 	VCVTDQ2PS(rest, rest)
 	VDIVPS(divisor, rest, sector)
-	VPXOR(behind, sector, sector)
+	xor(behind, sector, sector)
 	VADDPS(centre, sector, sector)
 
-	turn, wrap := YMM(), YMM()
+	turn, wrap := vec(), vec()
 	VDIVPS(floats("float_6", 6), sector, turn)
 	VPSRAD(U8(31), sector, wrap)
-	VPAND(one, wrap, wrap)
+	and(one, wrap, wrap)
 	VADDPS(wrap, turn, turn)
 	VMULPS(floats("float_255", 255), turn, turn)
-	hue = YMM()
+	hue = vec()
 	VCVTTPS2DQ(turn, hue)
 
-	saturation = YMM()
+	saturation = vec()
 	VCVTDQ2PS(high, divisor)
 	VMAXPS(one, divisor, divisor)
 	VDIVPS(divisor, chroma, saturation)
 	VMULPS(floats("float_255", 255), saturation, saturation)
-	VROUNDPS(U8(truncated), saturation, saturation)
+	truncate(saturation)
 	return hue, saturation, high
 }
-
-const truncated = 0b1011 // towards zero, without a flag for inexact results
 
 // rgb returns the pixels of hues 0 to 255, 12 bytes of pixels a lane.
 func rgb(h, s, v reg.VecVirtual) reg.VecVirtual {
 	// position is the hue in sixths of the circle, whole its integer part.
-	fraction, whole, t := YMM(), YMM(), YMM()
+	fraction, whole, t := vec(), vec(), vec()
 	VCVTDQ2PS(h, h)
 	VMULPS(floats("float_6_255", 6./255), h, whole)
 	VADDPS(floats("float_0_001", 0.001), whole, whole)
-	VROUNDPS(U8(truncated), whole, whole)
+	truncate(whole)
 	VMULPS(floats("float_6", 6), h, fraction)
 	VMULPS(floats("float_255", 255), whole, t)
 	VSUBPS(t, fraction, fraction)
 	VMULPS(floats("float_1_255", 1./255), fraction, fraction)
-	sector := YMM()
+	sector := vec()
 	VCVTTPS2DQ(whole, sector)
 
 	// In these terms the three other values are v less a part of v*s.
-	half, product, falling, rising := YMM(), YMM(), YMM(), YMM()
+	half, product, falling, rising := vec(), vec(), vec(), vec()
 	VCVTDQ2PS(v, half)
 	VMULPS(floats("float_1_255", 1./255), s, s)
 	VMULPS(s, half, product)
 	VADDPS(floats("float_half", 0.5), half, half)
 	VMULPS(fraction, product, falling)
-	VMOVDQU(floats("float_1", 1), rising)
+	move(floats("float_1", 1), rising)
 	VSUBPS(fraction, rising, rising)
 	VMULPS(rising, product, rising)
 	packed := v
@@ -121,25 +119,27 @@ func rgb(h, s, v reg.VecVirtual) reg.VecVirtual {
 		VSUBPS(part, half, part)
 		VCVTTPS2DQ(part, part)
 		VPSLLD(U8(8*(i+1)), part, part)
-		VPOR(part, packed, packed)
+		or(part, packed, packed)
 	}
 
 	// A dword now holds v and the low, rising and falling value. Each sixth of
 	// the circle has its own choice of three.
-	choice := YMM()
-	VMOVDQU(constant("sixths", func() {
+	choice := vec()
+	move(constant("sixths", func() {
 		const high, low, rising, falling = 0, 1, 2, 3
-		for i, sixth := range [][3]uint32{
+		sixths := [][3]uint32{
 			{high, rising, low}, {falling, high, low}, {low, high, rising},
 			{low, falling, high}, {rising, low, high}, {high, low, falling},
 			{high, rising, low}, {high, rising, low},
-		} {
+		}
+		for i := range 4 * isa.lanes {
+			sixth := sixths[i%len(sixths)]
 			DATA(4*i, U32(sixth[0]|sixth[1]<<8|sixth[2]<<16))
 		}
 	}), choice)
 	VPERMD(choice, sector, choice)
 	VPADDD(constant("dword_places", func() {
-		for i := range 8 {
+		for i := range 4 * isa.lanes {
 			DATA(4*i, U32(uint32(i%4*4)*0x01010101))
 		}
 	}), choice, choice)

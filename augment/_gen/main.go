@@ -1,11 +1,14 @@
-// Command gen writes the AVX2 kernels of package augment. They compute the same
+// Command gen writes the AVX2 or AVX-512 kernels of package augment. They compute the same
 // bytes as the Go kernels there for every input: in integers, or in float32 with
 // the same operations in the same order, none of them fused.
 //
-//	go run . -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg augment
+//	go run . -isa avx2 -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg augment
+//
+// With AVX-512 there are only those that gain by it.
 package main
 
 import (
+	"flag"
 	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -14,6 +17,9 @@ import (
 )
 
 func main() {
+	flag.StringVar(&isa.name, "isa", "avx2", "avx2 or avx512")
+	flag.Parse()
+	isa.lanes = map[string]int{"avx2": 2, "avx512": 4}[isa.name]
 	ConstraintExpr("amd64,!noasm")
 	resampleRows()
 	mixRows()
@@ -22,12 +28,14 @@ func main() {
 	grey()
 	sumLuma()
 	turnHue()
-	invertFrom()
-	mirror()
 	box("boxOne", 0)
 	box("boxThree", 1)
-	convolveRow()
-	convolveColumns()
+	if !wide() {
+		invertFrom()
+		mirror()
+		convolveRow()
+		convolveColumns()
+	}
 	Generate()
 }
 
@@ -58,9 +66,9 @@ func loop(n reg.Register, items, bytes int, pointers []reg.Register, body func()
 // arg loads a parameter.
 func arg(name string) reg.Register { return Load(Param(name), GP64()) }
 
-// broadcast is a parameter of type uint32 in all eight places of a vector.
+// broadcast is a parameter of type uint32 in all places of a vector.
 func broadcast(name string) reg.VecVirtual {
-	x, v := XMM(), YMM()
+	x, v := XMM(), vec()
 	VMOVD(Load(Param(name), GP32()), x)
 	VPBROADCASTD(x, v)
 	return v
@@ -68,7 +76,7 @@ func broadcast(name string) reg.VecVirtual {
 
 // broadcastFloat is broadcast for a float32.
 func broadcastFloat(name string) reg.VecVirtual {
-	v := YMM()
+	v := vec()
 	VBROADCASTSS(Load(Param(name), XMM()), v)
 	return v
 }
@@ -76,17 +84,17 @@ func broadcastFloat(name string) reg.VecVirtual {
 // dwords is a vector of one 32-bit constant.
 func dwords(name string, v int32) Mem {
 	return constant(name, func() {
-		for i := range 8 {
+		for i := range 4 * isa.lanes {
 			DATA(4*i, U32(v))
 		}
 	})
 }
 
-// places is a shuffle within both 128-bit lanes: byte i of a lane comes from
+// places is a shuffle within the 128-bit lanes: byte i of a lane comes from
 // byte from(lane, i), or is zero where that is negative.
 func places(name string, from func(lane, i int) int) Mem {
 	return constant(name, func() {
-		for i := range 32 {
+		for i := range width() {
 			source := U8(0x80)
 			if at := from(i/16, i%16); at >= 0 {
 				source = U8(at)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -24,17 +26,18 @@ func weighted(low, high reg.VecVirtual) {
 
 // addProducts adds the products of pairs of inputs to both sums. pairs is lost.
 func addProducts(low, high, pairs reg.VecVirtual, lowWeights, highWeights reg.VecVirtual) {
-	t := YMM()
+	t := vec()
 	VPMADDWD(lowWeights, pairs, t)
 	VPADDD(t, low, low)
 	VPMADDWD(highWeights, pairs, pairs)
 	VPADDD(pairs, high, high)
 }
 
-// resampleRows makes a pixel of each of four rows at a time: a vector holds two
-// rows, one a lane, with the pairs of inputs of red, green, blue and nothing.
+// resampleRows makes a pixel of each of four rows at a time: each lane holds the
+// pairs of inputs of red, green, blue and nothing of one row.
 func resampleRows() {
-	begin("resampleRows_x4_avx2",
+	const rows = 4
+	begin("resampleRows_x4_"+isa.name,
 		"func(dst *byte, dstStride int, src *byte, srcStride int, first *int32, left int, weights *int16, quads, n int)",
 		`makes n > 0 pixels of each of four rows. Pixel i is the sum of the
 4*quads source pixels from first[i]-left on, weighted by weights, laid out as taps.pairs. It
@@ -53,95 +56,124 @@ reads 16 bytes from every fourth source pixel on.`)
 				return 3*(pixel+i%4/2) + channel
 			}
 			return -1
-		}), YMM()
-		VMOVDQU(m, v)
+		}), vec()
+		move(m, v)
 		return v
 	}
 	near, far := pairsOf("pixels_0_1", 0), pairsOf("pixels_2_3", 2)
-	half := YMM()
-	VMOVDQU(dwords("weight_half", 1<<(weightBits-1)), half)
+	half := vec()
+	move(dwords("weight_half", 1<<(weightBits-1)), half)
+	rowsAt := func(base, stride, stride3 reg.Register) [rows]Mem {
+		return [rows]Mem{{Base: base}, {Base: base, Index: stride, Scale: 1}, {Base: base, Index: stride, Scale: 2}, {Base: base, Index: stride3, Scale: 1}}
+	}
 
-	// pixel leaves the pixels of rows 0 and 2, then those of 1 and 3, in a
-	// vector each, as dwords.
-	pixel := func(label string) (even, odd reg.VecVirtual) {
+	// made is where a row's pixel is left: a dword of a vector.
+	type made struct {
+		v     reg.VecVirtual
+		dword int
+	}
+	var firstOfLanes reg.VecVirtual
+	if wide() {
+		firstOfLanes = order("first_of_lanes", func(i int) int { return i % 4 * 4 })
+	}
+	pixel := func(label string) (pixels [rows]made) {
 		p, left4 := GP64(), GP64()
 		MOVLQSX(Mem{Base: first}, p)
 		SUBQ(left, p)
 		LEAQ(Mem{Base: p, Index: p, Scale: 2}, p)
 		ADDQ(src, p)
 		MOVQ(quads, left4)
-		lowA, highA, lowB, highB := YMM(), YMM(), YMM(), YMM()
-		VMOVDQA(half, lowA)
-		VMOVDQA(half, lowB)
-		VPXOR(highA, highA, highA)
-		VPXOR(highB, highB, highB)
+		var low, high []reg.VecVirtual // of as many rows as there are lanes
+		for range rows / isa.lanes {
+			l := vec()
+			move(half, l)
+			low, high = append(low, l), append(high, zeroed())
+		}
 		Label(label)
-		w := [4]reg.VecVirtual{YMM(), YMM(), YMM(), YMM()}
+		var w [4]reg.VecVirtual
 		for i := range w {
+			w[i] = vec()
 			VPBROADCASTD(Mem{Base: weights, Disp: 4 * i}, w[i])
 		}
-		for _, rows := range []struct {
-			low, high reg.VecVirtual
-			one, two  Mem
-		}{
-			{lowA, highA, Mem{Base: p}, Mem{Base: p, Index: srcStride, Scale: 1}},
-			{lowB, highB, Mem{Base: p, Index: srcStride, Scale: 2}, Mem{Base: p, Index: src3, Scale: 1}},
-		} {
-			v, t := YMM(), YMM()
-			VBROADCASTI128(rows.one, v)
-			VINSERTI128(U8(1), rows.two, v, v)
+		from := rowsAt(p, srcStride, src3)
+		for i := range low {
+			v, t := inputs(from[i*isa.lanes:][:isa.lanes]), vec()
 			VPSHUFB(near, v, t)
-			addProducts(rows.low, rows.high, t, w[0], w[1])
+			addProducts(low[i], high[i], t, w[0], w[1])
 			VPSHUFB(far, v, v)
-			addProducts(rows.low, rows.high, v, w[2], w[3])
+			addProducts(low[i], high[i], v, w[2], w[3])
 		}
 		ADDQ(U8(12), p)
 		ADDQ(U8(16), weights)
 		DECQ(left4)
 		JNZ(LabelRef(label))
-		weighted(lowA, highA)
-		weighted(lowB, highB)
-		VPACKSSDW(lowB, lowA, lowA)
-		VPACKUSWB(lowA, lowA, lowA)
-		VEXTRACTI128(U8(1), lowA, lowB.AsX())
-		return lowA, lowB
+		for i := range low {
+			weighted(low[i], high[i])
+		}
+		last := low[len(low)-1]
+		VPACKSSDW(last, low[0], low[0])
+		VPACKUSWB(low[0], low[0], low[0])
+		if wide() {
+			VPERMD(low[0], firstOfLanes, low[0])
+			for i := range pixels {
+				pixels[i] = made{low[0], i}
+			}
+			return pixels
+		}
+		VEXTRACTI128(U8(1), low[0], last.AsX())
+		return [rows]made{{low[0], 0}, {last, 0}, {low[0], 1}, {last, 1}}
 	}
-	rowAt := []Mem{{Base: dst}, {Base: dst, Index: dstStride, Scale: 1}, {Base: dst, Index: dstStride, Scale: 2}, {Base: dst, Index: dst3, Scale: 1}}
+	to := rowsAt(dst, dstStride, dst3)
 
 	DECQ(n)
 	JZ(LabelRef("last"))
 	Label("pixel")
-	even, odd := pixel("taps")
 	// The fourth byte is overwritten by the next pixel.
-	VMOVD(even.AsX(), rowAt[0])
-	VMOVD(odd.AsX(), rowAt[1])
-	VPEXTRD(U8(1), even.AsX(), rowAt[2])
-	VPEXTRD(U8(1), odd.AsX(), rowAt[3])
+	for i, m := range pixel("taps") {
+		if m.dword == 0 {
+			VMOVD(m.v.AsX(), to[i])
+		} else {
+			VPEXTRD(U8(m.dword), m.v.AsX(), to[i])
+		}
+	}
 	ADDQ(U8(4), first)
 	ADDQ(U8(3), dst)
 	DECQ(n)
 	JNZ(LabelRef("pixel"))
 
 	Label("last")
-	even, odd = pixel("lastTaps")
-	for i, v := range []reg.VecVirtual{even, odd, even, odd} {
-		blue := rowAt[i]
+	for i, m := range pixel("lastTaps") {
+		blue := to[i]
 		blue.Disp = 2
-		VPEXTRW(U8(i/2*2), v.AsX(), rowAt[i])
-		VPEXTRB(U8(i/2*4+2), v.AsX(), blue)
+		VPEXTRW(U8(2*m.dword), m.v.AsX(), to[i])
+		VPEXTRB(U8(4*m.dword+2), m.v.AsX(), blue)
 	}
 	end()
 }
 
-// mixRows makes 32 bytes of a row at a time, from two source rows at a time.
+// inputs loads 16 bytes of each row, a lane for each.
+func inputs(from []Mem) reg.VecVirtual {
+	v := vec()
+	if !wide() {
+		VBROADCASTI128(from[0], v)
+		VINSERTI128(U8(1), from[1], v, v)
+		return v
+	}
+	VMOVDQU32(from[0], v.AsX())
+	for i, m := range from[1:] {
+		VINSERTI32X4(U8(1+i), m, v, v)
+	}
+	return v
+}
+
+// mixRows makes a vector of a row at a time, from two source rows at a time.
 func mixRows() {
-	begin("mixRows_x32_avx2", "func(dst, src *byte, stride int, weights *int16, count, n int)",
-		`makes dst[:n], n a positive multiple of 32, the sum of count > 0 source
-rows, stride bytes apart, weighted by weights, laid out as taps.pairs.`)
+	begin(fmt.Sprintf("mixRows_x%d_%s", width(), isa.name), "func(dst, src *byte, stride int, weights *int16, count, n int)",
+		fmt.Sprintf(`makes dst[:n], n a positive multiple of %d, the sum of count > 0 source
+rows, stride bytes apart, weighted by weights, laid out as taps.pairs.`, width()))
 	dst, src, stride := arg("dst"), arg("src"), arg("stride")
 	weights, count, n := arg("weights"), arg("count"), arg("n")
-	zero := YMM()
-	VPXOR(zero, zero, zero)
+	zero := zeroed()
 
 	Label("columns")
 	p, w, left := GP64(), GP64(), GP64()
@@ -150,21 +182,20 @@ rows, stride bytes apart, weighted by weights, laid out as taps.pairs.`)
 	MOVQ(count, left)
 	var low, high [4]reg.VecVirtual
 	for i := range low {
-		low[i], high[i] = YMM(), YMM()
-		VMOVDQU(dwords("weight_half", 1<<(weightBits-1)), low[i])
-		VPXOR(high[i], high[i], high[i])
+		low[i], high[i] = vec(), zeroed()
+		move(dwords("weight_half", 1<<(weightBits-1)), low[i])
 	}
 	// add adds the products of row p and of the row of other, which is lost.
 	add := func(other reg.VecVirtual) {
-		here, lowWeights, highWeights := YMM(), YMM(), YMM()
+		here, lowWeights, highWeights := vec(), vec(), vec()
 		VPBROADCASTD(Mem{Base: w}, lowWeights)
 		VPBROADCASTD(Mem{Base: w, Disp: 4}, highWeights)
-		VMOVDQU(Mem{Base: p}, here)
-		bytes := YMM()
+		move(Mem{Base: p}, here)
+		bytes := vec()
 		VPUNPCKLBW(other, here, bytes)
 		VPUNPCKHBW(other, here, here)
 		for i, half := range []reg.VecVirtual{bytes, here} {
-			pairs := YMM()
+			pairs := vec()
 			VPUNPCKLBW(zero, half, pairs)
 			addProducts(low[2*i], high[2*i], pairs, lowWeights, highWeights)
 			VPUNPCKHBW(zero, half, half)
@@ -174,8 +205,8 @@ rows, stride bytes apart, weighted by weights, laid out as taps.pairs.`)
 	SUBQ(U8(2), left)
 	JL(LabelRef("single"))
 	Label("pair")
-	other := YMM()
-	VMOVDQU(Mem{Base: p, Index: stride, Scale: 1}, other)
+	other := vec()
+	move(Mem{Base: p, Index: stride, Scale: 1}, other)
 	add(other)
 	LEAQ(Mem{Base: p, Index: stride, Scale: 2}, p)
 	ADDQ(U8(8), w)
@@ -193,10 +224,10 @@ rows, stride bytes apart, weighted by weights, laid out as taps.pairs.`)
 	VPACKSSDW(low[1], low[0], low[0])
 	VPACKSSDW(low[3], low[2], low[2])
 	VPACKUSWB(low[2], low[0], low[0])
-	VMOVDQU(low[0], Mem{Base: dst})
-	ADDQ(U8(32), dst)
-	ADDQ(U8(32), src)
-	SUBQ(U8(32), n)
+	move(low[0], Mem{Base: dst})
+	ADDQ(U8(width()), dst)
+	ADDQ(U8(width()), src)
+	SUBQ(U8(width()), n)
 	JG(LabelRef("columns"))
 	end()
 }
