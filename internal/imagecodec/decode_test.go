@@ -157,7 +157,9 @@ func TestErrorsNameTheCause(t *testing.T) {
 	badChecksum := bytes.Clone(pngBytes)
 	badChecksum[len(badChecksum)-13] ^= 1
 
-	webp, lossless := readTestdata(t, "lossy-noise.webp"), readTestdata(t, "lossless-noise.webp")
+	webp, lossless, animated := readTestdata(t, "lossy-noise.webp"), readTestdata(t, "lossless-noise.webp"), readTestdata(t, "animated.webp")
+	badFrame := bytes.Clone(animated)
+	badFrame[bytes.Index(animated, []byte("ANMF"))+8] = 1 // two pixels to the right
 
 	var (
 		format      *imagecodec.FormatError
@@ -194,7 +196,9 @@ func TestErrorsNameTheCause(t *testing.T) {
 		{"webp header only", webp[:12], &truncated, "no picture"},
 		{"webp cut", webp[:len(webp)-20], &truncated, "the file ends inside the picture"},
 		{"webp of lossless cut", lossless[:len(lossless)-20], &truncated, "the file ends inside the picture"},
-		{"webp animation", []byte("RIFF\x1e\x00\x00\x00WEBPANIM\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00"), &unsupported, "animation"},
+		{"webp animation without frames", []byte("RIFF\x12\x00\x00\x00WEBPANIM\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00"), &truncated, "no picture"},
+		{"webp animation cut", animated[:len(animated)-20], &truncated, "inside the animation"},
+		{"webp frame outside its canvas", badFrame, &format, "want it inside the canvas of 26 x 22"},
 		{"webp chunk longer than the file", []byte("RIFF\x1e\x00\x00\x00WEBPEXIF\xff\xff\xff\xff"), &truncated, `inside the chunk "EXIF"`},
 		{"webp without width", append(bytes.Clone(webp[:26]), make([]byte, 4)...), &format, "got 0 x 0 pixels"},
 	} {

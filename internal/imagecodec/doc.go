@@ -4,7 +4,8 @@
 // sample) is decoded here, byte for byte as libjpeg-turbo does it with its
 // default settings: the "islow" integer inverse DCT, triangle ("fancy")
 // upsampling and fixed-point colour conversion. PNG goes through image/png, WebP
-// through golang.org/x/image, with colours as libwebp makes them. The
+// through golang.org/x/image, with colours as libwebp makes them, of an animation
+// the first frame. The
 // result is what Pillow gives for Image.open(f).convert("RGB"), on every
 // machine and with every kernel.
 //

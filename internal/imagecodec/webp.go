@@ -18,18 +18,33 @@ func isWebP(data []byte) bool {
 	return len(data) >= webpHeaderSize && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP"
 }
 
-// webpPicture is the chunk of a WebP file that holds the picture. Alpha stands
-// in a chunk of its own, or in the lossless picture, and is not applied.
+// webpPicture is the chunk of a WebP file that holds the picture, of an animation
+// the first. Alpha stands in a chunk of its own, or in the lossless picture, and is
+// not applied.
 type webpPicture struct {
 	lossless bool
 	w, h     int
 	bits     []byte
 	offset   int // of bits
+
+	// An animation's picture lies at x, y on a canvas, which is black elsewhere.
+	animated         bool
+	x, y             int
+	canvasW, canvasH int
+}
+
+// size is that of the decoded image.
+func (p *webpPicture) size() (w, h int) {
+	if p.animated {
+		return p.canvasW, p.canvasH
+	}
+	return p.w, p.h
 }
 
 // findWebP walks the chunks of a RIFF file to the picture.
 func findWebP(data []byte) (webpPicture, error) {
 	at := webpHeaderSize
+	var canvasW, canvasH int
 	for {
 		if len(data)-at < 8 {
 			return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: len(data), Msg: "no picture"}
@@ -38,8 +53,16 @@ func findWebP(data []byte) (webpPicture, error) {
 		at += 8
 		body := data[at:min(int64(len(data)), int64(at)+size)]
 		switch name {
-		case "ANIM", "ANMF":
-			return webpPicture{}, &UnsupportedError{Format: formatWebP, Offset: at - 8, Msg: "animation"}
+		case "VP8X": // RFC 9649 section 2.7
+			if len(body) < 10 {
+				return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: at + len(body), Msg: "no complete extended header"}
+			}
+			canvasW, canvasH = 1+uint24(body[4:]), 1+uint24(body[7:])
+		case "ANMF":
+			if riff := int64(binary.LittleEndian.Uint32(data[4:])); riff > int64(len(data)-8) { // libwebp wants all frames
+				return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: len(data), Msg: "the file ends inside the animation"}
+			}
+			return firstFrame(body, at, canvasW, canvasH)
 		case "VP8 ":
 			return lossyWebP(body, at)
 		case "VP8L":
@@ -50,6 +73,46 @@ func findWebP(data []byte) (webpPicture, error) {
 		}
 		at += int(size)
 	}
+}
+
+func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
+
+// firstFrame reads the first ANMF chunk of an animation, RFC 9649 section 2.7.1.1:
+// where the frame lies on the canvas, and chunks of its own.
+func firstFrame(body []byte, at, canvasW, canvasH int) (webpPicture, error) {
+	const header = 16
+	if len(body) < header {
+		return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: at + len(body), Msg: "no complete frame of an animation"}
+	}
+	x, y, w, h := 2*uint24(body), 2*uint24(body[3:]), 1+uint24(body[6:]), 1+uint24(body[9:])
+	if x+w > canvasW || y+h > canvasH {
+		return webpPicture{}, &FormatError{Format: formatWebP, Offset: at,
+			Msg: fmt.Sprintf("frame of %d x %d pixels at %d, %d: want it inside the canvas of %d x %d", w, h, x, y, canvasW, canvasH)}
+	}
+	for sub := header; len(body)-sub >= 8; {
+		name, size := string(body[sub:sub+4]), int64(binary.LittleEndian.Uint32(body[sub+4:]))
+		sub += 8
+		if size > int64(len(body)-sub) {
+			break
+		}
+		var p webpPicture
+		var err error
+		switch picture := body[sub : sub+int(size)]; name {
+		case "VP8 ":
+			p, err = lossyWebP(picture, at+sub)
+		case "VP8L":
+			p, err = losslessWebP(picture, at+sub)
+		default:
+			sub += int(size + size&1)
+			continue
+		}
+		if err == nil && (p.w != w || p.h != h) {
+			err = &FormatError{Format: formatWebP, Offset: at, Msg: fmt.Sprintf("picture of a frame: got %d x %d pixels, want %d x %d", p.w, p.h, w, h)}
+		}
+		p.animated, p.x, p.y, p.canvasW, p.canvasH = true, x, y, canvasW, canvasH
+		return p, err
+	}
+	return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: at + len(body), Msg: "no picture in the first frame of an animation"}
 }
 
 // lossyWebP reads the frame header of RFC 6386 section 9.1.
@@ -84,7 +147,8 @@ func webpInfo(data []byte) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Format: formatWebP, W: p.w, H: p.h}, nil
+	w, h := p.size()
+	return Info{Format: formatWebP, W: w, H: h}, nil
 }
 
 // decodeWebP decodes by x/image and turns lossy pictures into RGB as libwebp,
@@ -94,13 +158,31 @@ func decodeWebP(data []byte, dst *Image, lim Limits) error {
 	if err != nil {
 		return err
 	}
-	if err := lim.checkPixels(formatWebP, p.w, p.h); err != nil {
+	w, h := p.size()
+	if err := lim.checkPixels(formatWebP, w, h); err != nil {
 		return err
 	}
+	if w == p.w && h == p.h {
+		return p.decode(dst)
+	}
+	var frame Image
+	if err := p.decode(&frame); err != nil {
+		return err
+	}
+	dst.reset(w, h)
+	clear(dst.Pix)
+	for y := range frame.H {
+		copy(dst.Pix[3*((p.y+y)*w+p.x):], frame.Pix[3*y*frame.W:3*(y+1)*frame.W])
+	}
+	return nil
+}
+
+// decode decodes the picture itself.
+func (p *webpPicture) decode(dst *Image) error {
 	if p.lossless {
 		m, err := vp8l.Decode(bytes.NewReader(p.bits))
 		if err != nil {
-			return webpError(err, p)
+			return p.failed(err)
 		}
 		pixels, ok := m.(*image.NRGBA)
 		if !ok {
@@ -113,18 +195,18 @@ func decodeWebP(data []byte, dst *Image, lim Limits) error {
 	d := vp8.NewDecoder()
 	d.Init(bytes.NewReader(p.bits), len(p.bits))
 	if _, err := d.DecodeFrameHeader(); err != nil {
-		return webpError(err, p)
+		return p.failed(err)
 	}
 	m, err := d.DecodeFrame()
 	if err != nil {
-		return webpError(err, p)
+		return p.failed(err)
 	}
 	dst.reset(p.w, p.h)
 	rgbFromVP8(dst, m)
 	return nil
 }
 
-func webpError(err error, p webpPicture) error {
+func (p *webpPicture) failed(err error) error {
 	end := p.offset + len(p.bits)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return &TruncatedError{Format: formatWebP, Offset: end, Msg: "the file ends inside the picture"}

@@ -334,6 +334,20 @@ webp("lossy-exif", 24, 24, "smooth", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"
 webp("lossless", 31, 17, "strokes", lossless=True)
 webp("lossless-noise", 13, 9, "noise", lossless=True)
 webp("lossless-alpha", 19, 23, "noise", "RGBA", lossless=True, exact=True)
+# Animations, of which the first frame counts; "animated-part" covers a part of its
+# canvas, which the encoder never writes: the first frame's place is moved.
+frames = lambda mode, kind: [Image.fromarray(picture(26, 22, len(mode), k), mode) for k in (kind, "noise")]
+for name, mode, kind, options in [("animated", "RGB", "strokes", dict(quality=80)), ("animated-lossless", "RGBA", "smooth", dict(lossless=True, exact=True)),
+                                  ("animated-alpha", "RGBA", "smooth", dict(quality=80))]:
+    first, second = frames(mode, kind)
+    buf = io.BytesIO()
+    first.save(buf, "WEBP", save_all=True, append_images=[second], **options)
+    files[name + ".webp"] = buf.getvalue()
+part = bytearray(files["animated.webp"])
+part[24:30] = struct.pack("<I", 40 - 1)[:3] + struct.pack("<I", 30 - 1)[:3]
+at = part.index(b"ANMF") + 8
+part[at : at + 6] = struct.pack("<I", 3)[:3] + struct.pack("<I", 2)[:3]
+files["animated-part.webp"] = bytes(part)
 
 for name, data in files.items():
     (here / name).write_bytes(data)
