@@ -46,10 +46,12 @@ def decoding(name, pattern, limit):
 
 def augmenting(name, pattern, limit, policy, size):
     args = ["--src", pattern, "--limit", limit, "--policy", policy, "--size", size]
-    # Batches where each is fastest; a short last one would be no batch of theirs.
-    kinds = (("OpenCV, DataLoader", "opencv", 64), ("OpenCV on SPDL's threads", "spdl", 64), ("DALI, CPU", "dali", 32 if size > 96 else 256),
-             ("FFCV, no hue, grey or blur", "ffcv", 64), ("torchvision on Pillow, DataLoader", "pil", 64), ("torchvision v2 on tensors, DataLoader", "tensor", 64))
-    ours = ["augment", *args, "--batch", 64]
+    kinds = [("OpenCV without antialiasing, DataLoader", "opencv", 64), ("OpenCV without antialiasing, SPDL's threads", "spdl", 64),
+             ("DALI, CPU", "dali", 32 if size > 96 else 256),
+             ("FFCV, no hue, grey or blur", "ffcv", 64), ("torchvision on Pillow, DataLoader", "pil", 64), ("torchvision v2 on tensors, DataLoader", "tensor", 64)]
+    if size > 96:  # small crops are made larger
+        kinds.insert(0, ("OpenCV, DataLoader", "opencv-area", 64))
+    ours = ["augment", *args, "--batch", 64 if size > 96 else 256]
     return [dict(name=f"augment-{name}", title=f"Files to pairs, {policy}, {size} px, {pattern.parent.name}", threads=2, ours=ours, parts=True,
                  peers=[(label, "augment.py", [*args, "--kind", kind, "--batch", batch], {}) for label, kind, batch in kinds]),
             scaling(f"augment-{name}-scaling", f"Files to pairs on two workers beside one, {policy}, {size} px", ours)]

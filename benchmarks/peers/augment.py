@@ -2,8 +2,8 @@
 
 The policies are those of clpipe's moco-v2 and moco-cifar. Views leave as uint8,
 as clpipe's do. "pil" is the usual pipeline of torchvision on Pillow images,
-"tensor" decodes and transforms tensors by torchvision's v2, "opencv" works on
-arrays, all three in a DataLoader; "spdl", "dali" and "ffcv" drive themselves.
+"tensor" decodes and transforms tensors by torchvision's v2, "opencv" and
+"opencv-area" work on arrays, all in a DataLoader; "spdl", "dali" and "ffcv" drive themselves.
 """
 import argparse, io
 import torch, torchvision
@@ -59,8 +59,8 @@ class Pairs(torch.utils.data.Dataset):
 class OpenCVPairs(torch.utils.data.Dataset):
     """Two views by OpenCV."""
 
-    def __init__(self, files, policy, size):
-        self.files, self.policy, self.size = files, policy, size
+    def __init__(self, files, policy, size, area):
+        self.files, self.policy, self.size, self.area = files, policy, size, area
 
     def __len__(self):
         return len(self.files)
@@ -69,7 +69,7 @@ class OpenCVPairs(torch.utils.data.Dataset):
         import opencv
 
         image = opencv.decode(self.files[i])
-        return tuple(torch.from_numpy(opencv.view(image, self.size, self.policy)) for _ in range(2))
+        return tuple(torch.from_numpy(opencv.view(image, self.size, self.policy, self.area)) for _ in range(2))
 
 
 def single_threaded(_):
@@ -91,9 +91,9 @@ class Loader:
 
 def peer(a, files, policy):
     """What makes all pairs once, and versions."""
-    if a.kind == "opencv":
+    if a.kind in ("opencv", "opencv-area"):
         cv2 = worker.need("cv2")
-        return Loader(OpenCVPairs(files, policy, a.size), a.batch, a.threads, worker_init_fn=single_threaded), {"opencv": cv2.__version__}
+        return Loader(OpenCVPairs(files, policy, a.size, a.kind == "opencv-area"), a.batch, a.threads, worker_init_fn=single_threaded), {"opencv": cv2.__version__}
     if a.kind == "spdl":
         cv2 = worker.need("cv2")
         import spdl_views
@@ -122,7 +122,7 @@ def main():
     p.add_argument("--policy", choices=POLICIES, required=True)
     p.add_argument("--size", type=int, required=True)
     p.add_argument("--batch", type=int, default=64)
-    p.add_argument("--kind", choices=["pil", "tensor", "opencv", "spdl", "dali", "ffcv"], required=True)
+    p.add_argument("--kind", choices=["pil", "tensor", "opencv", "opencv-area", "spdl", "dali", "ffcv"], required=True)
     a = p.parse_args()
     torch.set_num_threads(1)
     files = shards.files(a.src, a.limit)

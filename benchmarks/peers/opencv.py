@@ -47,11 +47,13 @@ def gray(image):
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
-def view(image, size, policy):
-    """A view of [H,W,3]. Apart from clpipe's policy: INTER_LINEAR, which is
-    OpenCV's fastest, does not average what it makes smaller, and the blur is a
-    true Gaussian."""
-    v = cv2.resize(crop(image, policy.scale), (size, size), interpolation=cv2.INTER_LINEAR)
+def view(image, size, policy, area=False):
+    """A view of [H,W,3]. Apart from clpipe's policy the blur is a true Gaussian,
+    and INTER_LINEAR, which is OpenCV's fastest, does not average what it makes
+    smaller; with area, INTER_AREA does where that is so."""
+    cut = crop(image, policy.scale)
+    smaller = area and cut.shape[0] > size and cut.shape[1] > size
+    v = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     if random.random() < policy.jitter:
         v = jitter(v, policy)
     if random.random() < policy.gray:
