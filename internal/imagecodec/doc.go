@@ -25,8 +25,4 @@
 // the picture may be there. EXIF and ICC data are ignored: no orientation is
 // applied and no colour profile. Arithmetic coding, lossless and 12-bit JPEG
 // are not supported.
-//
-// One thing libjpeg does is not done: a progressive file that is complete by
-// its markers but lacks scans for some coefficient bits is not smoothed across
-// block borders.
 package imagecodec

@@ -32,6 +32,7 @@ type jpegDecoder struct {
 	discarded [64]int16 // takes the blocks that nobody wants
 
 	render renderer
+	smooth smoothing
 	system systemDecoder
 }
 
@@ -58,6 +59,9 @@ type component struct {
 	firstRow int
 	nonzero  []uint64 // for each block of a progressive file, see progressiveBlock
 
+	// Of a progressive file: bits not known yet, and those before its last scan.
+	bits, bitsBefore lowBits
+
 	upsampling upsampling
 	strip      strip
 }
@@ -81,6 +85,7 @@ func (d *jpegDecoder) decode(data []byte, region *Rect, dst *Image, lim Limits) 
 		rect = region.Clip(d.width, d.height)
 	}
 	d.render.begin(d, rect)
+	d.smooth.on = false
 	dst.reset(d.width, d.height)
 	if region == nil && d.system.decode(d, dst) {
 		return nil
@@ -141,8 +146,10 @@ func (d *jpegDecoder) decodeScans(dst *Image) error {
 		if d.progressive {
 			c.nonzero = resize(c.nonzero, blocks)
 			clear(c.nonzero)
+			c.bits = unknownBits
 		}
 	}
+	d.smooth.scans = 0
 	for scans := 1; d.marker != markerEOI; scans++ {
 		if scans > d.lim.MaxScans {
 			return &LimitError{Format: formatJPEG, What: "scans", Got: int64(scans), Max: int64(d.lim.MaxScans)}
@@ -150,6 +157,7 @@ func (d *jpegDecoder) decodeScans(dst *Image) error {
 		if err := d.beginScan(); err != nil {
 			return err
 		}
+		d.noteScan()
 		for row := range d.scan.mcusY {
 			if err := d.decodeMCURow(row, true); err != nil {
 				return err
@@ -159,6 +167,7 @@ func (d *jpegDecoder) decodeScans(dst *Image) error {
 			return err
 		}
 	}
+	d.decideSmoothing()
 	for row := d.render.mcuRow0; row < d.render.mcuRow1; row++ {
 		d.render.mcuRow(d, row, dst)
 	}

@@ -64,6 +64,9 @@ func (r *renderer) mcuRow(d *jpegDecoder, row int, dst *Image) {
 		copy(s.pix[:kept], s.pix[8*c.v*s.stride:])
 		for by := row * c.v; by < min((row+1)*c.v, c.blocksY); by++ {
 			coefs := c.coefs[((by-c.firstRow)*c.strideBlocks+s.block0)*64:]
+			if d.smooth.on {
+				coefs = d.smoothed(c, row, by)
+			}
 			samples := s.pix[(by*8-s.firstRow)*s.stride+s.block0*8:]
 			active.idct(samples, s.stride, coefs, &c.quantizer, s.block1-s.block0)
 		}

@@ -194,6 +194,10 @@ func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
 			}
 			continue
 		}
+		d.smooth.lastGood = row
+		if len(s.comps) == 1 {
+			d.smooth.lastGood /= s.comps[0].c.v
+		}
 		for i := range s.comps {
 			sc := &s.comps[i]
 			c := sc.c
