@@ -91,7 +91,7 @@ func TestEveryTruncationIsAnError(t *testing.T) {
 		data := readTestdata(t, name)
 		end := len(data)
 		if filepath.Ext(name) == ".png" {
-			end -= 12 // the picture is complete without the IEND chunk's own bytes
+			end -= 12 + 4 + 5 // the picture is complete without IEND, a checksum, and how the pixel data end
 		}
 		for n := range end {
 			err := dec.Decode(data[:n:n], &img)
@@ -155,7 +155,7 @@ func TestErrorsNameTheCause(t *testing.T) {
 	binary.BigEndian.PutUint32(hugePNG[29:], crc32.ChecksumIEEE(hugePNG[12:29]))
 
 	badChecksum := bytes.Clone(pngBytes)
-	badChecksum[len(badChecksum)-13] ^= 1
+	badChecksum[29] ^= 1 // of IHDR
 
 	webp, lossless, animated := readTestdata(t, "lossy-noise.webp"), readTestdata(t, "lossless-noise.webp"), readTestdata(t, "animated.webp")
 	badFrame := bytes.Clone(animated)
@@ -194,10 +194,10 @@ func TestErrorsNameTheCause(t *testing.T) {
 		{"png without header", append(bytes.Clone(pngBytes[:12]), bytes.Repeat([]byte("abcd"), 9)...), &format, `got "abcd", want "IHDR"`},
 		{"png checksum", badChecksum, &format, "checksum"},
 		{"webp header only", webp[:12], &truncated, "no picture"},
-		{"webp cut", webp[:len(webp)-20], &truncated, "the file ends inside the picture"},
-		{"webp of lossless cut", lossless[:len(lossless)-20], &truncated, "the file ends inside the picture"},
+		{"webp cut", webp[:len(webp)-20], &truncated, "the file ends before the size it announces"},
+		{"webp of lossless cut", lossless[:len(lossless)-20], &truncated, "the file ends before the size it announces"},
 		{"webp animation without frames", []byte("RIFF\x12\x00\x00\x00WEBPANIM\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00"), &truncated, "no picture"},
-		{"webp animation cut", animated[:len(animated)-20], &truncated, "inside the animation"},
+		{"webp animation cut", animated[:len(animated)-20], &truncated, "the file ends before the size it announces"},
 		{"webp frame outside its canvas", badFrame, &format, "want it inside the canvas of 26 x 22"},
 		{"webp chunk longer than the file", []byte("RIFF\x1e\x00\x00\x00WEBPEXIF\xff\xff\xff\xff"), &truncated, `inside the chunk "EXIF"`},
 		{"webp without width", append(bytes.Clone(webp[:26]), make([]byte, 4)...), &format, "got 0 x 0 pixels"},

@@ -16,6 +16,7 @@ import (
 type pngHeader struct {
 	w, h             uint32
 	depth, colorType byte
+	interlaced       bool
 }
 
 const pngGray = 0 // colour type
@@ -29,7 +30,7 @@ func readPNGHeader(data []byte) (pngHeader, error) {
 	if name := string(p[4:8]); name != "IHDR" {
 		return pngHeader{}, &FormatError{Format: formatPNG, Offset: 12, Msg: fmt.Sprintf("first chunk: got %q, want \"IHDR\"", name)}
 	}
-	h := pngHeader{binary.BigEndian.Uint32(p[8:]), binary.BigEndian.Uint32(p[12:]), p[16], p[17]}
+	h := pngHeader{binary.BigEndian.Uint32(p[8:]), binary.BigEndian.Uint32(p[12:]), p[16], p[17], p[20] != 0}
 	if h.w == 0 || h.h == 0 || h.w > 1<<31-1 || h.h > 1<<31-1 {
 		return pngHeader{}, &FormatError{Format: formatPNG, Offset: 16, Msg: fmt.Sprintf("picture size: got %d x %d pixels, want 1 to 2147483647 a side", h.w, h.h)}
 	}
@@ -56,7 +57,13 @@ func decodePNG(data []byte, dst *Image, lim Limits) error {
 	}
 	m, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
-		return pngError(err, data)
+		mended := mendPNG(data, h)
+		if mended == nil {
+			return pngError(err, data)
+		}
+		if m, err = png.Decode(bytes.NewReader(mended)); err != nil {
+			return pngError(err, mended)
+		}
 	}
 	dst.reset(int(h.w), int(h.h))
 	if h.colorType == pngGray && h.depth == 16 {

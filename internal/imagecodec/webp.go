@@ -41,8 +41,18 @@ func (p *webpPicture) size() (w, h int) {
 	return p.w, p.h
 }
 
-// findWebP walks the chunks of a RIFF file to the picture.
+// findWebP finds the picture. As libwebp it wants all that the file announces,
+// behind the picture too.
 func findWebP(data []byte) (webpPicture, error) {
+	p, err := walkWebP(data)
+	if riff := int64(binary.LittleEndian.Uint32(data[4:])); err == nil && riff > int64(len(data)-8) {
+		err = &TruncatedError{Format: formatWebP, Offset: len(data), Msg: "the file ends before the size it announces"}
+	}
+	return p, err
+}
+
+// walkWebP walks the chunks of a RIFF file to the picture.
+func walkWebP(data []byte) (webpPicture, error) {
 	at := webpHeaderSize
 	var canvasW, canvasH int
 	for {
@@ -59,9 +69,6 @@ func findWebP(data []byte) (webpPicture, error) {
 			}
 			canvasW, canvasH = 1+uint24(body[4:]), 1+uint24(body[7:])
 		case "ANMF":
-			if riff := int64(binary.LittleEndian.Uint32(data[4:])); riff > int64(len(data)-8) { // libwebp wants all frames
-				return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: len(data), Msg: "the file ends inside the animation"}
-			}
 			return firstFrame(body, at, canvasW, canvasH)
 		case "VP8 ":
 			return lossyWebP(body, at)

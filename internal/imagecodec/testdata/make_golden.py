@@ -350,6 +350,20 @@ at = part.index(b"ANMF") + 8
 part[at : at + 6] = struct.pack("<I", 3)[:3] + struct.pack("<I", 2)[:3]
 files["animated-part.webp"] = bytes(part)
 
+# Damage of PNG files that Pillow passes over.
+def with_pixels(name, source, edit):
+    b = files[source + ".png"]
+    at = b.index(b"IDAT")
+    length = struct.unpack(">I", b[at - 4 : at])[0]
+    files[name + ".png"] = edit(b, at, at + 4 + length)
+
+
+png("interlaced", 5, 3, 8, 2, [r for w, h in [(1, 1), (1, 1), (1, 1), (3, 1), (2, 2), (5, 1)] for r in [bytes(range(3 * w))] * h], interlace=1)
+with_pixels("checksum-of-pixels", "rgba", lambda b, at, end: b[:end] + b"\1\2\3\4" + b[end + 4 :])
+png("more-rows", 4, 2, 8, 0, [bytes([1, 2, 3, 4]), bytes([9, 8, 7, 6]), bytes(4), bytes(4)])
+with_pixels("no-end", "pillow", lambda b, at, end: b[:end])
+with_pixels("interlaced-no-end", "interlaced", lambda b, at, end: b[:end])
+with_pixels("no-adler", "palette4", lambda b, at, end: b[: end - 4])
 # Progressive files that end too early: whole scans are missing, or a part of the last.
 def early(source, count, share=1.0):
     b = files[source + ".jpg"]
