@@ -69,6 +69,9 @@ def main():
              f"- {versions}", ""]
     for s in r["suites"]:
         lines += suite_table(s)
+    if (HERE / "memory.png").exists():
+        lines += ["## Memory over a long run", "", "Resident memory of `clpipe augment` while another process takes its pairs (`python benchmarks/memory.py`).", "",
+                  "![resident memory over minutes](memory.png)", ""]
     if a.parity:
         lines += parity_table(json.loads(pathlib.Path(a.parity).read_text()))
     pathlib.Path(a.output).write_text("\n".join(lines))
