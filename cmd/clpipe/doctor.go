@@ -134,8 +134,10 @@ func examine(ctx context.Context, common *commonFlags, source *sourceFlags, std 
 func decoderName() string {
 	library, err := imagecodec.SystemDecoder()
 	switch {
-	case err == nil:
+	case err == nil && imagecodec.Kernels() == "generic":
 		return library + " for whole pictures of one scan, built in for the others"
+	case err == nil:
+		return "built in, which is faster here than " + library
 	case errors.Is(err, imagecodec.ErrNoSystemTag):
 		return "built in"
 	}

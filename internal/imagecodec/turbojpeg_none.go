@@ -2,8 +2,8 @@
 
 package imagecodec
 
-// SystemDecoder names the library that decodes whole JPEG pictures, or says why
-// it is this package that does.
+// SystemDecoder names the library that decodes whole JPEG pictures where Kernels
+// are generic, or says why there is none.
 func SystemDecoder() (name string, err error) {
 	return "", ErrNoSystemTag
 }

@@ -14,8 +14,9 @@ import (
 // libturbojpeg, loaded at run time and spoken to by its TurboJPEG API alone:
 // libjpeg's own reports errors by a jump that no Go frame survives.
 //
-// It decodes what it does as this package does: whole pictures of one scan, of
-// one component or three. Whatever it so much as warns about is decoded again
+// It is asked where this package has no assembly for the processor; with it this
+// package is faster (benchmarks/RESULTS.md). And it decodes what it does as this
+// package does: whole pictures of one scan, of one component or three. Whatever it so much as warns about is decoded again
 // by this package, which alone decides what is accepted. Progressive files stay
 // here, as libjpeg smooths those that lack scans, and so do parts of pictures,
 // which this package decodes in less time than the API the whole.
@@ -67,8 +68,8 @@ func openTurboJPEG(name string) (*turboJPEG, error) {
 	return t, nil
 }
 
-// SystemDecoder names the library that decodes whole JPEG pictures, or says why
-// it is this package that does.
+// SystemDecoder names the library that decodes whole JPEG pictures where Kernels
+// are generic, or says why there is none.
 func SystemDecoder() (name string, err error) {
 	t, err := loadTurboJPEG()
 	if err != nil {
@@ -103,7 +104,7 @@ func startDecompressor() *decompressor {
 // decode fills dst, whose size is the picture's, and tells whether it did. The
 // markers before d's first scan have been read.
 func (s *systemDecoder) decode(d *jpegDecoder, dst *Image) bool {
-	if color := d.colorModel(); d.progressive || len(d.scan.comps) < len(d.comps) || color == colorCMYK || color == colorYCCK || !d.hasTables() {
+	if color := d.colorModel(); active.name != "generic" || d.progressive || len(d.scan.comps) < len(d.comps) || color == colorCMYK || color == colorYCCK || !d.hasTables() {
 		return false
 	}
 	if s.started == nil {
