@@ -62,7 +62,8 @@ type Config struct {
 	ShuffleBytes int64
 	// Interleave is how many shards are read at once; default 8.
 	Interleave int
-	// Limit is the most samples of an epoch, rejected ones included; 0 is all.
+	// Limit is the most samples of an epoch, rejected ones included; 0 is all. Of
+	// ranks that divide whole shards it holds for each.
 	Limit int
 	// Rank and World select this process's part: of an indexed set every
 	// World-th sample of the order, else whole shards. World 0 is 1.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"clpipe/batch"
@@ -228,6 +230,36 @@ func TestEverySourceGivesTheSameIndexedOrder(t *testing.T) {
 		if got, err := digest(t, cfg); got != want || err != nil {
 			t.Errorf("%s: got %s %v, want %s", source, got, err, want)
 		}
+	}
+}
+
+// Resuming reads nothing of what came before, and no shard to find its place.
+func TestResumingByAnIndexReadsTheRestOnly(t *testing.T) {
+	dir := shards(t, 60, 60)
+	server := testserver.New(t, contents(t, dir, ""))
+	cfg := ingest.Config{
+		Sources: []string{server.URL + "/train-{000..001}.tar"}, Encoded: true, Epochs: 2, Shuffle: true, Seed: 2,
+		Index: filepath.Join(dir, index.Name), AheadBytes: 1,
+	}.WithoutWaiting()
+	makeIndex(t, ingest.Config{Sources: []string{dir}}, "")
+	var mu sync.Mutex // guards asked
+	var asked []string
+	server.Fault = func(_ int, _ http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Header.Get("Range") != "bytes=0-0" { // which lists
+			asked = append(asked, r.Header.Get("Range"))
+		}
+		return false
+	}
+	all := mustRead(t, cfg)
+	if len(asked) != 240 || len(all) != 240 {
+		t.Fatalf("got %d rows by %d requests, want one each of 240", len(all), len(asked))
+	}
+	asked = nil
+	cfg.From = batch.Position{Epoch: 1, Index: 117}
+	if got := mustRead(t, cfg); fmt.Sprint(got) != fmt.Sprint(all[237:]) || len(asked) != 3 {
+		t.Errorf("got %v by %d requests, want %v by 3", got, len(asked), all[237:])
 	}
 }
 
