@@ -20,6 +20,8 @@ type client struct {
 	http http.Client
 	// hubToken is sent to huggingface.co.
 	hubToken string
+	// logins are for addresses without user and password.
+	logins netrc
 }
 
 func newClient() *client {
@@ -34,7 +36,8 @@ func newClient() *client {
 			IdleConnTimeout:     10 * time.Second,
 			TLSHandshakeTimeout: 10 * time.Second,
 		}},
-		hubToken: os.Getenv("HF_TOKEN"),
+		hubToken: strings.TrimSpace(os.Getenv("HF_TOKEN")),
+		logins:   readNetrc(),
 	}
 }
 
@@ -104,8 +107,13 @@ func (c *client) send(ctx context.Context, u *url.URL, span, version string) (*h
 	if strings.HasPrefix(version, `"`) { // neither a weak tag nor a date can be demanded
 		req.Header.Set("If-Match", version)
 	}
-	if u.User == nil && u.Scheme == "https" && u.Host == "huggingface.co" && c.hubToken != "" {
+	who, known := c.logins.of(u.Hostname())
+	switch {
+	case u.User != nil: // net/http sends it
+	case u.Scheme == "https" && u.Host == "huggingface.co" && c.hubToken != "":
 		req.Header.Set("Authorization", "Bearer "+c.hubToken)
+	case known:
+		req.SetBasicAuth(who.user, who.password)
 	}
 	return c.http.Do(req)
 }
@@ -137,7 +145,7 @@ func failure(resp *http.Response) *remote.Failure {
 	status := strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode)
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
-		f.Why = fmt.Errorf("access denied (%s): put user and password into the address, as https://user:password@host/, or sign it anew if it has a signature that expires", status)
+		f.Why = fmt.Errorf("access denied (%s): put user and password into ~/.netrc or into the address, as https://user:password@host/, or sign it anew if it has a signature that expires", status)
 	case http.StatusNotFound, http.StatusGone:
 		f.Why = fmt.Errorf("%s: %w", status, fs.ErrNotExist)
 	case http.StatusPreconditionFailed:

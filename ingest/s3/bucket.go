@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -37,8 +38,11 @@ type bucket struct {
 }
 
 func newBucket(ctx context.Context, name string, opts Options) (*bucket, error) {
+	var http1 http.Protocols
+	http1.SetHTTP1(true) // a connection for each object: in HTTP/2 they would share one's window
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.Protocols = &http1
 			t.MaxIdleConnsPerHost = 16
 			t.IdleConnTimeout = 10 * time.Second
 		})),
@@ -50,7 +54,10 @@ func newBucket(ctx context.Context, name string, opts Options) (*bucket, error) 
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
-		return nil, &remote.Error{Op: "list", Where: "s3://" + name, Attempts: 1, Why: err}
+		if mode := os.Getenv("AWS_RETRY_MODE"); mode != "" { // the SDK's text does not say where it stands
+			err = fmt.Errorf("%w (AWS_RETRY_MODE is %.20q, want standard or adaptive)", err, mode)
+		}
+		return nil, &remote.Error{Op: "list", Where: "s3://" + name, Attempts: 1, Why: fmt.Errorf("the AWS configuration: %w", err)}
 	}
 	if !opts.Anonymous {
 		if _, err := cfg.Credentials.Retrieve(ctx); err != nil {

@@ -16,11 +16,7 @@ import (
 	"clpipe/ingest/remote"
 	"clpipe/ingest/s3"
 	"clpipe/ingest/shard"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // options are those of a store that repeats without waiting.
 func options() s3.Options {
