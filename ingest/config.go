@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"clpipe/batch"
+	"clpipe/ingest/cache"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
@@ -20,6 +21,9 @@ const (
 	DefaultShuffleBytes  = 512 << 20
 	DefaultInterleave    = 8
 )
+
+// DefaultCacheBytes is the default of Config.CacheBytes.
+const DefaultCacheBytes = 50e9
 
 // Config says what to read and in which order. The zero value of every field
 // but Sources is its default.
@@ -34,6 +38,11 @@ type Config struct {
 	// StallTimeout is how long a remote file may go without a byte before the
 	// connection is given up for a new one; default 30 s.
 	StallTimeout time.Duration
+	// CacheDir is a folder that keeps blocks of remote files for the next epoch
+	// and run, "" for none; see package cache.
+	CacheDir string
+	// CacheBytes bounds what it keeps; default 50 GB.
+	CacheBytes int64
 	// Stdin is what "-" reads; nil is the process's, whose beginning is kept for
 	// the next Source.
 	Stdin io.Reader
@@ -123,6 +132,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxSampleBytes, 64<<20)
 	setDefault(&c.StallTimeout, 30*time.Second)
 	setDefault(&c.AheadBytes, 64<<20)
+	setDefault(&c.CacheBytes, DefaultCacheBytes)
 	if !c.Shuffle {
 		c.ShuffleBuffer, c.Interleave = 1, 1
 	}
@@ -174,6 +184,7 @@ func (c Config) Validate() error {
 	check(d.MaxSampleBytes > 0 && d.MaxSampleBytes <= 1<<30, "MaxSampleBytes", d.MaxSampleBytes, "1 to 1 GiB, or 0 for the default")
 	check(d.AheadBytes > 0, "AheadBytes", d.AheadBytes, "1 or more, or 0 for the default")
 	check(d.StallTimeout > 0, "StallTimeout", d.StallTimeout, "a time, or 0 for the default")
+	check(d.CacheBytes >= cache.MinBytes, "CacheBytes", d.CacheBytes, fmt.Sprintf("at least %d, one block, or 0 for the default", cache.MinBytes))
 	if len(problems) > 0 {
 		return &UsageError{errors.Join(problems...)}
 	}

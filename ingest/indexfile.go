@@ -132,8 +132,8 @@ func addressable(obj shard.Object) bool {
 	switch obj := obj.(type) {
 	case shard.RandomAccess:
 		return true
-	case *remote.Object:
-		return obj.Ranges
+	case remote.File:
+		return obj.Remote().Ranges
 	case shard.Ranged:
 		return true
 	}
@@ -177,8 +177,10 @@ func (s *Source) findIndexed(m member, files []string, all []*index.Index) (inde
 		if m.Size() >= 0 && m.Size() != of.Bytes {
 			return indexed{}, stale(i, "shard %.200q has %d bytes, %d when it was indexed", m.Name(), m.Size(), of.Bytes)
 		}
-		if at, ok := m.obj.(*remote.Object); ok && at.Where == of.Address && at.Tag() != of.ETag {
-			return indexed{}, stale(i, "shard %.200q is version %.100q, %.100q was indexed", m.Name(), at.Tag(), of.ETag)
+		if f, ok := m.obj.(remote.File); ok {
+			if at := f.Remote(); at.Where == of.Address && at.Version != of.ETag {
+				return indexed{}, stale(i, "shard %.200q is version %.100q, %.100q was indexed", m.Name(), at.Version, of.ETag)
+			}
 		}
 		return indexed{x, place}, nil
 	}

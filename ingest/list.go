@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"clpipe/ingest/cache"
 	"clpipe/ingest/folder"
 	"clpipe/ingest/httpfile"
 	"clpipe/ingest/local"
@@ -44,6 +45,11 @@ func list(ctx context.Context, cfg Config) (shards []member, classes []string, w
 		source int
 	}
 	var archives, images []named
+	kept, err := openCache(cfg)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	fetched := int64(0) // bytes of remote files
 	for i, source := range cfg.Sources {
 		files, dir, err := find(ctx, cfg, source)
 		if err != nil {
@@ -51,6 +57,10 @@ func list(ctx context.Context, cfg Config) (shards []member, classes []string, w
 		}
 		whole = dir && len(cfg.Sources) == 1
 		for _, f := range files {
+			if obj, ok := f.(*remote.Object); ok && kept != nil {
+				fetched += max(obj.Bytes, 0)
+				f = kept.Wrap(obj)
+			}
 			if folder.IsImage(f.Name()) {
 				images = append(images, named{f, i})
 			} else {
@@ -59,6 +69,9 @@ func list(ctx context.Context, cfg Config) (shards []member, classes []string, w
 		}
 	}
 
+	if kept != nil {
+		kept.Expect(fetched)
+	}
 	names := make([]string, len(images))
 	for i, m := range images {
 		names[i] = m.file.Name()
@@ -88,6 +101,21 @@ func list(ctx context.Context, cfg Config) (shards []member, classes []string, w
 		}
 	}
 	return shards, classes, whole, nil
+}
+
+// openCache opens the folder that keeps remote files, nil if there is none to be.
+func openCache(cfg Config) (*cache.Cache, error) {
+	if cfg.CacheDir == "" {
+		return nil, nil
+	}
+	kept, err := cache.Open(cfg.CacheDir, cfg.CacheBytes, cfg.Log)
+	if dir := (*cache.DirError)(nil); errors.As(err, &dir) {
+		return nil, &UsageError{fmt.Errorf("ingest: %w", err)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
+	}
+	return kept, nil
 }
 
 // find returns the files of a source that are shards or images. dir tells whether

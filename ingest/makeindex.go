@@ -140,8 +140,8 @@ func (s *Source) writeIndexed(w *index.Writer, read indexedShard, report *IndexR
 func (s *Source) indexShard(ctx context.Context, place int) (indexedShard, error) {
 	m := s.shards[place]
 	out := indexedShard{shard: index.Shard{Name: m.Name()}}
-	if at, ok := m.obj.(*remote.Object); ok {
-		out.shard.Address, out.shard.ETag = at.Where, at.Tag()
+	if f, ok := m.obj.(remote.File); ok {
+		out.shard.Address, out.shard.ETag = f.Remote().Where, f.Remote().Version
 	}
 	sum := &summed{Object: m.obj, hash: sha256.New()}
 	var one shard.Shard = &unopened{obj: sum, maxSampleBytes: s.cfg.MaxSampleBytes}

@@ -20,7 +20,7 @@ var notRecorded = []string{"config", "help", "version", "run", "resume", "json",
 // others. Of a preset the settings it stands for are compared.
 var notResult = []string{
 	"preset", "workers", "mem", "log-every", "checkpoint-every", "keep", "stall-timeout", "val", "val-train", "eval-every", "from", "in",
-	"max-rejects", "compress",
+	"max-rejects", "compress", "no-sign-request", "cache", "cache-size",
 }
 
 // applyConfig sets the flags that the command line leaves open from the YAML

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"clpipe/ingest"
+	"clpipe/ingest/cache"
 	"clpipe/internal/imagecodec"
 	"clpipe/internal/kernel"
 
@@ -32,7 +35,8 @@ func doctorCommand(std stdio, sig *signals) *cobra.Command {
 chosen, memory and disk, and with --src whether a source can be read and what it
 holds. The exit code is 1 where something that was asked for does not work.`,
 		Example: `  clpipe doctor
-  clpipe doctor --src s3shards/ --json`,
+  clpipe doctor --src s3shards/ --json
+  clpipe doctor --src s3shards/ --cache ./cache --cache-size 20GB`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := applyConfig(cmd.Flags()); err != nil {
@@ -78,8 +82,17 @@ type diagnosis struct {
 	Directory     string `json:"directory"`
 	DiskFreeBytes uint64 `json:"disk_free_bytes"`
 
+	Cache    *cacheCheck   `json:"cache,omitempty"` // of --cache
 	Sources  []sourceCheck `json:"sources"`
 	Problems []string      `json:"problems"`
+}
+
+// A cacheCheck is what doctor finds of --cache.
+type cacheCheck struct {
+	Directory string `json:"directory"`
+	Blocks    int    `json:"blocks"`
+	Bytes     int64  `json:"bytes"`
+	Limit     int64  `json:"limit"` // of --cache-size
 }
 
 // A sourceCheck is what doctor finds of one --src.
@@ -116,6 +129,11 @@ func examine(ctx context.Context, common *commonFlags, source *sourceFlags, std 
 	}
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		d.Problems = append(d.Problems, fmt.Sprintf("free disk in the current directory: %v", err))
+	}
+	if source.cache != "" {
+		if err := d.examineCache(source); err != nil {
+			return nil, err
+		}
 	}
 	for _, src := range source.src {
 		check, err := examineSource(ctx, common, source, src, std)
@@ -208,6 +226,26 @@ var vectorFeatures = []string{
 	"ASIMD", "ASIMDHP", "ASIMDDP", "SVE",
 }
 
+// examineCache looks at the folder of --cache, which is made if it is not there.
+// Its error is one of usage.
+func (d *diagnosis) examineCache(source *sourceFlags) error {
+	var cfg ingest.Config
+	if err := source.remote(&cfg); err != nil {
+		return err
+	}
+	d.Cache = &cacheCheck{Directory: cfg.CacheDir, Limit: cfg.CacheBytes}
+	kept, err := cache.Open(cfg.CacheDir, cfg.CacheBytes, slog.New(slog.DiscardHandler))
+	var held cache.Usage
+	if err == nil {
+		held, err = kept.Usage()
+	}
+	if err != nil {
+		d.Problems = append(d.Problems, err.Error())
+	}
+	d.Cache.Blocks, d.Cache.Bytes = held.Blocks, held.Bytes
+	return nil
+}
+
 // print prints the diagnosis for people.
 func (d *diagnosis) print(std stdio) error {
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
@@ -234,6 +272,9 @@ func (d *diagnosis) print(std stdio) error {
 	line("memory", "%s", memory)
 	if d.DiskFreeBytes > 0 {
 		line("disk", "%s free in %s", humanize.IBytes(d.DiskFreeBytes), d.Directory)
+	}
+	if c := d.Cache; c != nil {
+		line("cache", "%s of up to %s in %s, %s", humanize.IBytes(uint64(c.Bytes)), humanize.IBytes(uint64(c.Limit)), c.Directory, plural(c.Blocks, "block"))
 	}
 	for _, s := range d.Sources {
 		if !s.Reachable {

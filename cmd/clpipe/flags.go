@@ -12,6 +12,7 @@ import (
 	"clpipe/contrast"
 	"clpipe/encoder"
 	"clpipe/ingest"
+	"clpipe/ingest/cache"
 	"clpipe/internal/kernel"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -84,6 +85,8 @@ type sourceFlags struct {
 	noSignRequest bool
 	index         string
 	tail          string
+	cache         string
+	cacheSize     string
 }
 
 func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
@@ -109,6 +112,8 @@ func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
 func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&s.src, "src", nil, "what to read: directory, file, train-{000000..000009}.tar, glob, s3://bucket/prefix, https://…, - (standard input); repeatable")
 	fs.BoolVar(&s.noSignRequest, "no-sign-request", false, "ask s3:// without credentials, for public buckets")
+	fs.StringVar(&s.cache, "cache", "", "folder that keeps what was read of s3:// and https://, for the next epoch and run (default none)")
+	fs.StringVar(&s.cacheSize, "cache-size", "50GB", "bytes in that folder, at most")
 }
 
 func (s *sourceFlags) addLimits(fs *pflag.FlagSet) {
@@ -165,8 +170,11 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 		ShuffleBytes: int64(shuffleBytes), Sources: s.src, Seed: c.seed, Shuffle: s.shuffle, ShuffleBuffer: s.shuffleBuffer, Interleave: s.interleave,
 		Limit: s.limit, Rank: s.rank, World: s.world, Workers: c.workers, MaxPixels: pixels, ExifTranspose: s.exifTranspose,
 		Rejects: rejects, Mem: memory.DefaultAllocator, Log: log,
-		NoSignRequest: s.noSignRequest, StallTimeout: c.stallTimeout / readsPerStall,
+		StallTimeout: c.stallTimeout / readsPerStall,
 		Index: s.index, KeepTail: s.tail == "keep",
+	}
+	if err := s.remote(&cfg); err != nil {
+		return cfg, err
 	}
 	if s.tail != "drop" && s.tail != "keep" && s.tail != "" {
 		return cfg, usagef("--tail is %q, want drop or keep", s.tail)
@@ -214,6 +222,16 @@ func (s *sourceFlags) tellOfIndex(log *slog.Logger) {
 			log.Info("an index lies beside the shards: --index auto reads them in a full permutation", "src", source)
 		}
 	}
+}
+
+// remote puts into cfg what is about sources on other machines.
+func (s *sourceFlags) remote(cfg *ingest.Config) error {
+	size, err := humanize.ParseBytes(s.cacheSize)
+	if err != nil || size < cache.MinBytes || size > 1<<60 {
+		return usagef("--cache-size is %q, want a size as 50GB, at least %s", s.cacheSize, humanize.IBytes(cache.MinBytes))
+	}
+	cfg.NoSignRequest, cfg.CacheDir, cfg.CacheBytes = s.noSignRequest, s.cache, int64(size)
+	return nil
 }
 
 // viewFlags say how views are made.

@@ -47,7 +47,10 @@ counted. The images of a folder are one line.`,
 			if err != nil {
 				return err
 			}
-			cfg := ingest.Config{Sources: source.src, NoSignRequest: source.noSignRequest, Workers: common.workers, Log: log, Index: source.indexThere()}
+			cfg := ingest.Config{Sources: source.src, Workers: common.workers, Log: log, Index: source.indexThere()}
+			if err := source.remote(&cfg); err != nil {
+				return err
+			}
 			src, err := openSource(ctx, cfg)
 			if stale := (*ingest.StaleIndexError)(nil); errors.As(err, &stale) && source.index == "" {
 				log.Warn(err.Error())

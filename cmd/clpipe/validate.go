@@ -68,7 +68,11 @@ func (j *trainJob) checkValidation(ctx context.Context) error {
 		return usagef("--val-train is missing: name the labelled images that --val is compared with")
 	}
 	for _, src := range []string{j.neighbours(), j.val} {
-		if _, err := ingest.Open(ctx, ingest.Config{Sources: []string{src}, NoSignRequest: j.trainFlags.source.noSignRequest}); err != nil {
+		cfg := ingest.Config{Sources: []string{src}}
+		if err := j.trainFlags.source.remote(&cfg); err != nil {
+			return err
+		}
+		if _, err := ingest.Open(ctx, cfg); err != nil {
 			return err
 		}
 	}

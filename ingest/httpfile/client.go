@@ -66,6 +66,9 @@ func (c *client) probe(ctx context.Context, f file, link *remote.Link) (*remote.
 			return err
 		}
 		obj.Bytes, obj.Version = got.Size, got.Version
+		if !strings.HasPrefix(obj.Version, `"`) { // a time, or a tag that several files may have
+			obj.Identity = f.identity()
+		}
 		obj.Ranges = resp.StatusCode == http.StatusPartialContent && got.Size >= 0
 		return nil
 	})

@@ -54,6 +54,14 @@ type file struct {
 
 func (f *file) where() string { return remote.Redact(f.url.String()) }
 
+// identity is the address with its query, which may sign it, without user and
+// password.
+func (f *file) identity() string {
+	u := *f.url
+	u.User = nil
+	return u.String()
+}
+
 // parse returns the files that an address or brace pattern stands for.
 func parse(source string) ([]file, error) {
 	wrong := func(format string, args ...any) error {

@@ -3,6 +3,8 @@ package remote
 import (
 	"context"
 	"io"
+
+	"clpipe/ingest/shard"
 )
 
 // A Request asks for bytes of a file.
@@ -30,6 +32,9 @@ type Object struct {
 	Get func(ctx context.Context, r Request) (*Response, error)
 	// Where names the file in errors, without credentials and query.
 	Where string
+	// Identity tells the file from all others of the same version and length,
+	// as Where does unless the query decides, too. It is not shown.
+	Identity string
 	// Below is the path below the source's root.
 	Below string
 	// Bytes is the length, -1 if it is not known.
@@ -61,3 +66,12 @@ func (o *Object) OpenRange(ctx context.Context, from, to int64) (io.ReadCloser, 
 
 // Tag returns the file's version when it was listed, "" if it is not known.
 func (o *Object) Tag() string { return o.Version }
+
+// A File is an Object, or one around which something else stands.
+type File interface {
+	shard.Object
+	Remote() *Object
+}
+
+// Remote returns the object itself.
+func (o *Object) Remote() *Object { return o }
