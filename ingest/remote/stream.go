@@ -10,8 +10,8 @@ import (
 // not count, short enough to hold in memory for each file that is read.
 const blockBytes = 4 << 20
 
-// stream reads an object from a byte on, to its end or another. It keeps the context of Open:
-// io.Reader has no place for it.
+// stream reads an object from a byte on, to its end or another. It keeps the
+// context of Open: io.Reader has no place for it.
 type stream struct {
 	ctx      context.Context
 	obj      *Object
@@ -81,14 +81,24 @@ func (s *stream) read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if s.end >= 0 { // the body of a server that sends no parts goes on
-		p = p[:min(int64(len(p)), s.end-s.offset)]
+	// The body of a server that sends no parts goes on, and one may be longer
+	// than its server says.
+	if stop := s.stop(); stop >= 0 {
+		p = p[:min(int64(len(p)), stop-s.offset)]
 	}
 	n, err := s.body.Read(p)
 	if errors.Is(err, io.EOF) && n == 0 && s.size < 0 {
 		s.size, err = s.offset, nil
 	}
 	return n, err
+}
+
+// stop is the byte to stop before, -1 if it is not known.
+func (s *stream) stop() int64 {
+	if s.end >= 0 {
+		return s.end
+	}
+	return s.size
 }
 
 // fill reads the next block by a short request.
@@ -99,10 +109,10 @@ func (s *stream) fill() error {
 	}
 	defer leave()
 	length := int64(blockBytes)
-	if s.end >= 0 {
-		length = min(length, s.end-s.offset)
+	if stop := s.stop(); stop >= 0 {
+		length = min(length, stop-s.offset)
 	}
-	if s.room == nil {
+	if int64(len(s.room)) < length {
 		s.room = make([]byte, length)
 	}
 	room := s.room[:length]

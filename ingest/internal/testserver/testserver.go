@@ -61,6 +61,26 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			w = &cutter{w, left}
 		}
 	}
+	s.answer(w, r)
+}
+
+// Answer returns what the server answers to a request, for a Fault to alter
+// before it sends it.
+func (s *Server) Answer(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.answer(w, r)
+	return w
+}
+
+// Send sends a recorded answer. Of a body that is shorter than the header says
+// the rest never comes: the connection is cut.
+func Send(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	w.Write(answer.Body.Bytes())
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	key, inBucket := strings.CutPrefix(name, Bucket)
 	if inBucket && r.URL.Query().Get("list-type") == "2" {
