@@ -64,9 +64,6 @@ func (o *Object) OpenRange(ctx context.Context, from, to int64) (io.ReadCloser, 
 	return &stream{ctx: ctx, obj: o, offset: from, size: o.Bytes, end: to, version: o.Version}, nil
 }
 
-// Tag returns the file's version when it was listed, "" if it is not known.
-func (o *Object) Tag() string { return o.Version }
-
 // A File is an Object, or one around which something else stands.
 type File interface {
 	shard.Object
