@@ -54,3 +54,28 @@ func TestCacheThatIsNone(t *testing.T) {
 		t.Errorf("got %v, want a usage error that names the file", err)
 	}
 }
+
+// TestCacheServesParts reads in an index's order, sample by sample.
+func TestCacheServesParts(t *testing.T) {
+	dir := shards(t, 9, 12, 5)
+	server := testserver.New(t, contents(t, dir, "set/"))
+	storeEnvironment(t, server.URL)
+	cfg := ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 9, Index: filepath.Join(t.TempDir(), "index.arrow"), Epochs: 3}
+	makeIndex(t, cfg, cfg.Index)
+	want, err := digest(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for source, listed := range map[string]int{"s3://bucket/set": 2, server.URL + "/set/train-{000..002}.tar": 3} {
+		cfg.Sources, cfg.CacheDir = []string{source}, t.TempDir()
+		for run := range 2 {
+			before := server.Requests()
+			if got, err := digest(t, cfg.WithoutWaiting()); err != nil || got != want {
+				t.Errorf("%s, run %d: got %s, %v, want %s", source, run, got, err, want)
+			}
+			if asked, most := server.Requests()-before, listed+3*(1-run); asked > most { // a block a shard, once
+				t.Errorf("%s, run %d: %d requests in three epochs, want at most %d", source, run, asked, most)
+			}
+		}
+	}
+}
