@@ -171,7 +171,7 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 		Limit: s.limit, Rank: s.rank, World: s.world, Workers: c.workers, MaxPixels: pixels, ExifTranspose: s.exifTranspose,
 		Rejects: rejects, Mem: memory.DefaultAllocator, Log: log,
 		StallTimeout: c.stallTimeout / readsPerStall,
-		Index: s.index, KeepTail: s.tail == "keep",
+		Index:        s.index, KeepTail: s.tail == "keep",
 	}
 	if err := s.remote(&cfg); err != nil {
 		return cfg, err
