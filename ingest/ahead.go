@@ -242,9 +242,14 @@ func (e *entry) release() {
 		return
 	}
 	e.ahead = nil
-	if sp.left.Add(-1) == 0 {
+	if sp.left.Add(-1) > 0 {
+		return
+	}
+	select {
+	case <-sp.done:
 		sp.bytes.Recycle()
 		sp.of.room.Release(sp.room)
+	default: // the run has ended before it was read
 	}
 }
 

@@ -46,7 +46,7 @@ func (s *Source) order(epoch uint32) *epochOrder {
 	}
 	return &epochOrder{
 		epoch:      epoch,
-		mixed:      interleave{source: s, waiting: own, slots: make([]*cursor, 0, min(s.cfg.Interleave, len(own)))},
+		mixed:      interleave{source: s, waiting: own, early: true, slots: make([]*cursor, 0, min(s.cfg.Interleave, len(own)))},
 		draws:      rng.New(s.cfg.Seed, rng.Shuffle, uint64(epoch)),
 		maxSamples: s.cfg.ShuffleBuffer,
 		maxBytes:   s.cfg.ShuffleBytes,
@@ -115,16 +115,11 @@ func (o *epochOrder) close() { o.mixed.close() }
 // interleave takes a sample from each of several open shards in turn.
 type interleave struct {
 	source  *Source
-	waiting []int     // shards not yet opened
+	waiting []int     // shards not yet begun
 	slots   []*cursor // open shards, at most cap
 	turn    int       // slot to read next
-}
-
-// cursor is a place in an open shard.
-type cursor struct {
-	shard  int
-	reader shard.Reader
-	taken  int // samples so far
+	early   bool      // the next waiting shard is opened before its turn
+	begun   *cursor   // that one, nil: none
 }
 
 func (v *interleave) next(ctx context.Context) (entry, error) {
@@ -132,23 +127,23 @@ func (v *interleave) next(ctx context.Context) (entry, error) {
 		if err := ctx.Err(); err != nil {
 			return entry{}, err
 		}
-		for len(v.slots) < cap(v.slots) && len(v.waiting) > 0 {
-			v.slots = append(v.slots, v.take())
+		for len(v.slots) < cap(v.slots) && v.more() {
+			v.slots = append(v.slots, v.take(ctx))
 		}
 		if len(v.slots) == 0 {
 			return entry{}, io.EOF
 		}
 		v.turn %= len(v.slots)
 		c := v.slots[v.turn]
-		sample, err := c.read(ctx, v.source)
+		sample, err := c.read(ctx)
 		if err == nil {
 			c.taken++
 			v.turn++
 			return entry{shard: c.shard, nth: c.taken - 1, lost: 1, sample: sample}, nil
 		}
 		c.close()
-		if len(v.waiting) > 0 {
-			v.slots[v.turn] = v.take()
+		if v.more() {
+			v.slots[v.turn] = v.take(ctx)
 		} else {
 			v.slots = append(v.slots[:v.turn], v.slots[v.turn+1:]...)
 		}
@@ -162,31 +157,33 @@ func (v *interleave) next(ctx context.Context) (entry, error) {
 	}
 }
 
-func (v *interleave) take() *cursor {
-	c := &cursor{shard: v.waiting[0]}
+// take returns the next waiting shard, begun, and begins the one after it.
+func (v *interleave) take(ctx context.Context) *cursor {
+	c := v.begun
+	if c == nil {
+		c = v.begin(ctx)
+	}
+	if v.begun = nil; v.early && len(v.waiting) > 0 {
+		v.begun = v.begin(ctx)
+	}
+	return c
+}
+
+func (v *interleave) begin(ctx context.Context) *cursor {
+	c := newCursor(ctx, v.source, v.waiting[0])
 	v.waiting = v.waiting[1:]
 	return c
 }
 
-func (c *cursor) read(ctx context.Context, s *Source) (shard.Sample, error) {
-	if c.reader == nil {
-		var err error
-		if c.reader, err = s.shards[c.shard].Open(ctx); err != nil {
-			return shard.Sample{}, err
-		}
-	}
-	return c.reader.Next()
-}
-
-func (c *cursor) close() {
-	if c.reader != nil {
-		c.reader.Close()
-	}
-}
+// more tells whether there is a shard to take.
+func (v *interleave) more() bool { return v.begun != nil || len(v.waiting) > 0 }
 
 func (v *interleave) close() {
 	for _, c := range v.slots {
 		c.close()
+	}
+	if v.begun != nil {
+		v.begun.close()
 	}
 }
 
