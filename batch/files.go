@@ -2,6 +2,7 @@ package batch
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -26,8 +27,8 @@ func newFilesBuilder(mem memory.Allocator) filesBuilder {
 
 func (b *filesBuilder) len() int { return len(b.offsets) / arrow.Int32SizeBytes }
 
-// reserve makes room for so many bytes more. Blocks are a little longer than
-// asked for, so that the next record of about the size fits in.
+// reserve makes room for so many bytes more. The length of a block is one of
+// eight an octave, so that the next record of about the size fits in it.
 func (b *filesBuilder) reserve(n int) {
 	if b.values == nil {
 		b.values = memory.NewResizableBuffer(b.blocks)
@@ -36,7 +37,8 @@ func (b *filesBuilder) reserve(n int) {
 		if b.bytes > 0 {
 			need = max(need, 2*b.bytes) // nobody had said how much would come
 		}
-		b.values.Reserve(need + need/8)
+		step := 1 << max(bits.Len(uint(need-1))-4, 0)
+		b.values.Reserve((need + step - 1) &^ (step - 1))
 	}
 }
 

@@ -103,6 +103,7 @@ def suites(quick, compiled):
         out.append(dict(name=f"s3-{name}", title=f"Reading from an S3 store on loopback, {name} in {what}", threads=2, store=True,
                         script=("s3.py", ["--by", "clpipe", "--binary", "{binary}", *args]), unit="MB/s",
                         peers=[("the SDK's client (Go), bytes dropped", "s3.py", ["--by", "sdk", "--binary", "{s3bare}", *args], {}),
+                               ("the same, 512 MiB of them kept as in a shuffle buffer", "s3.py", ["--by", "sdk", "--keep", 512, "--binary", "{s3bare}", *args], {}),
                                ("boto3, bytes dropped", "s3.py", ["--by", "boto3", *args], {})]))
     return out
 

@@ -29,13 +29,14 @@ def main():
     p.add_argument("--bucket", default="shards")
     p.add_argument("--prefix", required=True)
     p.add_argument("--epochs", type=int, default=8, help="of a run, so that the start of a process does not count")
+    p.add_argument("--keep", type=int, default=0, help="MiB that sdk keeps of what it has read")
     p.add_argument("--bytes", type=int, required=True, help="of the objects together")
     a = p.parse_args()
     run = lambda *command: subprocess.run([a.binary, *map(str, command)], check=True, stdout=subprocess.DEVNULL)
     f = {
         "clpipe": lambda: run("ingest", "--src", f"s3://{a.bucket}/{a.prefix}", "--epochs", a.epochs, "--interleave", CONNECTIONS,
                                "--workers", a.threads, "--encoded", "-o", "/dev/null", "--quiet"),
-        "sdk": lambda: run("-bucket", a.bucket, "-prefix", a.prefix, "-connections", CONNECTIONS, "-epochs", a.epochs),
+        "sdk": lambda: run("-bucket", a.bucket, "-prefix", a.prefix, "-connections", CONNECTIONS, "-epochs", a.epochs, "-keep", a.keep),
         "boto3": lambda: boto3_get(a.bucket, a.prefix, a.epochs),
     }[a.by]
     worker.serve([("total", a.epochs * a.bytes / 1e6, f)])

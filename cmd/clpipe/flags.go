@@ -226,11 +226,15 @@ func (s *sourceFlags) tellOfIndex(log *slog.Logger) {
 
 // remote puts into cfg what is about sources on other machines.
 func (s *sourceFlags) remote(cfg *ingest.Config) error {
+	cfg.NoSignRequest, cfg.CacheDir = s.noSignRequest, s.cache
+	if s.cacheSize == "" { // a command without the flag
+		return nil
+	}
 	size, err := humanize.ParseBytes(s.cacheSize)
 	if err != nil || size < cache.MinBytes || size > 1<<60 {
 		return usagef("--cache-size is %q, want a size as 50GB, at least %s", s.cacheSize, humanize.IBytes(cache.MinBytes))
 	}
-	cfg.NoSignRequest, cfg.CacheDir, cfg.CacheBytes = s.noSignRequest, s.cache, int64(size)
+	cfg.CacheBytes = int64(size)
 	return nil
 }
 

@@ -33,6 +33,7 @@ const bufferBytes = 256 << 10
 type bare struct {
 	client         *s3.Client
 	bucket, prefix string
+	keep           int // MiB
 }
 
 func main() {
@@ -42,6 +43,7 @@ func main() {
 	folder := flag.String("put", "", "folder of files to upload")
 	connections := flag.Int("connections", 8, "objects read at a time")
 	epochs := flag.Int("epochs", 1, "how often every object is read")
+	flag.IntVar(&b.keep, "keep", 0, "MiB of what was read last that stay in memory, as those of a shuffle buffer do; 0 drops all")
 	flag.Parse()
 	n, err := b.run(context.Background(), *folder, *connections, *epochs)
 	if err != nil {
@@ -129,7 +131,7 @@ func (b *bare) get(ctx context.Context, connections, epochs int) (total int64, e
 	})
 	for range connections {
 		g.Go(func() error {
-			buf := make([]byte, bufferBytes)
+			buf := make([]byte, max(b.keep<<20/connections, bufferBytes))
 			for key := range keys {
 				if err := b.drain(ctx, key, buf); err != nil {
 					return err
@@ -142,15 +144,19 @@ func (b *bare) get(ctx context.Context, connections, epochs int) (total int64, e
 	return total, err
 }
 
-// drain reads an object to its end.
+// drain reads an object to its end, from one end of buf to the other and again.
 func (b *bare) drain(ctx context.Context, key *string, buf []byte) error {
 	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.bucket, Key: key})
 	if err != nil {
 		return err
 	}
 	defer out.Body.Close()
-	for {
-		_, err := out.Body.Read(buf)
+	for at := 0; ; {
+		if at+bufferBytes > len(buf) {
+			at = 0
+		}
+		n, err := out.Body.Read(buf[at:][:bufferBytes])
+		at += n
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
