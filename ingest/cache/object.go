@@ -232,6 +232,9 @@ func (o *object) fetch(ctx context.Context, number int64) *block {
 		f.mu.Unlock()
 		close(done)
 	}()
+	if b := o.open(number); b != nil { // another has fetched it since we looked
+		return b
+	}
 	if o.cache.off.Load() {
 		return nil
 	}
