@@ -31,6 +31,8 @@ def moco(name, title, threads, width=1, encoder="resnet18-cifar", size=32, batch
         peers.append((label + ", malloc raised", "moco_step.py", [*network, *args], RAISED))
     if compiled:
         peers.append(("PyTorch compiled, channels last, malloc raised", "moco_step.py", [*network, "--channels-last", "--compile"], RAISED))
+    if encoder != "resnet50":
+        peers.append(("JAX, compiled by XLA", "moco_step_jax.py", network, {}))
     return dict(name=name, title=title, threads=threads, runs=1, ours=["train", *network, "--split-bn", 1, "--head", "linear"], peers=peers)
 
 

@@ -8,6 +8,8 @@ type windowCopy struct {
 	class *class
 	width int
 	runs  []run
+	// The pixels of src that the runs reach, from that of the same place.
+	top, bottom, left, right int
 }
 
 // A run is a part of a row that is contiguous in src where it lies inside the
@@ -17,6 +19,7 @@ type run struct {
 	tap
 	at, channel, length int
 	taps                int
+	from                int // its offset in src from the pixel of the same place
 }
 
 // newWindowCopy plans rows of the values first to first+width of the windows
@@ -34,6 +37,9 @@ func newWindowCopy(sw *sweep, cl *class, first, width int) windowCopy {
 			r.length += more
 			v += more
 		}
+		r.from = (r.dh*c.src.w+r.dw)*stride + channel
+		c.top, c.bottom = min(c.top, r.dh), max(c.bottom, r.dh)
+		c.left, c.right = min(c.left, r.dw), max(c.right, r.dw+r.taps-1)
 		c.runs = append(c.runs, r)
 	}
 	return c
@@ -47,19 +53,47 @@ func (c *windowCopy) copy(dst, src []float32, begin, count int) {
 	n, a, b := c.class.pixel(begin)
 	for i := range count {
 		row := dst[i*c.width:][:c.width]
-		for j := range c.runs {
-			r := &c.runs[j]
-			h, w := a*c.step+r.dh, b*c.step+r.dw
-			switch {
-			case uint(h) >= uint(c.src.h):
-				clear(row[r.at : r.at+r.length])
-			case w >= 0 && w+r.taps <= c.src.w:
-				copy(row[r.at:r.at+r.length], src[c.src.pixel(n, h, w)+r.channel:])
-			default:
-				c.copyEdge(row, src, r, n, h, w)
+		h, w := a*c.step, b*c.step
+		if h+c.top < 0 || h+c.bottom >= c.src.h || w+c.left < 0 || w+c.right >= c.src.w {
+			c.copyAtEdge(row, src, n, h, w)
+		} else {
+			at := c.src.pixel(n, h, w)
+			for j := range c.runs {
+				r := &c.runs[j]
+				copyRun(row[r.at:r.at+r.length], src[at+r.from:])
 			}
 		}
 		n, a, b = c.class.next(n, a, b)
+	}
+}
+
+// copyRun is copy, without its call for the rows of windows of images, 3x3 and
+// 7x7 pixels of 4 floats.
+func copyRun(dst, src []float32) {
+	switch len(dst) {
+	case 12:
+		*(*[12]float32)(dst) = *(*[12]float32)(src)
+	case 28:
+		*(*[28]float32)(dst) = *(*[28]float32)(src)
+	default:
+		copy(dst, src)
+	}
+}
+
+// copyAtEdge fills the row of a window, at pixel (h,w), that reaches beyond the
+// image.
+func (c *windowCopy) copyAtEdge(row, src []float32, n, h, w int) {
+	for j := range c.runs {
+		r := &c.runs[j]
+		h, w := h+r.dh, w+r.dw
+		switch {
+		case uint(h) >= uint(c.src.h):
+			clear(row[r.at : r.at+r.length])
+		case w >= 0 && w+r.taps <= c.src.w:
+			copy(row[r.at:r.at+r.length], src[c.src.pixel(n, h, w)+r.channel:])
+		default:
+			c.copyEdge(row, src, r, n, h, w)
+		}
 	}
 }
 
