@@ -119,7 +119,7 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	var asked []string // "key region token" of each request
+	requests := make(chan string, 100) // "key region token" of each
 	store := testserver.New(t, map[string][]byte{"set/0.tar": []byte("the object")})
 	store.Fault = func(_ int, _ http.ResponseWriter, r *http.Request) bool {
 		mu.Lock()
@@ -129,7 +129,7 @@ func TestEnvironment(t *testing.T) {
 			part := strings.Split(credential, "/")
 			who = part[0] + " " + part[2] + " " + r.Header.Get("X-Amz-Security-Token")
 		}
-		asked = append(asked, strings.TrimSpace(who))
+		requests <- strings.TrimSpace(who)
 		return false
 	}
 	elsewhere := testserver.New(t, nil)
@@ -223,7 +223,6 @@ sso_start_url = https://portal.example/start
 			if runtime.GOOS != "linux" && (c.name == "credential_process" || c.name == "SSL_CERT_FILE") {
 				t.Skip("a shell script, or certificates, that the system has no place for")
 			}
-			asked = nil
 			source := "s3://bucket/set/0.tar"
 			if i := slices.Index(c.env, "anonymous"); i >= 0 {
 				c.env = slices.Delete(slices.Clone(c.env), i, i+1)
@@ -235,6 +234,10 @@ sso_start_url = https://portal.example/start
 				"AWS_ENDPOINT_URL_S3=" + store.URL, "AWS_EC2_METADATA_DISABLED=true",
 			}, c.env...)
 			out, err := child.CombinedOutput()
+			var asked []string
+			for range len(requests) {
+				asked = append(asked, <-requests)
+			}
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
