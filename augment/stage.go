@@ -90,6 +90,7 @@ type stage struct {
 	sources []*source // records that the gathered rows lie in
 	rows    []row     // gathered
 	workers []worker
+	views   *batch.ViewMemory
 	builder *batch.PairsBuilder // of the record being made
 }
 
@@ -122,6 +123,8 @@ func (st *stage) run(ctx context.Context, in batch.Reader, out batch.Writer) err
 	for i := range st.workers {
 		st.workers[i].decoder = imagecodec.Decoder{Limits: st.Limits, Upright: st.ExifTranspose}
 	}
+	st.views = batch.NewViewMemory(st.Mem)
+	defer st.views.Close()
 	defer st.releaseSources(0)
 
 	for epoch := uint32(0); ; {
@@ -197,7 +200,7 @@ func (st *stage) flush(ctx context.Context, pool *par.Pool, out batch.Writer, ep
 	if len(st.rows) == 0 {
 		return nil
 	}
-	st.builder = batch.NewPairsBuilder(st.Mem, st.schema, len(st.rows))
+	st.builder = st.views.NewPairsBuilder(st.schema, len(st.rows))
 	pool.Run(par.Phase{Tasks: len(st.rows), Run: st.view})
 	st.Rejects.Tried(epoch, len(st.rows))
 	keep := make([]bool, len(st.rows))

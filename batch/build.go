@@ -187,18 +187,43 @@ type PairsBuilder struct {
 }
 
 // NewPairsBuilder returns a builder of up to rows rows; schema is PairsSchema's.
+// Views begin as zeros.
 func NewPairsBuilder(mem memory.Allocator, schema *arrow.Schema, rows int) *PairsBuilder {
+	return newPairsBuilder(mem, mem, schema, rows)
+}
+
+func newPairsBuilder(mem, blocks memory.Allocator, schema *arrow.Schema, rows int) *PairsBuilder {
 	b := &PairsBuilder{schema: schema, mem: mem, rows: make([]Row, rows)}
 	for _, f := range schema.Fields() {
 		if t, ok := f.Type.(*FixedShapeTensor); ok {
 			b.width = product(t.Shape)
-			buf := memory.NewResizableBuffer(mem)
+			buf := memory.NewResizableBuffer(blocks)
 			buf.Resize(rows * b.width)
 			b.views = append(b.views, buf)
 		}
 	}
 	return b
 }
+
+// ViewMemory is memory for the views of a stream's records: that of released
+// records is used again. Safe for concurrent use.
+type ViewMemory struct{ blocks recycler }
+
+// NewViewMemory returns memory taken from mem.
+func NewViewMemory(mem memory.Allocator) *ViewMemory {
+	const views = 2
+	return &ViewMemory{recycler{Allocator: mem, blocks: views}}
+}
+
+// NewPairsBuilder is the function of that name, but that views hold what they
+// held before: all bytes of those that are kept must be written.
+func (m *ViewMemory) NewPairsBuilder(schema *arrow.Schema, rows int) *PairsBuilder {
+	return newPairsBuilder(m.blocks.Allocator, &m.blocks, schema, rows)
+}
+
+// Close gives back what waits for another record. Records that are still out give
+// theirs back when they are released.
+func (m *ViewMemory) Close() { m.blocks.close() }
 
 // SetRow says what row i is.
 func (b *PairsBuilder) SetRow(i int, r Row) { b.rows[i] = r }
@@ -236,7 +261,7 @@ func (b *PairsBuilder) NewRecord(keep []bool) arrow.Record {
 		if !ok {
 			continue
 		}
-		b.views[at].Resize(n * b.width)
+		b.views[at].ResizeNoShrink(n * b.width)
 		cols = append(cols, tensorColumn(t, n, b.views[at]))
 		b.views[at].Release()
 		at++

@@ -9,15 +9,16 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// keptBlocks is how many blocks wait to be used again: a consumer may release a
-// second record before the next has been begun.
-const keptBlocks = 2
+// keptRecords is how many records' blocks wait to be used again: a consumer may
+// release a second record before the next has been begun.
+const keptRecords = 2
 
 // recycler is an allocator that keeps blocks given back for those that are asked
 // for next. The records of a stream are of about one size, and fresh memory,
 // which the system zeroes page by page, costs as much as reading it full.
 type recycler struct {
 	memory.Allocator
+	blocks int // of a record, 0: 1
 	mu     sync.Mutex
 	kept   [][]byte
 	closed bool // nothing will be asked for any more
@@ -50,7 +51,7 @@ func (r *recycler) Free(b []byte) {
 			b[i] = 0xa5
 		}
 	}
-	if r.closed || len(r.kept) == keptBlocks {
+	if r.closed || len(r.kept) >= keptRecords*max(r.blocks, 1) {
 		r.Allocator.Free(b)
 		return
 	}

@@ -13,7 +13,7 @@ func TestRecycler(t *testing.T) {
 	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 	defer mem.AssertSize(t, 0)
 	r := &recycler{Allocator: mem}
-	var blocks [keptBlocks + 1][]byte
+	var blocks [keptRecords + 1][]byte
 	for i := range blocks {
 		blocks[i] = r.Allocate(1024)
 	}
