@@ -231,6 +231,8 @@ def measure(binary, suite, rounds, runs, filled, environment):
         total = program.lines[-1]
         facts = dict(unit=total["unit"], kernel=total["kernel"], arena_bytes=total.get("arena_bytes"), command=" ".join(["clpipe", *program.command[1:]]),
                      unit_bytes={line["case"]: line["unit_bytes"] for line in program.lines if "unit_bytes" in line})
+    if "store" in suite:  # which only runs here
+        facts["command"] = f"python benchmarks/compare.py --binary clpipe --suites {suite['name']}"
     facts["command"] = facts["command"].replace(f"{ROOT.parent}/", "../")
     return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], parts=suite.get("parts", False), throughputs=throughputs,
                 resident_bytes=resident, left_out=left_out, **facts), versions
