@@ -134,6 +134,7 @@ func TestRealStoreGivesTheSameOrder(t *testing.T) {
 	if n := connections.Load(); n < 50 {
 		t.Errorf("%d connections were made through the proxy, want many, each having been cut", n)
 	}
+	t.Setenv("AWS_ENDPOINT_URL_S3", "http://"+server) // the proxy would cut the reason off
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "another")
 	_, err = ingest.Open(t.Context(), cfg)
 	if err == nil || !strings.Contains(err.Error(), "access denied (403 SignatureDoesNotMatch") {
