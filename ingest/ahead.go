@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"clpipe/ingest/remote"
 	"clpipe/ingest/shard"
 
 	"golang.org/x/sync/errgroup"
@@ -20,7 +21,7 @@ import (
 // shard are read at once, with what lies between them: of a remote shard a
 // request takes as long as some hundred KB, of a local one as a few.
 const (
-	remoteReads = 32 // requests under way
+	remoteReads = remote.MaxIdle // requests under way
 	localReads  = 8
 	remoteGap   = 128 << 10 // most bytes that are read to be dropped, in a row
 	localGap    = 8 << 10

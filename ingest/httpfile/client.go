@@ -32,7 +32,7 @@ func newClient() *client {
 			Proxy:               http.ProxyFromEnvironment,
 			Protocols:           &http1,
 			DisableCompression:  true, // ranges are those of the file as it is stored
-			MaxIdleConnsPerHost: maxProbes,
+			MaxIdleConnsPerHost: remote.MaxIdle,
 			IdleConnTimeout:     10 * time.Second,
 			TLSHandshakeTimeout: 10 * time.Second,
 		}},

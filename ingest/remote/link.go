@@ -25,6 +25,11 @@ const (
 	longestRetryAfter = 2 * time.Minute
 )
 
+// MaxIdle is how many connections to a server wait for the next request: as many
+// as there are requests at once where an indexed set is read by ranges, since each
+// connection anew costs some round trips.
+const MaxIdle = 32
+
 // A Link is how the server of a source is asked: what all its files share. The
 // zero value has the defaults. It is safe for concurrent use, and not to be
 // copied once used.

@@ -43,7 +43,7 @@ func newBucket(ctx context.Context, name string, opts Options) (*bucket, error) 
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 			t.Protocols = &http1
-			t.MaxIdleConnsPerHost = 16
+			t.MaxIdleConnsPerHost = remote.MaxIdle
 			t.IdleConnTimeout = 10 * time.Second
 		})),
 		config.WithDefaultRegion(defaultRegion),
