@@ -24,6 +24,7 @@ type IPCReader struct {
 	src    io.Reader
 	mem    memory.Allocator
 	again  bool // memory of released records is used again
+	file   bool // src is part of an Arrow file
 	start  sync.Once
 	opened chan struct{} // closed once schema or err is set
 	schema *arrow.Schema
@@ -47,6 +48,11 @@ func NewIPCReader(name string, src io.Reader, mem memory.Allocator) *IPCReader {
 // past its release: no view, and no id.
 func (r *IPCReader) Recycle() { r.again = true }
 
+// InFile says that src is the stream inside an Arrow file, from behind the magic
+// bytes on: it may end with the file's footer instead of an end marker. It is
+// called before the first Schema or Read.
+func (r *IPCReader) InFile() { r.file = true }
+
 // run reads the stream to its end and leaves in err why it ended.
 func (r *IPCReader) run() {
 	defer close(r.recs)
@@ -57,6 +63,7 @@ func (r *IPCReader) run() {
 		bodies = recycled
 	}
 	messages := newMessageReader(r.src, r.mem, bodies)
+	messages.file = r.file
 	r.schema, r.err = readSchema(messages)
 	if r.err != nil {
 		r.err = fmt.Errorf("batch: read %s: %w", r.name, r.err)

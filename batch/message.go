@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -47,6 +48,7 @@ type messageReader struct {
 	src    *bufio.Reader
 	mem    memory.Allocator
 	bodies memory.Allocator
+	file   bool  // the stream is part of an Arrow file
 	begun  bool  // a message has been seen
 	trust  int64 // the longest body that has arrived
 }
@@ -74,6 +76,9 @@ func (r *messageReader) next() (message, error) {
 	if !bytes.HasPrefix(prefix[:], continuation) {
 		if !r.begun {
 			return message{}, notArrow(prefix[:])
+		}
+		if r.file && r.footer(prefix[:]) {
+			return message{}, io.EOF
 		}
 		return message{}, fmt.Errorf("a message begins with % x, want ff ff ff ff: the stream is damaged", prefix[:4])
 	}
@@ -129,6 +134,20 @@ func (r *messageReader) readBody(n int64) (*memory.Buffer, error) {
 	}
 	r.trust = max(r.trust, n)
 	return buf, nil
+}
+
+// footer tells whether what begins with first and lasts to the end of src is the
+// footer of a file, before which some writers put no end marker, Arrow's for Go
+// among them: a table Footer, its length, and the magic bytes.
+func (r *messageReader) footer(first []byte) bool {
+	rest, err := io.ReadAll(io.LimitReader(r.src, maxMetadata))
+	all := append(slices.Clip(first), rest...)
+	table, closed := bytes.CutSuffix(all, []byte("ARROW1"))
+	if err != nil || !closed || len(table) < 4 {
+		return false
+	}
+	length := len(table) - 4
+	return binary.LittleEndian.Uint32(table[length:]) == uint32(length)
 }
 
 func notArrow(first []byte) error {

@@ -70,7 +70,7 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 		return nil, err
 	}
 	tracked := &tracker{src: src}
-	body, err := streamIn(tracked)
+	body, inFile, err := streamIn(tracked)
 	if err != nil {
 		src.Close()
 		cancel()
@@ -78,6 +78,9 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 	}
 	r := &reader{ctx: ctx, cancel: cancel, src: src, tracked: tracked, maxSampleBytes: s.maxSampleBytes,
 		records: batch.NewIPCReader("the shard", body, memory.DefaultAllocator)}
+	if inFile {
+		r.records.InFile()
+	}
 	if err := r.choose(); err != nil {
 		r.Close()
 		return nil, tracked.cause(err)
@@ -85,17 +88,17 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 	return r, nil
 }
 
-// streamIn returns the stream in src, past the beginning of a file.
-func streamIn(src io.Reader) (io.Reader, error) {
+// streamIn returns the stream in src, past the beginning of a file if it is one.
+func streamIn(src io.Reader) (stream io.Reader, inFile bool, err error) {
 	magic := make([]byte, len(FileMagic))
 	n, err := io.ReadFull(src, magic)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
+		return nil, false, err
 	}
 	if string(magic[:n]) == FileMagic {
-		return src, nil
+		return src, true, nil
 	}
-	return io.MultiReader(bytes.NewReader(magic[:n]), src), nil
+	return io.MultiReader(bytes.NewReader(magic[:n]), src), false, nil
 }
 
 // tracker keeps the error of the source, to be told from those of its contents.
