@@ -24,7 +24,7 @@ type IPCReader struct {
 	src    io.Reader
 	mem    memory.Allocator
 	again  bool // memory of released records is used again
-	file   bool // src is part of an Arrow file
+	file   bool // src may be an Arrow file
 	start  sync.Once
 	opened chan struct{} // closed once schema or err is set
 	schema *arrow.Schema
@@ -42,16 +42,20 @@ func NewIPCReader(name string, src io.Reader, mem memory.Allocator) *IPCReader {
 	return &IPCReader{name: name, src: src, mem: mem, opened: make(chan struct{}), recs: make(chan arrow.Record), gone: make(chan struct{})}
 }
 
+// NewIPCFileReader is NewIPCReader for what may be an Arrow file, too. A file is
+// read from its beginning as the stream it holds, which may end with the file's
+// footer instead of an end marker.
+func NewIPCFileReader(name string, src io.Reader, mem memory.Allocator) *IPCReader {
+	r := NewIPCReader(name, src, mem)
+	r.file = true
+	return r
+}
+
 // Recycle makes the reader use the memory of released records again, which
 // spares the system to zero new pages for every record. It is called before the
 // first Schema or Read, by whose consumer keeps nothing that lies in a record
 // past its release: no view, and no id.
 func (r *IPCReader) Recycle() { r.again = true }
-
-// InFile says that src is the stream inside an Arrow file, from behind the magic
-// bytes on: it may end with the file's footer instead of an end marker. It is
-// called before the first Schema or Read.
-func (r *IPCReader) InFile() { r.file = true }
 
 // run reads the stream to its end and leaves in err why it ended.
 func (r *IPCReader) run() {
@@ -63,8 +67,12 @@ func (r *IPCReader) run() {
 		bodies = recycled
 	}
 	messages := newMessageReader(r.src, r.mem, bodies)
-	messages.file = r.file
-	r.schema, r.err = readSchema(messages)
+	if r.file {
+		r.err = messages.enterFile()
+	}
+	if r.err == nil {
+		r.schema, r.err = readSchema(messages)
+	}
 	if r.err != nil {
 		r.err = fmt.Errorf("batch: read %s: %w", r.name, r.err)
 		close(r.opened)
@@ -174,6 +182,15 @@ func (r *IPCReader) Close() {
 		close(r.opened)
 		close(r.recs)
 	})
+}
+
+// Drain is Close that returns when nothing of the source is read any more: the
+// caller may then close it, and finds all memory given back.
+func (r *IPCReader) Drain() {
+	r.Close()
+	for rec := range r.recs { // one may be on its way
+		rec.Release()
+	}
 }
 
 // largeWrite is how many bytes are written on their own, without being copied

@@ -60,6 +60,25 @@ func newMessageReader(src io.Reader, mem, bodies memory.Allocator) *messageReade
 	return &messageReader{src: bufio.NewReaderSize(src, 8<<10), mem: mem, bodies: bodies}
 }
 
+// FileMagic begins an Arrow file. A stream follows, and a footer.
+const FileMagic = fileEnd + "\x00\x00"
+
+// fileEnd ends it.
+const fileEnd = "ARROW1"
+
+// enterFile goes to the stream, if it lies in a file.
+func (r *messageReader) enterFile() error {
+	magic, err := r.src.Peek(len(FileMagic))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if r.file = string(magic) == FileMagic; r.file {
+		_, err = r.src.Discard(len(magic))
+		return err
+	}
+	return nil
+}
+
 // next reads the next message up to its body, which must be read before the
 // next call. It returns io.EOF at the end marker.
 func (r *messageReader) next() (message, error) {
@@ -142,7 +161,7 @@ func (r *messageReader) readBody(n int64) (*memory.Buffer, error) {
 func (r *messageReader) footer(first []byte) bool {
 	rest, err := io.ReadAll(io.LimitReader(r.src, maxMetadata))
 	all := append(slices.Clip(first), rest...)
-	table, closed := bytes.CutSuffix(all, []byte("ARROW1"))
+	table, closed := bytes.CutSuffix(all, []byte(fileEnd))
 	if err != nil || !closed || len(table) < 4 {
 		return false
 	}
@@ -151,7 +170,7 @@ func (r *messageReader) footer(first []byte) bool {
 }
 
 func notArrow(first []byte) error {
-	if bytes.HasPrefix(first, []byte("ARROW1")) {
+	if bytes.HasPrefix(first, []byte(fileEnd)) {
 		return errors.New("this is an Arrow file, want an Arrow stream (in Python: pyarrow.ipc.new_stream, not new_file)")
 	}
 	return fmt.Errorf("this is no Arrow IPC stream: it begins with %q, want ff ff ff ff", first)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"clpipe/batch"
 	"clpipe/ingest/arrowshard"
 	"clpipe/ingest/parquetshard"
 	"clpipe/ingest/shard"
@@ -58,10 +59,10 @@ func peek(src io.Reader) ([]byte, error) {
 }
 
 func byMagic(ctx context.Context, magic []byte, obj shard.Object, maxSampleBytes int64) (shard.Shard, error) {
-	switch {
-	case bytes.HasPrefix(magic, []byte(parquetshard.Magic)):
+	switch formatOf(magic) {
+	case "parquet":
 		return parquetshard.New(obj, maxSampleBytes), nil
-	case bytes.HasPrefix(magic, []byte(arrowshard.FileMagic)), bytes.HasPrefix(magic, []byte(arrowshard.StreamMagic)):
+	case "arrow":
 		return arrowshard.New(obj, maxSampleBytes), nil
 	}
 	return tarshard.New(ctx, obj, maxSampleBytes)
@@ -72,7 +73,7 @@ func formatOf(magic []byte) string {
 	switch {
 	case bytes.HasPrefix(magic, []byte(parquetshard.Magic)):
 		return "parquet"
-	case bytes.HasPrefix(magic, []byte(arrowshard.FileMagic)), bytes.HasPrefix(magic, []byte(arrowshard.StreamMagic)):
+	case bytes.HasPrefix(magic, []byte(batch.FileMagic)), bytes.HasPrefix(magic, []byte(arrowshard.StreamMagic)):
 		return "arrow"
 	}
 	return tarshard.FormatOf(magic)

@@ -26,11 +26,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// The first bytes of a file and of a stream.
-const (
-	FileMagic   = "ARROW1\x00\x00"
-	StreamMagic = "\xff\xff\xff\xff"
-)
+// StreamMagic are the first bytes of a stream; those of a file are
+// batch.FileMagic.
+const StreamMagic = "\xff\xff\xff\xff"
 
 // Shard is an Arrow file or stream as a set of samples. It is a shard.Shard.
 type Shard struct {
@@ -70,35 +68,13 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 		return nil, err
 	}
 	tracked := &tracker{src: src}
-	body, inFile, err := streamIn(tracked)
-	if err != nil {
-		src.Close()
-		cancel()
-		return nil, tracked.cause(err)
-	}
 	r := &reader{ctx: ctx, cancel: cancel, src: src, tracked: tracked, maxSampleBytes: s.maxSampleBytes,
-		records: batch.NewIPCReader("the shard", body, memory.DefaultAllocator)}
-	if inFile {
-		r.records.InFile()
-	}
+		records: batch.NewIPCFileReader("the shard", tracked, memory.DefaultAllocator)}
 	if err := r.choose(); err != nil {
 		r.Close()
 		return nil, tracked.cause(err)
 	}
 	return r, nil
-}
-
-// streamIn returns the stream in src, past the beginning of a file if it is one.
-func streamIn(src io.Reader) (stream io.Reader, inFile bool, err error) {
-	magic := make([]byte, len(FileMagic))
-	n, err := io.ReadFull(src, magic)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, false, err
-	}
-	if string(magic[:n]) == FileMagic {
-		return src, true, nil
-	}
-	return io.MultiReader(bytes.NewReader(magic[:n]), src), false, nil
 }
 
 // tracker keeps the error of the source, to be told from those of its contents.
@@ -155,14 +131,7 @@ type reader struct {
 func (r *reader) Close() error {
 	r.drop()
 	r.cancel()
-	r.records.Close()
-	for { // a record may be on its way
-		rec, err := r.records.Read(context.Background())
-		if err != nil {
-			break
-		}
-		rec.Release()
-	}
+	r.records.Drain()
 	return r.src.Close()
 }
 

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,20 +14,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// fileMagic begins an Arrow IPC file; a stream follows.
-const fileMagic = "ARROW1\x00\x00"
-
 // Read reads an index, named in errors, from a file or a stream of that form. It
 // holds no more than the samples it has met.
 func Read(ctx context.Context, name string, src io.Reader) (*Index, error) {
-	magic := make([]byte, len(fileMagic))
-	n, err := io.ReadFull(src, magic)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("index %s: %w", name, err)
-	}
-	if string(magic[:n]) != fileMagic {
-		src = io.MultiReader(bytes.NewReader(magic[:n]), src)
-	}
 	x, err := read(ctx, src)
 	if err != nil {
 		return nil, fmt.Errorf("index %s: %w", name, err)
@@ -37,8 +25,8 @@ func Read(ctx context.Context, name string, src io.Reader) (*Index, error) {
 }
 
 func read(ctx context.Context, src io.Reader) (*Index, error) {
-	records := batch.NewIPCReader("it", src, memory.DefaultAllocator)
-	defer drain(records)
+	records := batch.NewIPCFileReader("it", src, memory.DefaultAllocator)
+	defer records.Drain()
 	schema, err := records.Schema(ctx)
 	if err != nil {
 		return nil, err
@@ -63,18 +51,6 @@ func read(ctx context.Context, src io.Reader) (*Index, error) {
 		if err != nil {
 			return nil, err
 		}
-	}
-}
-
-// drain ends the reading of records: what is under way is let go.
-func drain(records *batch.IPCReader) {
-	records.Close()
-	for {
-		rec, err := records.Read(context.Background())
-		if err != nil {
-			return
-		}
-		rec.Release()
 	}
 }
 
