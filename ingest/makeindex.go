@@ -2,11 +2,8 @@ package ingest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -15,7 +12,6 @@ import (
 	"clpipe/batch"
 	"clpipe/ingest/index"
 	"clpipe/ingest/remote"
-	"clpipe/ingest/shard"
 	"clpipe/internal/imagecodec"
 
 	"golang.org/x/sync/errgroup"
@@ -143,12 +139,8 @@ func (s *Source) indexShard(ctx context.Context, place int) (indexedShard, error
 	if f, ok := m.obj.(remote.File); ok {
 		out.shard.Address, out.shard.ETag = f.Remote().Where, f.Remote().Version
 	}
-	sum := &summed{Object: m.obj, hash: sha256.New()}
-	var one shard.Shard = &unopened{obj: sum, maxSampleBytes: s.cfg.MaxSampleBytes}
-	if m.Format() == "parquet" {
-		one = m.Shard // it is read from its end
-	}
-	samples := interleave{source: &Source{cfg: s.cfg, shards: []member{{one, m.obj, m.source}}}, waiting: []int{0}, slots: make([]*cursor, 0, 1)}
+	sum := newSummed(m.obj)
+	samples := interleave{source: s.inOnePass(m, sum), waiting: []int{0}, slots: make([]*cursor, 0, 1)}
 	defer samples.close()
 	for i := uint64(0); ; i++ {
 		e, err := samples.next(ctx)
@@ -183,7 +175,7 @@ func (s *Source) indexShard(ctx context.Context, place int) (indexedShard, error
 	if err := sum.finish(ctx); err != nil {
 		return out, fmt.Errorf("ingest: index: shard %s: %w", m.Name(), err)
 	}
-	out.shard.Bytes, out.shard.SHA256 = sum.read, hex.EncodeToString(sum.hash.Sum(nil))
+	out.shard.Bytes, out.shard.SHA256 = sum.read, sum.hex()
 	out.shard.Format = formatOf(sum.head)
 	if out.shard.Ranged = out.shard.Format == "tar"; !out.shard.Ranged {
 		for i := range out.samples {
@@ -201,54 +193,11 @@ func isDamage(e *entry) bool {
 	return !errors.As(why, &file) && !errors.As(why, &request)
 }
 
-// summed is an object that is read once, in sequence, and added up on the way.
-type summed struct {
-	shard.Object
-	hash hash.Hash
-	head []byte // the first bytes, which tell the format
-	read int64  // bytes added up
-}
-
-// Open implements shard.Object. It goes on where the sum is.
-func (o *summed) Open(ctx context.Context, offset int64) (io.ReadCloser, error) {
-	if offset != o.read {
-		return nil, fmt.Errorf("read from %d on after %d bytes: a shard is indexed in one pass", offset, o.read)
+// inOnePass returns a source of one shard that is read by sum, from its beginning
+// to its end; a Parquet shard, which is read from its end, as it is.
+func (s *Source) inOnePass(m member, sum *summed) *Source {
+	if m.Format() != "parquet" {
+		m.Shard = &unopened{obj: sum, maxSampleBytes: s.cfg.MaxSampleBytes}
 	}
-	src, err := o.Object.Open(ctx, offset)
-	if err != nil {
-		return nil, err
-	}
-	return &summedBody{src, o}, nil
-}
-
-type summedBody struct {
-	io.ReadCloser
-	of *summed
-}
-
-func (b *summedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.of.hash.Write(p[:n])
-	b.of.head = append(b.of.head, p[:min(n, formatBytes-len(b.of.head))]...)
-	b.of.read += int64(n)
-	return n, err
-}
-
-// finish adds what was not read.
-func (o *summed) finish(ctx context.Context) error {
-	if o.read == o.Size() {
-		return nil
-	}
-	src, err := o.Open(ctx, o.read)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	if _, err := io.Copy(io.Discard, src); err != nil {
-		return err
-	}
-	if size := o.Size(); size >= 0 && o.read != size {
-		return fmt.Errorf("it has %d bytes, %d when it was listed", o.read, size)
-	}
-	return nil
+	return &Source{cfg: s.cfg, shards: []member{m}}
 }

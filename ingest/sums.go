@@ -123,17 +123,3 @@ func parseSums(src io.Reader) (map[string]string, error) {
 	}
 	return sums, lines.Err()
 }
-
-// sumOf returns the SHA-256 of an object, in hex.
-func sumOf(ctx context.Context, obj shard.Object) (string, error) {
-	src, err := shard.OpenStream(ctx, obj)
-	if err != nil {
-		return "", err
-	}
-	defer src.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, src); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
-}

@@ -140,21 +140,36 @@ func (s *Source) Verify(ctx context.Context, indexFile string) (*Report, error) 
 	return r, nil
 }
 
-// check reads one shard.
-func (s *Source) check(ctx context.Context, place int, dec *imagecodec.Decoder, img *imagecodec.Image) (out checkedShard, err error) {
-	samples := interleave{source: s, waiting: []int{place}, slots: make([]*cursor, 0, 1)}
+// check reads one shard as training does and adds up its checksum: on the way where
+// it is read in sequence, else, of a local archive or a Parquet file, after it.
+func (s *Source) check(ctx context.Context, place int, dec *imagecodec.Decoder, img *imagecodec.Image) (checkedShard, error) {
+	m := s.shards[place]
+	if m.Format() == "image" || s.cfg.Sources[m.source] == "-" {
+		return s.checkSamples(ctx, place, interleave{source: s, waiting: []int{place}}, dec, img)
+	}
+	sum := newSummed(m.obj)
+	samples := interleave{source: s, waiting: []int{place}}
+	if !m.CheapToScan() {
+		samples = interleave{source: s.inOnePass(m, sum), waiting: []int{0}}
+	}
+	out, err := s.checkSamples(ctx, place, samples, dec, img)
+	if err != nil {
+		return out, err
+	}
+	if err := sum.finish(ctx); err != nil {
+		out.damage = append(out.damage, s.reject(&entry{shard: place, lost: 1}, 0, 0, "read", err))
+		return out, ctx.Err()
+	}
+	out.sha256 = sum.hex()
+	return out, nil
+}
+
+// checkSamples reads the samples of the shard in a place, and decodes them.
+func (s *Source) checkSamples(ctx context.Context, place int, samples interleave, dec *imagecodec.Decoder, img *imagecodec.Image) (out checkedShard, err error) {
+	samples.slots = make([]*cursor, 0, 1)
 	defer samples.close()
 	fetch := fetchers{source: s}
 	defer fetch.close()
-	defer func() {
-		if m := s.shards[place]; err == nil && m.Format() != "image" && s.cfg.Sources[m.source] != "-" {
-			out.sha256, err = sumOf(ctx, m.obj)
-			if err != nil && ctx.Err() == nil {
-				out.damage = append(out.damage, s.reject(&entry{shard: place, lost: 1}, 0, 0, "read", err))
-				err = nil
-			}
-		}
-	}()
 	for index := uint64(0); ; index++ {
 		e, err := samples.next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -163,6 +178,7 @@ func (s *Source) check(ctx context.Context, place int, dec *imagecodec.Decoder, 
 		if err != nil {
 			return out, err
 		}
+		e.shard = place
 		s.cfg.Progress()
 		file, what, err := fetch.image(ctx, &e)
 		if err == nil {

@@ -3,16 +3,19 @@ package ingest_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"clpipe/ingest"
+	"clpipe/ingest/internal/testserver"
 	"clpipe/internal/synth"
 )
 
@@ -138,6 +141,35 @@ func TestVerifyFindsWhatLooksAlike(t *testing.T) {
 	}
 	if len(r.Duplicates) > 0 {
 		t.Errorf("got equal images %v, want none", r.Duplicates)
+	}
+}
+
+// TestVerifyAsksOnce compares the checksums of remote shards without a request for
+// each beside that for its samples.
+func TestVerifyAsksOnce(t *testing.T) {
+	dir := packings(t)
+	server := testserver.New(t, contents(t, dir, "set/"))
+	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{server.URL + "/set/" + packingsPattern}}.WithoutWaiting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := server.Requests()
+	report, err := src.Verify(t.Context(), ingest.NoIndex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range report.Shards {
+		body, err := os.ReadFile(filepath.Join(dir, s.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("%x", sha256.Sum256(body)); s.SHA256 != want {
+			t.Errorf("%s: got SHA-256 %s, want %s", s.Name, s.SHA256, want)
+		}
+	}
+	// Beside the shards, a SHA256SUMS is looked for.
+	if asked := server.Requests() - before; len(report.Shards) == 0 || asked > len(report.Shards)+1 {
+		t.Errorf("%d requests for %d shards, want one each and one for checksums", asked, len(report.Shards))
 	}
 }
 

@@ -88,9 +88,14 @@ const retryWait = 20 * time.Millisecond
 // more on a newly opened object, from the offset that was reached, unless the
 // error is ErrFinal.
 func OpenStream(ctx context.Context, obj Object) (io.ReadCloser, error) {
-	s := &stream{ctx: ctx, obj: obj}
+	return OpenStreamFrom(ctx, obj, 0)
+}
+
+// OpenStreamFrom is OpenStream from an offset on.
+func OpenStreamFrom(ctx context.Context, obj Object, offset int64) (io.ReadCloser, error) {
+	s := &stream{ctx: ctx, obj: obj, offset: offset}
 	var err error
-	s.src, err = obj.Open(ctx, 0)
+	s.src, err = obj.Open(ctx, offset)
 	if err != nil {
 		return nil, err
 	}
