@@ -21,7 +21,7 @@ type Reads struct {
 
 // Reads foresees what the first epoch of this rank reads, if nothing is cut off.
 func (s *Source) Reads() Reads {
-	if s.permuted() {
+	if s.Permuted() {
 		r := Reads{Ranged: true}
 		_ = s.eachWindow(0, 0, func(w window) error { // the error is that of the function
 			for _, sp := range s.cut(w) {
@@ -129,7 +129,7 @@ func (s *Source) foresee(ctx context.Context) ([]foreseen, error) {
 		out = append(out, f)
 	}
 	most := int(min(s.epochRows(0), maxForeseen))
-	if s.permuted() {
+	if s.Permuted() {
 		at := s.permutation(0)
 		for n := range most {
 			e := s.index.entry(at(s.ownPlace(n)), math.MaxInt64)

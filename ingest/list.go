@@ -36,26 +36,26 @@ type member struct {
 	source int
 }
 
-// list finds the shards of all sources, sorted by name, and the classes of the
-// image folders among them. whole tells whether they are all that lie in one
-// directory.
-func list(ctx context.Context, cfg Config) (shards []member, classes []string, whole bool, err error) {
+// list finds the shards of all sources, sorts them by name, and finds the classes
+// of the image folders among them.
+func (s *Source) list(ctx context.Context) error {
+	cfg := &s.cfg
 	type named struct {
 		file   shard.Object
 		source int
 	}
 	var archives, images []named
-	kept, err := openCache(cfg)
+	kept, err := openCache(*cfg)
 	if err != nil {
-		return nil, nil, false, err
+		return err
 	}
 	fetched := int64(0) // bytes of remote files
 	for i, source := range cfg.Sources {
-		files, dir, err := find(ctx, cfg, source)
+		files, dir, err := find(ctx, *cfg, source)
 		if err != nil {
-			return nil, nil, false, err
+			return err
 		}
-		whole = dir && len(cfg.Sources) == 1
+		s.whole = dir && len(cfg.Sources) == 1
 		for _, f := range files {
 			if obj, ok := f.(*remote.Object); ok && kept != nil {
 				fetched += max(obj.Bytes, 0)
@@ -76,31 +76,31 @@ func list(ctx context.Context, cfg Config) (shards []member, classes []string, w
 	for i, m := range images {
 		names[i] = m.file.Name()
 	}
-	classes = folder.Classes(names)
-	shards = make([]member, 0, len(archives)+len(images))
+	s.classes = folder.Classes(names)
+	s.shards = make([]member, 0, len(archives)+len(images))
 	for _, a := range archives {
-		s, err := newShard(ctx, a.file, cfg.MaxSampleBytes)
+		archive, err := newShard(ctx, a.file, cfg.MaxSampleBytes)
 		if err != nil {
-			return nil, nil, false, fmt.Errorf("ingest: open shard: %w", err)
+			return fmt.Errorf("ingest: open shard: %w", err)
 		}
-		shards = append(shards, member{s, a.file, a.source})
+		s.shards = append(s.shards, member{archive, a.file, a.source})
 	}
 	for _, m := range images {
 		label := int64(-1)
-		if class, ok := slices.BinarySearch(classes, folder.ClassOf(m.file.Name())); ok {
+		if class, ok := slices.BinarySearch(s.classes, folder.ClassOf(m.file.Name())); ok {
 			label = int64(class)
 		}
-		shards = append(shards, member{folder.New(m.file, label, cfg.MaxSampleBytes), m.file, m.source})
+		s.shards = append(s.shards, member{folder.New(m.file, label, cfg.MaxSampleBytes), m.file, m.source})
 	}
 
-	slices.SortStableFunc(shards, func(a, b member) int { return cmp.Compare(a.Name(), b.Name()) })
-	for i := 1; i < len(shards); i++ {
-		if a, b := shards[i-1], shards[i]; a.Name() == b.Name() {
-			return nil, nil, false, &UsageError{fmt.Errorf("ingest: list: %q is in source %q and again in source %q: their samples would have equal ids",
+	slices.SortStableFunc(s.shards, func(a, b member) int { return cmp.Compare(a.Name(), b.Name()) })
+	for i := 1; i < len(s.shards); i++ {
+		if a, b := s.shards[i-1], s.shards[i]; a.Name() == b.Name() {
+			return &UsageError{fmt.Errorf("ingest: list: %q is in source %q and again in source %q: their samples would have equal ids",
 				a.Name(), remote.Redact(cfg.Sources[a.source]), remote.Redact(cfg.Sources[b.source]))}
 		}
 	}
-	return shards, classes, whole, nil
+	return nil
 }
 
 // openCache opens the folder that keeps remote files, nil if there is none to be.

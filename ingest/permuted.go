@@ -8,17 +8,14 @@ import (
 	"clpipe/internal/rng"
 )
 
-// permuted tells whether the order is that of an index.
-func (s *Source) permuted() bool { return s.index != nil && s.index.ranged }
-
 // Permuted tells whether each epoch is read by an index, in a full permutation if
 // it is shuffled.
-func (s *Source) Permuted() bool { return s.permuted() }
+func (s *Source) Permuted() bool { return s.index != nil && s.index.ranged }
 
 // epochLimit returns the most samples of an epoch that this rank emits, -1 for
 // all there are.
 func (s *Source) epochLimit(epoch uint32) int64 {
-	if s.permuted() || s.cfg.World > 1 && !s.cfg.KeepTail {
+	if s.Permuted() || s.cfg.World > 1 && !s.cfg.KeepTail {
 		if rows := s.epochRows(epoch); rows >= 0 {
 			return rows
 		}
@@ -36,7 +33,7 @@ func (s *Source) epochRows(epoch uint32) int64 {
 	if limit == 0 {
 		limit = math.MaxInt64
 	}
-	if s.permuted() {
+	if s.Permuted() {
 		n, world := min(int64(s.index.len()), limit), int64(s.cfg.World)
 		if s.cfg.KeepTail {
 			return (n - int64(s.cfg.Rank) + world - 1) / world
@@ -46,6 +43,13 @@ func (s *Source) epochRows(epoch uint32) int64 {
 	counted := s.counted.Load()
 	if counted == nil || slices.Contains(*counted, unknownCount) {
 		return -1
+	}
+	if s.cfg.World == 1 { // the same in every epoch
+		rows := int64(0)
+		for _, n := range *counted {
+			rows += int64(n)
+		}
+		return min(rows, limit)
 	}
 	ranks := make([]int64, s.cfg.World)
 	for i, place := range s.permutedShards(epoch) {
@@ -61,9 +65,9 @@ func (s *Source) epochRows(epoch uint32) int64 {
 func (s *Source) sayOrder() {
 	log, cfg := s.cfg.Log, &s.cfg
 	switch {
-	case s.permuted() && cfg.Shuffle:
+	case s.Permuted() && cfg.Shuffle:
 		log.Info(fmt.Sprintf("ingest: the order of each epoch is a full permutation by the index: %d samples in %d shards", s.index.len(), len(s.shards)))
-	case s.index != nil && !s.permuted():
+	case s.index != nil && !s.Permuted():
 		log.Warn(fmt.Sprintf("ingest: the order stays that of streaming: %d of %d shards cannot be read by ranges, as %q (%s); the index tells lengths only",
 			len(s.index.sequential), len(s.shards), s.index.sequential[0], s.reasonOf(s.index.sequential[0])))
 	}
@@ -98,7 +102,7 @@ func (s *Source) reasonOf(name string) string {
 // of the index.
 func (s *Source) HeldBytes() int64 {
 	switch {
-	case s.permuted():
+	case s.Permuted():
 		return s.cfg.AheadBytes + s.index.held
 	case s.index != nil:
 		return s.cfg.ShuffleBytes + s.index.held

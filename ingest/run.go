@@ -45,7 +45,7 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 	s.sayOrder()
 	g, ctx := errgroup.WithContext(ctx)
 	var ahead *readAhead
-	if s.permuted() {
+	if s.Permuted() {
 		ahead = newReadAhead(s)
 		defer ahead.close()
 		ahead.start(ctx, g)

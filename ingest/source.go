@@ -37,17 +37,15 @@ func Open(ctx context.Context, cfg Config) (*Source, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
-	shards, classes, whole, err := list(ctx, cfg)
-	if err != nil {
+	s := &Source{cfg: cfg.withDefaults()}
+	if err := s.list(ctx); err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg, shards: shards, classes: classes, whole: whole}
 	if err := s.loadIndex(ctx); err != nil {
 		return nil, err
 	}
-	if !s.permuted() && len(shards) < cfg.World {
-		return nil, &UsageError{fmt.Errorf("ingest: open: %d shards for %d ranks: got %d, want at least one a rank, or an index, by which the samples are divided", len(shards), cfg.World, len(shards))}
+	if n := len(s.shards); !s.Permuted() && n < s.cfg.World {
+		return nil, &UsageError{fmt.Errorf("ingest: open: %d shards for %d ranks: got %d, want at least one a rank, or an index, by which the samples are divided", n, s.cfg.World, n)}
 	}
 	return s, nil
 }

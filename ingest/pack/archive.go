@@ -93,14 +93,10 @@ func (a *archive) add(key string, members []member) error {
 	return nil
 }
 
-// sumsFile holds the checksums of a folder's shards, a line each as sha256sum
-// writes and checks it.
-const sumsFile = ingest.SumsFile
-
 // note adds the archive's checksum to those of its folder.
 func (a *archive) note() (err error) {
 	dir, name := filepath.Split(a.path)
-	file, err := os.OpenFile(dir+sumsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	file, err := os.OpenFile(dir+ingest.SumsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
