@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"clpipe/augment"
@@ -26,6 +27,8 @@ type fineTune struct {
 	*embedding // of the network to start from, its weights as they are
 	config     contrast.Config
 	epochs     int // 0: the published number
+
+	labels []int // of the training images, once they have been read
 }
 
 // labelledFiles are labelled images as their files, in memory.
@@ -40,15 +43,18 @@ type labelledFiles struct {
 // classifies test.
 func (f *fineTune) run(ctx context.Context, train, test string, share float64, number int) (probe.Score, error) {
 	seed := f.common.seed
-	labels, err := f.files(ctx, train, func(int) bool { return false })
+	if f.labels == nil {
+		all, err := f.files(ctx, train, func(int) bool { return false })
+		if err != nil {
+			return probe.Score{}, err
+		}
+		f.labels = all.labels
+	}
+	chosen, err := probe.FewRows(f.labels, share, seed, number)
 	if err != nil {
 		return probe.Score{}, err
 	}
-	chosen, err := probe.FewRows(labels.labels, share, seed, number)
-	if err != nil {
-		return probe.Score{}, err
-	}
-	wanted := make([]bool, len(labels.labels))
+	wanted := make([]bool, len(f.labels))
 	for _, i := range chosen {
 		wanted[i] = true
 	}
@@ -64,7 +70,7 @@ func (f *fineTune) run(ctx context.Context, train, test string, share float64, n
 	}
 	size := min(probe.FineTuneBatch, len(images.labels))
 	tuner, err := probe.NewFineTuner(f.config.WholeGraph(), f.params, probe.FineTuneConfig{
-		Seed: seed, Workers: f.common.workers, Conv: f.conv, Classes: max(labels.classes(), 2), Batch: size,
+		Seed: seed, Workers: f.common.workers, Conv: f.conv, Classes: max(slices.Max(f.labels)+1, 2), Batch: size,
 		Steps: max(1, epochs*len(images.labels)/size),
 	})
 	if err != nil {
@@ -122,7 +128,7 @@ func (f *fineTune) files(ctx context.Context, src string, wanted func(n int) boo
 		return nil, fmt.Errorf("%s: %w", withoutSecrets(src), err)
 	}
 	if len(to.labels) == 0 {
-		return nil, fmt.Errorf("%s: no sample has a label: give shards with .cls fields or a folder of class folders", withoutSecrets(src))
+		return nil, fmt.Errorf("%s: %w", withoutSecrets(src), probe.ErrNoLabel)
 	}
 	return to, nil
 }
@@ -149,7 +155,7 @@ func (l *labelledFiles) collect(ctx context.Context, in batch.Reader, wanted fun
 		}
 		encoded, err := batch.NewEncoded(rec)
 		if err == nil {
-			l.add(encoded, wanted)
+			err = l.add(encoded, wanted)
 		}
 		rec.Release()
 		if err != nil {
@@ -158,11 +164,14 @@ func (l *labelledFiles) collect(ctx context.Context, in batch.Reader, wanted fun
 	}
 }
 
-func (l *labelledFiles) add(encoded *batch.Encoded, wanted func(n int) bool) {
+func (l *labelledFiles) add(encoded *batch.Encoded, wanted func(n int) bool) error {
 	for i := range encoded.Len() {
 		label, ok := encoded.Label(i)
-		if !ok || label < 0 {
+		if !ok {
 			continue
+		}
+		if err := probe.CheckLabel(label); err != nil {
+			return err
 		}
 		var file []byte
 		if wanted(len(l.labels)) {
@@ -172,6 +181,7 @@ func (l *labelledFiles) add(encoded *batch.Encoded, wanted func(n int) bool) {
 		l.rows = append(l.rows, batch.Row{ID: strings.Clone(encoded.ID(i)), Index: index, Label: label, HasLabel: true})
 		l.files, l.labels = append(l.files, file), append(l.labels, int(label))
 	}
+	return nil
 }
 
 // keep leaves out all rows but those wanted.
@@ -185,9 +195,6 @@ func (l *labelledFiles) keep(wanted []bool) {
 	}
 	l.rows, l.files, l.labels = l.rows[:n], l.files[:n], l.labels[:n]
 }
-
-// classes returns one more than the highest label.
-func (l *labelledFiles) classes() int { return (&probe.Features{Labels: l.labels}).Classes() }
 
 // stage returns the source of the images, epoch after epoch without an end, each
 // in an order of its own.

@@ -35,10 +35,12 @@ func (f *Features) Classes() int {
 // maxClasses bounds labels: beyond it they are not classes but something else.
 const maxClasses = 1 << 20
 
-var errNoLabel = errors.New("probe: no sample has a label: give shards with .cls fields or a folder of class folders")
+// ErrNoLabel says that there is nothing to learn classes from.
+var ErrNoLabel = errors.New("probe: no sample has a label: give shards with .cls fields or a folder of class folders")
 
-// checkLabel returns an error for a label that is no class.
-func checkLabel(label int64) error {
+// CheckLabel returns an error for a label that is no class: a network with one for
+// each number below it would not fit in memory.
+func CheckLabel(label int64) error {
 	if label < 0 || label >= maxClasses {
 		return fmt.Errorf("probe: label %d of a row is no class, want one in [0,%d)", label, maxClasses)
 	}
@@ -77,7 +79,7 @@ func collect(f *Features, kind batch.Kind, add func(arrow.Record) error) batch.S
 			}
 		}
 		if f.N() == 0 {
-			return errNoLabel
+			return ErrNoLabel
 		}
 		return nil
 	}
@@ -108,7 +110,7 @@ func (f *Features) add(rec arrow.Record) error {
 			continue
 		}
 		label := labels.Value(i)
-		if err := checkLabel(label); err != nil {
+		if err := CheckLabel(label); err != nil {
 			return err
 		}
 		f.Labels = append(f.Labels, int(label))

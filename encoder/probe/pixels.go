@@ -26,7 +26,7 @@ func (f *Features) addPixels(rec arrow.Record) error {
 		if !ok {
 			continue
 		}
-		if err := checkLabel(label); err != nil {
+		if err := CheckLabel(label); err != nil {
 			return err
 		}
 		f.Labels = append(f.Labels, int(label))
