@@ -281,7 +281,7 @@ func (c *comparison) network(p cell) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return m.encoder, nil
+	return m.config.EncoderName(), nil
 }
 
 func (p cell) name() string {
@@ -384,7 +384,7 @@ func (c *comparison) probeCell(ctx context.Context, p cell) ([]probeResult, erro
 		if err != nil {
 			return nil, err
 		}
-		e.graph, e.params, e.size, e.conv = m.graph, m.params, m.size, m.conv
+		e.graph, e.params, e.size, e.conv = m.graph, m.params, m.config.Encoder.Size, m.config.Conv
 		if init == randomBaseline {
 			e.params = encoder.NewParams(m.graph, p.Seed)
 		}
@@ -426,7 +426,7 @@ func (c *comparison) viewSize() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return m.size, nil
+	return m.config.Encoder.Size, nil
 }
 
 // features returns the labelled features of a source: all, or --probe-limit drawn.

@@ -92,7 +92,7 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 	}
 	rejects.Log = func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
 	p := &pipeline{stall: j.common.stallTimeout, reportOnly: !changed(fs, "stall-timeout"), log: log}
-	e := &embedding{common: &j.common, source: &j.source, log: log, graph: m.graph, params: m.params, size: m.size, conv: m.conv, output: out}
+	e := &embedding{common: &j.common, source: &j.source, log: log, graph: m.graph, params: m.params, size: m.config.Encoder.Size, conv: m.config.Conv, output: out}
 
 	viewed := false // the stream holds views already
 	if len(j.source.src) > 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -201,24 +202,25 @@ func (s *sourceFlags) indexThere() string {
 	if s.index != "" {
 		return s.index
 	}
-	for _, source := range s.src {
-		if source == "-" || strings.Contains(source, "://") {
-			return ingest.NoIndex
-		}
-		if _, err := os.Stat(ingest.IndexPlace(source)); err != nil {
-			return ingest.NoIndex
-		}
+	if slices.ContainsFunc(s.src, func(source string) bool { return !indexBeside(source) }) {
+		return ingest.NoIndex
 	}
 	return ingest.AutoIndex
+}
+
+// indexBeside tells whether an index lies beside local shards.
+func indexBeside(source string) bool {
+	if source == "-" || strings.Contains(source, "://") {
+		return false
+	}
+	_, err := os.Stat(ingest.IndexPlace(source))
+	return err == nil
 }
 
 // tellOfIndex says that there is an index which is not used.
 func (s *sourceFlags) tellOfIndex(log *slog.Logger) {
 	for _, source := range s.src {
-		if source == "-" || strings.Contains(source, "://") {
-			continue
-		}
-		if _, err := os.Stat(ingest.IndexPlace(source)); err == nil {
+		if indexBeside(source) {
 			log.Info("an index lies beside the shards: --index auto reads them in a full permutation", "src", source)
 		}
 	}

@@ -22,14 +22,10 @@ import (
 
 // model is a trained encoder, as a run left it.
 type model struct {
-	graph   *encoder.Graph
-	params  *encoder.Params
-	encoder string // the network's name
-	config  contrast.Config
-	size    int
-	seed    uint64
-	conv    kernel.Algorithm
-	step    int
+	config contrast.Config
+	graph  *encoder.Graph
+	params *encoder.Params
+	step   int
 }
 
 // Weights of a checkpoint, by the name of the flag's value.
@@ -73,7 +69,7 @@ func loadModel(dir, weights string) (*model, error) {
 		return nil, err
 	}
 	g := cfg.WholeGraph()
-	m := &model{encoder: cfg.EncoderName(), config: cfg, graph: g, params: encoder.NewParams(g, cfg.Seed), size: cfg.Encoder.Size, seed: cfg.Seed, conv: cfg.Conv, step: checkpoint.Step}
+	m := &model{config: cfg, graph: g, params: encoder.NewParams(g, cfg.Seed), step: checkpoint.Step}
 	if err := m.params.Load(state); err != nil {
 		return nil, fmt.Errorf("%s: %w", checkpoint.Path, err)
 	}

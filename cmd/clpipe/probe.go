@@ -118,13 +118,13 @@ func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResu
 	}
 	var results []probeResult
 	for _, init := range append([]string{"trained"}, f.baselines...) {
-		e := &embedding{common: &f.common, source: &f.source, log: log, graph: m.graph, params: m.params, size: m.size, conv: m.conv, output: output}
+		e := &embedding{common: &f.common, source: &f.source, log: log, graph: m.graph, params: m.params, size: m.config.Encoder.Size, conv: m.config.Conv, output: output}
 		step, features := 0, f.features
 		switch init {
 		case "trained":
 			step = m.step
 		case "random":
-			e.params = encoder.NewParams(m.graph, m.seed)
+			e.params = encoder.NewParams(m.graph, m.config.Seed)
 		case "pixels":
 			e.output, features = rawPixels, rawPixels
 		}

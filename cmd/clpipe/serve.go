@@ -284,7 +284,7 @@ func (j *serveJob) encoder() (*embedding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &embedding{common: &j.common, source: &j.source, log: j.log, graph: m.graph, params: m.params, size: m.size, conv: m.conv, output: output}, nil
+	return &embedding{common: &j.common, source: &j.source, log: j.log, graph: m.graph, params: m.params, size: m.config.Encoder.Size, conv: m.config.Conv, output: output}, nil
 }
 
 // embeddings returns the stages of the stream of embeddings. Every consumer has

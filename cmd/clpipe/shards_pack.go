@@ -24,9 +24,9 @@ func shardsPackCommand(std stdio, sig *signals) *cobra.Command {
 		Use:   "pack --src URL -o 'out-%06d.tar'",
 		Short: "Write images of folders or shards into new shards",
 		Long: `Writes the images of a source (folders, archives, Parquet, Arrow), as their files
-are, into WebDataset shards of a bounded size, with labels where there are any: in the source's order, or with
---shuffle in a random one, which is worth doing once for images sorted by class.
-Images that cannot be read are named and left out. Nothing is overwritten.
+are, into WebDataset shards of a bounded size, with labels where there are any: in
+the source's order, or with --shuffle in a random one, which is worth doing once for
+images sorted by class. Images that cannot be read are named and left out. Nothing is overwritten.
 The shards' checksums are added to SHA256SUMS beside them, for sha256sum -c.`,
 		Example: `  clpipe shards pack --src photos/ -o 'shards/train-%06d.tar' --shuffle
   clpipe shards pack --src s3shards/ -o 'repacked/part-%04d.tar' --max-samples 1000
