@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// service answers Flight's calls. What it does not have, as DoPut, gRPC answers
-// with "unimplemented".
+// service answers the calls of Flight that read. A server of streams takes none:
+// DoPut and DoExchange are refused by the type that it embeds.
 type service struct {
 	flight.BaseFlightServer
 	server *Server

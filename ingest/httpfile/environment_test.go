@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -54,7 +53,6 @@ func TestEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
 	requests := make(chan string, 100) // "host authorization" of each
 	server := testserver.New(t, map[string][]byte{"0.tar": []byte("the file")})
 	server.Fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
@@ -62,9 +60,7 @@ func TestEnvironment(t *testing.T) {
 		if user, password, ok := r.BasicAuth(); ok {
 			who = user + ":" + password
 		}
-		mu.Lock()
 		requests <- strings.TrimSpace(r.Host + " " + who)
-		mu.Unlock()
 		if r.URL.Path == "/away.tar" {
 			http.Redirect(w, r, "https://cdn.example/0.tar", http.StatusFound)
 			return true

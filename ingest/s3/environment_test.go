@@ -118,12 +118,9 @@ func TestEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
 	requests := make(chan string, 100) // "key region token" of each
 	store := testserver.New(t, map[string][]byte{"set/0.tar": []byte("the object")})
 	store.Fault = func(_ int, _ http.ResponseWriter, r *http.Request) bool {
-		mu.Lock()
-		defer mu.Unlock()
 		who := "unsigned"
 		if _, credential, signed := strings.Cut(r.Header.Get("Authorization"), "Credential="); signed {
 			part := strings.Split(credential, "/")

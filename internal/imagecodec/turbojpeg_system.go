@@ -16,10 +16,10 @@ import (
 //
 // It is asked where this package has no assembly for the processor; with it this
 // package is faster (benchmarks/RESULTS.md). And it decodes what it does as this
-// package does: whole pictures of one scan, of one component or three. Whatever it so much as warns about is decoded again
-// by this package, which alone decides what is accepted. Progressive files stay
-// here, as libjpeg smooths those that lack scans, and so do parts of pictures,
-// which this package decodes in less time than the API the whole.
+// package does: whole pictures of one scan, of one component or three. Whatever it
+// so much as warns about is decoded again by this package, which alone decides what
+// is accepted. Progressive files and parts of pictures, which this package decodes
+// in less time than the API the whole, stay here.
 
 // turboJPEG holds the functions that are called, of API version 2: newer
 // libraries have them too.
