@@ -26,12 +26,21 @@ const (
 
 var trainedBounds = []Bound{BoundNCE, BoundNWJ, BoundTUBA, BoundDV, BoundJSD, BoundInterpolated}
 
-// SetBound changes the objective of InfoNCE within the batch. NWJ and TUBA hold
-// e^f itself, which a small temperature lets explode: they start at τ 1.
+// SetBound changes the objective of InfoNCE within the batch; SetCritic comes
+// before. NWJ and TUBA hold e^f itself, which a small temperature lets explode:
+// they start at τ 1, and at √Dim where f is an inner product of that many terms of
+// any size. Where nothing holds scores back, gradients are clipped, as Belghazi et
+// al. 2018 clip those of DV.
 func (c *Config) SetBound(b Bound) {
 	c.Bound = b
-	if b == BoundNWJ || b == BoundTUBA {
-		c.Temperature = 1
+	switch b {
+	case BoundNWJ, BoundTUBA:
+		c.Temperature, c.ClipNorm = 1, 1
+		if c.Critic == DotCritic {
+			c.Temperature = math.Sqrt(float64(c.Dim))
+		}
+	case BoundDV:
+		c.ClipNorm = 1
 	}
 }
 

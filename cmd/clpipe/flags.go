@@ -318,7 +318,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&m.estimator, "estimator", "", "bound of dim: jsd, nce, dv (default jsd)")
 	fs.StringVar(&m.objective, "dim-objective", "", "what dim scores codes against: local (cells), global (the whole map), both; brings its own --prior (default local)")
 	fs.StringVar(&m.critic, "critic", "", "form of the scores: of infonce cosine, dot, bilinear or mlp, of simclr not mlp, of moco cosine or bilinear; all but cosine start at --temperature 1; of dim dot (encode-and-dot) or convolve (concat-and-convolve) (default cosine, of dim dot)")
-	fs.StringVar(&m.bound, "bound", "", "bound on mutual information that infonce trains: nce, nwj, tuba, dv, jsd, ialpha; tuba and ialpha learn a baseline, nwj and tuba start at --temperature 1 (default nce)")
+	fs.StringVar(&m.bound, "bound", "", "bound on mutual information that infonce trains: nce, nwj, tuba, dv, jsd, ialpha; tuba and ialpha learn a baseline; nwj and tuba start at --temperature 1, with --critic dot at the root of dim; these and dv at --clip-norm 1 (default nce)")
 	fs.Float64Var(&m.boundAlpha, "bound-alpha", 0, "alpha of --bound ialpha, from 0 (tuba) to 1 (nce without the positive) (default 0.01)")
 	fs.IntVar(&m.hidden, "hidden", 0, "width of the hidden layer of an MLP head, in dim of its encoders for the scores (default the method's; 0: that of the features, in moco-v3 twice that)")
 	fs.Float64Var(&m.prior, "prior", 0, "weight of dim's prior matching (default the objective's)")
