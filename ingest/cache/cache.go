@@ -59,7 +59,8 @@ type Cache struct {
 
 	off      atomic.Bool // nothing is kept any more
 	fits     atomic.Bool // all that will be read has room
-	damaged  sync.Once
+	damaged  sync.Once   // the first damaged block has been warned of
+	unknown  sync.Once   // the first file that cannot be kept has
 	fetching fetching
 }
 

@@ -325,7 +325,7 @@ func flip(path string, at int64) error {
 
 func TestAnotherVersionHasOtherBlocks(t *testing.T) {
 	s := newServer(1000)
-	c, _ := opened(t, t.TempDir(), 3)
+	c, log := opened(t, t.TempDir(), 3)
 	check(t, c.Wrap(s.object()), s.file)
 	s.file[0]++
 	s.version = `"2"`
@@ -336,6 +336,9 @@ func TestAnotherVersionHasOtherBlocks(t *testing.T) {
 		if c.Wrap(o) != shard.Object(o) {
 			t.Errorf("a file of version %q and %d bytes is kept", o.Version, o.Bytes)
 		}
+	}
+	if n := strings.Count(log.String(), "not kept"); n != 1 {
+		t.Errorf("the log says %d times that files are not kept, want once: %s", n, log)
 	}
 }
 

@@ -20,9 +20,16 @@ type object struct {
 }
 
 // Wrap returns the file with its blocks kept. A file without a version or of
-// unknown length is returned as it is.
+// unknown length could not be told from another in its place: it is returned as it
+// is, and the first such is warned of.
 func (c *Cache) Wrap(o *remote.Object) shard.Object {
-	if o.Version == "" || o.Bytes <= 0 {
+	if o.Bytes == 0 {
+		return o
+	}
+	if o.Version == "" || o.Bytes < 0 {
+		c.unknown.Do(func() {
+			c.log.Warn(fmt.Sprintf("cache: the server tells no version (ETag) or no length of %s: it, and others like it, are not kept", o.Where))
+		})
 		return o
 	}
 	return &object{o, c, key(cmp.Or(o.Identity, o.Where), o.Version, o.Bytes)}
