@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -63,6 +64,15 @@ func writeFile(d disk, path string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return f.Sync()
+}
+
+// Replace writes a file beside path and renames it: at any moment path holds
+// either what it held before or all that write has written.
+func Replace(path string, write func(io.Writer) error) error {
+	if err := replaceFile(osDisk{}, path, write); err != nil {
+		return fmt.Errorf("sink: write %s: %w", path, err)
+	}
+	return nil
 }
 
 // replaceFile writes beside path and renames: at any moment path holds either

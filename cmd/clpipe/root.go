@@ -36,6 +36,7 @@ to a run directory with checkpoints and metrics.`
 		serveCommand(std, sig),
 		embedCommand(std, sig),
 		probeCommand(std, sig),
+		exportCommand(std, sig),
 		compareCommand(std, sig),
 		benchCommand(std, sig),
 		doctorCommand(std, sig),
