@@ -94,7 +94,7 @@ func (p *directPass) pack(packed, w []float32) []par.Phase {
 	return []par.Phase{{Tasks: p.panels * p.taps, Run: func(_, task int) {
 		q, t := task/p.taps, task%p.taps
 		matrix := w[order[t]*p.src.c*p.dst.c:]
-		p.weights.block(packed[task*p.depth*lanes:], matrix, 0, p.depth, q*lanes, lanes)
+		p.weights.panel(&p.kern, packed[task*p.depth*lanes:], matrix, 0, p.depth, q*lanes)
 	}}}
 }
 

@@ -13,9 +13,9 @@
 // program and panic at binding, naming both.
 //
 // The result of an operation depends on its shape and on the instruction set
-// only. Blocks of work, and the order in which their sums are added, are never
-// derived from the number of workers, so any number gives the same bits.
-// Different instruction sets may differ in the last bits.
+// only. The order in which its sums are added, and blocks of work that change it,
+// are never derived from the number of workers, so any number gives the same
+// bits. Different instruction sets may differ in the last bits.
 //
 // # Layout
 //

@@ -47,46 +47,83 @@ func (s GemmShape) withDefaults() GemmShape {
 // A Gemm is the plan of a matrix product for one shape and the implementation
 // that was active when it was made. It is immutable.
 //
-// Rows of A are read in place. Where memory holds it by columns, it is copied
-// to blocks of [K][96], and the product is the one of weight gradients.
+// A task computes a block of C. It packs what it reads of B, and of A where
+// memory holds it by columns, itself: what another worker has packed would come
+// from that one's cache, which takes longer than packing. How C is cut does not
+// change a sum, so it may follow the number of workers.
 type Gemm struct {
-	shape   GemmShape
-	kern    gemmKernels
-	workers int
-	panels  int // 16-wide panels of b
-	split   int // panels a task computes
+	shape      GemmShape
+	kern       gemmKernels
+	workers    int
+	unit       int // columns of a register tile
+	rows, cols int // of a task's block: whole tiles
 }
+
+const (
+	// blockRows and blockCols bound the block of C of a task. More rows share
+	// the packing of B, more columns that of A; both come from the second cache.
+	blockRows = 264
+	blockCols = 256
+	// narrowRows is the least a block is cut down to for more tasks.
+	narrowRows = 64
+	// tasksPerWorker is how many tasks a worker has at least, where the product
+	// is large enough: they do not all take equally long.
+	tasksPerWorker = 2
+	// turnedGap keeps rows of the turned A off the same cache sets.
+	turnedGap = lanes
+)
 
 // NewGemm plans a product for a pool of the given number of workers.
 func NewGemm(s GemmShape, workers int) *Gemm {
-	g := &Gemm{shape: s.withDefaults(), kern: active.gemm, workers: workers, panels: ceilDiv(s.N, lanes)}
-	g.split = g.panels
-	if g.blocks() < minTasks {
-		g.split = roundUp(ceilDiv(g.panels*g.blocks(), minTasks), g.kern.panels)
+	g := &Gemm{shape: s.withDefaults(), kern: active.gemm, workers: workers}
+	g.unit = g.kern.panels * lanes
+	down, across := ceilDiv(s.M, blockRows), ceilDiv(s.N, blockCols)
+	for {
+		g.rows = roundUp(ceilDiv(s.M, down), g.kern.rows)
+		g.cols = roundUp(ceilDiv(s.N, across), g.unit)
+		if g.tasks() >= tasksPerWorker*workers {
+			return g
+		}
+		// Narrower blocks pack A anew, lower ones B.
+		switch {
+		case g.cols > g.unit && (!s.TransA || g.cols > g.rows || g.rows < 2*narrowRows):
+			across++
+		case g.rows >= 2*narrowRows:
+			down++
+		default:
+			return g
+		}
 	}
-	return g
 }
 
-func (g *Gemm) blocks() int { return ceilDiv(g.shape.M, blockPixels) }
+func (g *Gemm) tasks() int { return ceilDiv(g.shape.M, g.rows) * g.across() }
 
-func (g *Gemm) panelLen() int { return g.shape.K * lanes }
+// across is the blocks side by side.
+func (g *Gemm) across() int { return ceilDiv(g.shape.N, g.cols) }
 
-// columnsLen is the floats of the copy of A, made where memory holds it by
-// columns.
-func (g *Gemm) columnsLen() int {
+// depth is the part of the sums a block takes at a time, so that the packed
+// unit of B stays in the first cache.
+func (g *Gemm) depth() int { return min(g.shape.K, chunkDepth) }
+
+func (g *Gemm) packedLen() int { return g.depth() * g.unit }
+
+// turnedStride is the distance of the rows of the turned part of A.
+func (g *Gemm) turnedStride() int { return roundUp(g.depth(), lanes) + turnedGap }
+
+func (g *Gemm) turnedLen() int {
 	if !g.shape.TransA {
 		return 0
 	}
-	return g.blocks() * g.shape.K * blockPixels
+	return g.rows * g.turnedStride()
 }
 
-// stageLen is the floats of a worker's block of results on its way to C.
-func (g *Gemm) stageLen() int { return blockPixels * g.split * lanes }
+// stageLen is the floats of tiles that reach beyond C.
+func (g *Gemm) stageLen() int { return g.rows * g.unit }
+
+func (g *Gemm) workerLen() int { return g.packedLen() + g.turnedLen() + g.stageLen() }
 
 // ScratchLen returns the floats of scratch the product needs.
-func (g *Gemm) ScratchLen() int {
-	return g.panels*g.panelLen() + g.columnsLen() + g.workers*g.stageLen()
-}
+func (g *Gemm) ScratchLen() int { return g.workers * g.workerLen() }
 
 // Flops returns the floating-point operations of the product.
 func (g *Gemm) Flops() int64 {
@@ -109,132 +146,93 @@ func (g *Gemm) Run(c, a, b, scratch []float32, add bool) []par.Phase {
 	g.need("b", b, (rowsB-1)*s.LDB+widthB)
 	g.need("scratch", scratch, g.ScratchLen())
 
-	packed, scratch := scratch[:g.panels*g.panelLen()], scratch[g.panels*g.panelLen():]
-	columns, scratch := scratch[:g.columnsLen()], scratch[g.columnsLen():]
-	tables := make([]gemmTables, g.workers)
-	for i := range tables {
-		tables[i] = gemmTables{make([]int, blockPixels), make([]int, blockPixels), scratch[i*g.stageLen():][:g.stageLen()]}
+	workers := make([]gemmWorker, g.workers)
+	for i := range workers {
+		workers[i] = g.worker(scratch[i*g.workerLen():][:g.workerLen()])
 	}
-	splits := ceilDiv(g.panels, g.split)
-	return []par.Phase{g.pack(packed, columns, a, b), {Tasks: g.blocks() * splits, Run: func(worker, task int) {
-		begin, first := task/splits*blockPixels, task%splits*g.split
-		if s.TransA {
-			g.blockByColumns(c, columns[begin*s.K:], packed, add, &tables[worker], begin, first)
-		} else {
-			g.blockByRows(c, a, packed, add, &tables[worker], begin, first)
-		}
+	return []par.Phase{{Tasks: g.tasks(), Run: func(worker, task int) {
+		g.block(c, a, b, add, &workers[worker], task/g.across()*g.rows, task%g.across()*g.cols)
 	}}}
 }
 
-// packDepth is the rows of a factor a task packs: more tasks than panels, for
-// products of few panels.
-const packDepth = 128
+// gemmWorker is the scratch of a worker.
+type gemmWorker struct {
+	packed  []float32 // a unit of b: [panels][depth][16]
+	turned  []float32 // a part of a by rows, where memory holds it by columns
+	stage   []float32 // tiles that reach beyond c, [rows][unit]
+	a, c, s []int     // offsets of the rows of a block in a or turned, in c, and in stage
+}
 
-// pack brings B into panels [K][16], for the product by columns [K][16n] where
-// a tile spans n panels, and A, if memory holds it by columns, into blocks.
-func (g *Gemm) pack(packed, columns, a, b []float32) par.Phase {
+func (g *Gemm) worker(mem []float32) gemmWorker {
+	w := gemmWorker{
+		packed: mem[:g.packedLen()],
+		turned: mem[g.packedLen():][:g.turnedLen()],
+		stage:  mem[g.packedLen()+g.turnedLen():],
+		a:      make([]int, g.rows),
+		c:      make([]int, g.rows),
+		s:      make([]int, g.rows),
+	}
+	for i := range g.rows {
+		w.c[i], w.s[i] = i*g.shape.LDC, i*g.unit
+	}
+	return w
+}
+
+// block computes the block of c that begins at row m0 and column n0.
+func (g *Gemm) block(c, a, b []float32, add bool, w *gemmWorker, m0, n0 int) {
 	s := g.shape
-	unit := 1 // panels that lie side by side
-	if s.TransA {
-		unit = g.kern.panels
+	rows, end := min(g.rows, s.M-m0), min(n0+g.cols, s.N)
+	left := a[m0:]
+	stride := g.turnedStride()
+	if !s.TransA {
+		left, stride = a[m0*s.LDA:], s.LDA
+	}
+	for i := range w.a {
+		w.a[i] = min(i, rows-1) * stride // rows behind the last repeat it
 	}
 	right := panelSource{depth: s.K, width: s.N, stride: s.LDB, transposed: s.TransB}
-	left := panelSource{depth: s.K, width: s.M, stride: s.LDA}
-	depths, ofB := ceilDiv(s.K, packDepth), ceilDiv(g.panels, unit)
-	tasks := ofB * depths
-	if s.TransA {
-		tasks += g.blocks() * depths
-	}
-	return par.Phase{Tasks: tasks, Run: func(_, task int) {
-		i, k0 := task/depths, task%depths*packDepth
-		rows := min(packDepth, s.K-k0)
-		if i < ofB {
-			width := min(unit, g.panels-i*unit) * lanes
-			right.block(packed[i*unit*g.panelLen()+k0*width:], b, k0, rows, i*unit*lanes, width)
-			return
-		}
-		begin := (i - ofB) * blockPixels
-		left.block(columns[begin*s.K+k0*blockPixels:], a, k0, rows, begin, blockPixels)
-	}}
-}
-
-// gemmTables are the scratch of a worker: offsets of the rows of a and of c,
-// and a block that takes the place of c where c cannot hold whole tiles.
-type gemmTables struct {
-	a, c  []int
-	stage []float32
-}
-
-// blockByRows computes up to split panels, from number first, of the rows from
-// begin.
-func (g *Gemm) blockByRows(c, a, packed []float32, add bool, t *gemmTables, begin, first int) {
-	s := g.shape
-	panels, count := min(g.split, g.panels-first), min(blockPixels, s.M-begin)
-	out, ldc, accumulate, staged := g.target(c, add, t, begin, first)
-	groups := ceilDiv(count, g.kern.rows)
-	for i := range groups * g.kern.rows {
-		// Rows behind the last repeat it; their results stay in the stage.
-		t.a[i] = min(begin+i, s.M-1) * s.LDA
-		t.c[i] = i * ldc
-	}
 	for k0 := 0; k0 < s.K; k0 += chunkDepth {
 		depth := min(chunkDepth, s.K-k0)
-		for q := 0; q < panels; q += g.kern.panels {
-			g.kern.gather(out[q*lanes:], t.c, a[k0:], t.a, packed[(first+q)*g.panelLen()+k0*lanes:],
-				g.panelLen(), min(g.kern.panels, panels-q), groups, 1, depth, accumulate)
+		var part []float32
+		if s.TransA {
+			g.kern.turn(w.turned, stride, left[k0*s.LDA:], s.LDA, depth, rows)
+			part = w.turned
+		} else {
+			part = left[k0:]
 		}
-		accumulate = true
-	}
-	if staged {
-		g.unstage(c, t, add, begin, first)
+		for n := n0; n < end; n += g.unit {
+			panels := min(g.unit/lanes, ceilDiv(s.N-n, lanes))
+			for q := range panels {
+				right.panel(&g.kern, w.packed[q*depth*lanes:], b, k0, depth, n+q*lanes)
+			}
+			g.multiply(c[m0*s.LDC+n:], part, w, rows, min(s.N-n, g.unit), panels, depth, add || k0 > 0)
+		}
 	}
 }
 
-// blockByColumns is blockByRows on a block of columns of A, [K][96].
-func (g *Gemm) blockByColumns(c, columns, packed []float32, add bool, t *gemmTables, begin, first int) {
-	s := g.shape
-	panels, count := min(g.split, g.panels-first), min(blockPixels, s.M-begin)
-	out, ldc, accumulate, staged := g.target(c, add, t, begin, first)
-	groups := ceilDiv(count, g.kern.rows)
-	for k0 := 0; k0 < s.K; k0 += packDepth {
-		depth := min(packDepth, s.K-k0)
-		for q := 0; q < panels; q += g.kern.panels {
-			wide := min(g.kern.panels, panels-q)
-			g.kern.outer(out[q*lanes:], ldc, columns[k0*blockPixels:], blockPixels, packed[(first+q)*g.panelLen()+k0*wide*lanes:],
-				wide*lanes, wide, groups, depth, accumulate)
-		}
-		accumulate = true
+// multiply computes rows x cols of c from the rows of a and the packed unit of
+// b. Tiles that reach beyond c are computed in the stage, as if they did not.
+func (g *Gemm) multiply(c, a []float32, w *gemmWorker, rows, cols, panels, depth int, accumulate bool) {
+	height := g.kern.rows
+	whole := rows / height
+	if cols < panels*lanes {
+		whole = 0
 	}
-	if staged {
-		g.unstage(c, t, add, begin, first)
+	if whole > 0 {
+		g.kern.gather(c, w.c, a, w.a, w.packed, depth*lanes, panels, whole, 1, depth, accumulate)
 	}
-}
-
-// target returns where tiles of a block are written, the distance of its rows
-// and whether they add to what is there; and whether that is the stage, as
-// tiles would write beyond c.
-func (g *Gemm) target(c []float32, add bool, t *gemmTables, begin, first int) (out []float32, ldc int, accumulate, staged bool) {
-	s := g.shape
-	if s.M-begin < blockPixels && s.M%g.kern.rows != 0 || (first+min(g.split, g.panels-first))*lanes > s.N {
-		return t.stage, g.split * lanes, false, true
+	first := whole * height
+	if first == rows {
+		return
 	}
-	return c[begin*s.LDC+first*lanes:], s.LDC, add, false
-}
-
-// unstage copies or adds a block to its place in c.
-func (g *Gemm) unstage(c []float32, t *gemmTables, add bool, begin, first int) {
-	s := g.shape
-	width := min(min(g.split, g.panels-first)*lanes, s.N-first*lanes)
-	for i := range min(blockPixels, s.M-begin) {
-		row := c[(begin+i)*s.LDC+first*lanes:][:width]
-		result := t.stage[i*g.split*lanes:][:width]
-		if !add {
-			copy(row, result)
-			continue
+	if accumulate {
+		for i := first; i < rows; i++ {
+			copy(w.stage[w.s[i]:][:cols], c[w.c[i]:])
 		}
-		for j, v := range result {
-			row[j] += v
-		}
+	}
+	g.kern.gather(w.stage, w.s[first:], a, w.a[first:], w.packed, depth*lanes, panels, ceilDiv(rows-first, height), 1, depth, accumulate)
+	for i := first; i < rows; i++ {
+		copy(c[w.c[i]:][:cols], w.stage[w.s[i]:])
 	}
 }
 

@@ -10,4 +10,10 @@ func gatherF32_6x16_avx2(c []float32, cOff []int, a []float32, aOff []int, b []f
 //go:noescape
 func outerF32_6x16_avx2(c []float32, cStride int, a []float32, aStride int, b []float32, bStride int, panels int, groups int, depth int, accumulate bool)
 
+//go:noescape
+func panelF32_16_avx2(dst []float32, src []float32, stride int, rows int)
+
+//go:noescape
+func transposeF32_8x8_avx2(dst []float32, dStride int, src []float32, sStride int, rows int, cols int)
+
 func fmaLoopF32_avx2(n int)

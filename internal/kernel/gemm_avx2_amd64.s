@@ -326,6 +326,116 @@ single_store:
 	VZEROUPPER
 	RET
 
+// func panelF32_16_avx2(dst []float32, src []float32, stride int, rows int)
+// Requires: AVX
+TEXT ·panelF32_16_avx2(SB), NOSPLIT, $0-64
+	MOVQ dst_base+0(FP), AX
+	MOVQ src_base+24(FP), CX
+	MOVQ stride+48(FP), DX
+	MOVQ rows+56(FP), BX
+	SHLQ $0x02, DX
+
+pair:
+	SUBQ    $0x02, BX
+	JL      last
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS (CX)(DX*1), Y0
+	VMOVUPS 32(CX)(DX*1), Y1
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS Y1, 96(AX)
+	LEAQ    (CX)(DX*2), CX
+	ADDQ    $0x00000080, AX
+	JMP     pair
+
+last:
+	ADDQ    $0x02, BX
+	JZ      done
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	LEAQ    (CX)(DX*1), CX
+	ADDQ    $0x00000040, AX
+
+done:
+	VZEROUPPER
+	RET
+
+// func transposeF32_8x8_avx2(dst []float32, dStride int, src []float32, sStride int, rows int, cols int)
+// Requires: AVX
+TEXT ·transposeF32_8x8_avx2(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), AX
+	MOVQ src_base+32(FP), CX
+	MOVQ dStride+24(FP), DX
+	MOVQ sStride+56(FP), BX
+	MOVQ rows+64(FP), SI
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	LEAQ (DX)(DX*2), R8
+	LEAQ (BX)(BX*2), R9
+
+rows:
+	MOVQ AX, R10
+	MOVQ CX, R11
+	MOVQ cols+72(FP), DI
+
+block:
+	LEAQ        (R11)(BX*4), R12
+	VMOVUPS     (R11), X0
+	VINSERTF128 $0x01, (R12), Y0, Y0
+	VMOVUPS     (R11)(BX*1), X1
+	VINSERTF128 $0x01, (R12)(BX*1), Y1, Y1
+	VMOVUPS     (R11)(BX*2), X2
+	VINSERTF128 $0x01, (R12)(BX*2), Y2, Y2
+	VMOVUPS     (R11)(R9*1), X3
+	VINSERTF128 $0x01, (R12)(R9*1), Y3, Y3
+	VMOVUPS     16(R11), X4
+	VINSERTF128 $0x01, 16(R12), Y4, Y4
+	VMOVUPS     16(R11)(BX*1), X5
+	VINSERTF128 $0x01, 16(R12)(BX*1), Y5, Y5
+	VMOVUPS     16(R11)(BX*2), X6
+	VINSERTF128 $0x01, 16(R12)(BX*2), Y6, Y6
+	VMOVUPS     16(R11)(R9*1), X7
+	VINSERTF128 $0x01, 16(R12)(R9*1), Y7, Y7
+	VUNPCKLPS   Y1, Y0, Y8
+	VUNPCKHPS   Y1, Y0, Y9
+	VUNPCKLPS   Y3, Y2, Y10
+	VUNPCKHPS   Y3, Y2, Y11
+	VSHUFPS     $0x44, Y10, Y8, Y12
+	VMOVUPS     Y12, (R10)
+	VSHUFPS     $0xee, Y10, Y8, Y12
+	VMOVUPS     Y12, (R10)(DX*1)
+	VSHUFPS     $0x44, Y11, Y9, Y12
+	VMOVUPS     Y12, (R10)(DX*2)
+	VSHUFPS     $0xee, Y11, Y9, Y12
+	VMOVUPS     Y12, (R10)(R8*1)
+	LEAQ        (R10)(DX*4), R10
+	VUNPCKLPS   Y5, Y4, Y8
+	VUNPCKHPS   Y5, Y4, Y9
+	VUNPCKLPS   Y7, Y6, Y10
+	VUNPCKHPS   Y7, Y6, Y11
+	VSHUFPS     $0x44, Y10, Y8, Y12
+	VMOVUPS     Y12, (R10)
+	VSHUFPS     $0xee, Y10, Y8, Y12
+	VMOVUPS     Y12, (R10)(DX*1)
+	VSHUFPS     $0x44, Y11, Y9, Y12
+	VMOVUPS     Y12, (R10)(DX*2)
+	VSHUFPS     $0xee, Y11, Y9, Y12
+	VMOVUPS     Y12, (R10)(R8*1)
+	LEAQ        (R10)(DX*4), R10
+	ADDQ        $0x20, R11
+	SUBQ        $0x08, DI
+	JNZ         block
+	LEAQ        (CX)(BX*8), CX
+	ADDQ        $0x20, AX
+	SUBQ        $0x08, SI
+	JNZ         rows
+	VZEROUPPER
+	RET
+
 // func fmaLoopF32_avx2(n int)
 // Requires: AVX, FMA3
 TEXT ·fmaLoopF32_avx2(SB), NOSPLIT, $0-8

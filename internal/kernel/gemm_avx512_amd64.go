@@ -10,4 +10,7 @@ func gatherF32_8x32_avx512(c []float32, cOff []int, a []float32, aOff []int, b [
 //go:noescape
 func outerF32_8x32_avx512(c []float32, cStride int, a []float32, aStride int, b []float32, bStride int, panels int, groups int, depth int, accumulate bool)
 
+//go:noescape
+func panelF32_16_avx512(dst []float32, src []float32, stride int, rows int)
+
 func fmaLoopF32_avx512(n int)

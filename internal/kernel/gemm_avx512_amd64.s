@@ -650,6 +650,38 @@ single_store:
 	VZEROUPPER
 	RET
 
+// func panelF32_16_avx512(dst []float32, src []float32, stride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·panelF32_16_avx512(SB), NOSPLIT, $0-64
+	MOVQ dst_base+0(FP), AX
+	MOVQ src_base+24(FP), CX
+	MOVQ stride+48(FP), DX
+	MOVQ rows+56(FP), BX
+	SHLQ $0x02, DX
+
+pair:
+	SUBQ    $0x02, BX
+	JL      last
+	VMOVUPS (CX), Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS (CX)(DX*1), Z0
+	VMOVUPS Z0, 64(AX)
+	LEAQ    (CX)(DX*2), CX
+	ADDQ    $0x00000080, AX
+	JMP     pair
+
+last:
+	ADDQ    $0x02, BX
+	JZ      done
+	VMOVUPS (CX), Z0
+	VMOVUPS Z0, (AX)
+	LEAQ    (CX)(DX*1), CX
+	ADDQ    $0x00000040, AX
+
+done:
+	VZEROUPPER
+	RET
+
 // func fmaLoopF32_avx512(n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fmaLoopF32_avx512(SB), NOSPLIT, $0-8

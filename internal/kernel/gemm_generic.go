@@ -5,11 +5,13 @@ package kernel
 const genericRows = 4
 
 var gemmGeneric = gemmKernels{
-	rows:   genericRows,
-	panels: 1,
-	gather: gatherF32Generic,
-	outer:  outerF32Generic,
-	fma:    fmaF32Generic,
+	rows:      genericRows,
+	panels:    1,
+	gather:    gatherF32Generic,
+	outer:     outerF32Generic,
+	panel:     panelF32Generic,
+	transpose: transposeF32Generic,
+	fma:       fmaF32Generic,
 }
 
 func gatherF32Generic(c []float32, cOff []int, a []float32, aOff []int, b []float32,
@@ -60,6 +62,20 @@ func outerF32Generic(c []float32, cStride int, a []float32, aStride int, b []flo
 					row[j] += v
 				}
 			}
+		}
+	}
+}
+
+func panelF32Generic(dst, src []float32, stride, rows int) {
+	for k := range rows {
+		*(*[lanes]float32)(dst[k*lanes:]) = [lanes]float32(src[k*stride:])
+	}
+}
+
+func transposeF32Generic(dst []float32, dStride int, src []float32, sStride int, rows, cols int) {
+	for i := range rows {
+		for j, x := range src[i*sStride:][:cols] {
+			dst[j*dStride+i] = x
 		}
 	}
 }

@@ -26,6 +26,14 @@ type gemmKernels struct {
 	// Where accumulate is false c is overwritten. It serves weight gradients, where k runs over pixels.
 	outer func(c []float32, cStride int, a []float32, aStride int, b []float32, bStride,
 		panels, groups, depth int, accumulate bool)
+	// panel copies rows of 16 floats that lie apart:
+	//
+	//	dst[k*16 + j] = src[k*stride + j], k < rows, j < 16
+	panel func(dst, src []float32, stride, rows int)
+	// transpose turns a matrix, rows and cols being multiples of 8 above 0:
+	//
+	//	dst[j*dStride + i] = src[i*sStride + j], i < rows, j < cols
+	transpose func(dst []float32, dStride int, src []float32, sStride int, rows, cols int)
 	// fma runs n rounds of multiply-adds in registers and returns the number of
 	// floating-point operations done.
 	fma func(n int) int64

@@ -123,3 +123,53 @@ func TestOuterAgainstDefinition(t *testing.T) {
 		})
 	})
 }
+
+// TestPanelAgainstDefinition covers every number of rows that the unrolled loop
+// tells apart, and strides with and without gaps.
+func TestPanelAgainstDefinition(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	eachVariant(t, func(t *testing.T) {
+		for _, stride := range []int{lanes, lanes + 3, 100} {
+			for rows := range 12 {
+				src, dst := newGuarded(max(rows-1, 0)*stride+lanes), newGuarded(rows*lanes)
+				copy(src.buf, narrowed(randoms(r, len(src.buf))))
+				active.gemm.panel(dst.buf, src.buf, stride, rows)
+				for i, got := range dst.buf {
+					if want := src.buf[i/lanes*stride+i%lanes]; got != want {
+						t.Fatalf("stride %d, rows %d: place %d: got %g, want %g", stride, rows, i, got, want)
+					}
+				}
+				dst.check(t, "dst")
+			}
+		}
+	})
+}
+
+func TestTransposeAgainstDefinition(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	eachVariant(t, func(t *testing.T) {
+		for _, rows := range []int{1, 7, 8, 9, 16, 31} {
+			for _, cols := range []int{1, 5, 8, 15, 16, 24, 33} {
+				sStride, dStride := cols+3, rows+5
+				src, dst := newGuarded((rows-1)*sStride+cols), newGuarded((cols-1)*dStride+rows)
+				copy(src.buf, narrowed(randoms(r, len(src.buf))))
+				fill(dst.buf, guard)
+				if rows%8 == 0 && cols%8 == 0 {
+					active.gemm.transpose(dst.buf, dStride, src.buf, sStride, rows, cols)
+				} else {
+					active.gemm.turn(dst.buf, dStride, src.buf, sStride, rows, cols)
+				}
+				for at, got := range dst.buf {
+					want := float32(guard)
+					if j, i := at/dStride, at%dStride; i < rows {
+						want = src.buf[i*sStride+j]
+					}
+					if got != want {
+						t.Fatalf("%dx%d: place %d: got %g, want %g", rows, cols, at, got, want)
+					}
+				}
+				dst.check(t, "dst")
+			}
+		}
+	})
+}

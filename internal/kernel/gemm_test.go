@@ -18,6 +18,7 @@ var gemmShapes = []GemmShape{
 	{M: 200, N: 64, K: 19},
 	{M: 13, N: 130, K: 513},
 	{M: 120, N: 48, K: 260},
+	{M: 290, N: 300, K: 40}, // more than a block either way
 }
 
 // runGemm returns c [M,LDC], with NaN between the rows, after Run.

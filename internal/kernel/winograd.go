@@ -91,7 +91,7 @@ func (p *winogradPass) pack(packed, w []float32) []par.Phase {
 			if p.rotated {
 				from = taps - 1 - t
 			}
-			p.weights.block(s.stage[staged[t]:], w[from*matrix:], k0, rows, q*lanes, lanes)
+			p.weights.panel(&p.kern, s.stage[staged[t]:], w[from*matrix:], k0, rows, q*lanes)
 		}
 		p.tr.weight(packed[(q*depth+k0)*lanes:], offsets, s.stage, staged, rows, false, s.tmp)
 	}}}

@@ -1,5 +1,6 @@
 // Command gemm writes the register-tile products gather and outer of package
-// kernel (see gemmKernels for what they compute) for one instruction set.
+// kernel, and the copies that bring factors into their order (see gemmKernels
+// for what they compute), for one instruction set.
 //
 //	go run ./gemm -isa avx2 -out gemm_avx2_amd64.s -stubs gemm_avx2_amd64.go -pkg kernel
 package main
@@ -45,6 +46,10 @@ func main() {
 	ConstraintExpr("amd64,!noasm")
 	t.gather()
 	t.outer()
+	t.panel()
+	if t.isa == "avx2" {
+		transpose()
+	}
 	t.fma()
 	Generate()
 }
@@ -279,6 +284,114 @@ func (t target) outerBody(name string, panels int) {
 	ADDQ(U32(4*t.rows), a0)
 	DECQ(groups)
 	JNZ(LabelRef(name + "group"))
+	VZEROUPPER()
+	RET()
+}
+
+// panel copies rows of 16 floats to a panel, two a turn.
+func (t target) panel() {
+	TEXT("panelF32_16_"+t.isa, NOSPLIT, "func(dst, src []float32, stride, rows int)")
+	Pragma("noescape")
+	dst, src := Load(Param("dst").Base(), GP64()), Load(Param("src").Base(), GP64())
+	stride, rows := Load(Param("stride"), GP64()), Load(Param("rows"), GP64())
+	SHLQ(Imm(2), stride)
+	step := func(n int) {
+		for i := range n {
+			row := Mem{Base: src}
+			if i > 0 {
+				row = Mem{Base: src, Index: stride, Scale: 1}
+			}
+			var v []reg.VecVirtual
+			for j := range t.vectorsPer() {
+				v = append(v, t.vector())
+				VMOVUPS(row.Offset(j*t.bytes), v[j])
+			}
+			for j := range v {
+				VMOVUPS(v[j], Mem{Base: dst, Disp: i*panelBytes + j*t.bytes})
+			}
+		}
+		LEAQ(Mem{Base: src, Index: stride, Scale: uint8(n)}, src)
+		ADDQ(U32(n*panelBytes), dst)
+	}
+	Label("pair")
+	SUBQ(Imm(2), rows)
+	JL(LabelRef("last"))
+	step(2)
+	JMP(LabelRef("pair"))
+	Label("last")
+	ADDQ(Imm(2), rows)
+	JZ(LabelRef("done"))
+	step(1)
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// transpose turns blocks of 8x8. The halves of a vector are loaded from rows
+// four apart, which saves the shuffles across them; as shuffles bound it, wider
+// vectors would gain nothing.
+func transpose() {
+	TEXT("transposeF32_8x8_avx2", NOSPLIT, "func(dst []float32, dStride int, src []float32, sStride int, rows, cols int)")
+	Pragma("noescape")
+	dst0, src0 := Load(Param("dst").Base(), GP64()), Load(Param("src").Base(), GP64())
+	dStride, sStride := Load(Param("dStride"), GP64()), Load(Param("sStride"), GP64())
+	rows, cols := Load(Param("rows"), GP64()), GP64()
+	SHLQ(Imm(2), dStride)
+	SHLQ(Imm(2), sStride)
+	times3 := func(stride reg.Register) reg.GPVirtual {
+		r := GP64()
+		LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, r)
+		return r
+	}
+	dStride3, sStride3 := times3(dStride), times3(sStride)
+
+	Label("rows")
+	dst, src := GP64(), GP64()
+	MOVQ(dst0, dst)
+	MOVQ(src0, src)
+	Load(Param("cols"), cols)
+	Label("block")
+	// Each is rows i and i+4 of a half of the block's columns.
+	var v [2][4]reg.VecVirtual
+	below := GP64()
+	LEAQ(Mem{Base: src, Index: sStride, Scale: 4}, below)
+	row := func(base, stride, stride3 reg.Register, i int) Mem {
+		switch i {
+		case 0:
+			return Mem{Base: base}
+		case 3:
+			return Mem{Base: base, Index: stride3, Scale: 1}
+		}
+		return Mem{Base: base, Index: stride, Scale: uint8(i)}
+	}
+	for half := range v {
+		for i := range v[half] {
+			v[half][i] = YMM()
+			VMOVUPS(row(src, sStride, sStride3, i).Offset(16*half), v[half][i].AsX())
+			VINSERTF128(Imm(1), row(below, sStride, sStride3, i).Offset(16*half), v[half][i], v[half][i])
+		}
+	}
+	for half := range v {
+		a, b, c, d := v[half][0], v[half][1], v[half][2], v[half][3]
+		ab, cd, out := [2]reg.VecVirtual{YMM(), YMM()}, [2]reg.VecVirtual{YMM(), YMM()}, YMM()
+		VUNPCKLPS(b, a, ab[0])
+		VUNPCKHPS(b, a, ab[1])
+		VUNPCKLPS(d, c, cd[0])
+		VUNPCKHPS(d, c, cd[1])
+		for i := range 4 {
+			pick := []int{0x44, 0xee}[i%2]
+			VSHUFPS(U8(pick), cd[i/2], ab[i/2], out)
+			VMOVUPS(out, row(dst, dStride, dStride3, i))
+		}
+		LEAQ(Mem{Base: dst, Index: dStride, Scale: 4}, dst)
+	}
+	ADDQ(Imm(32), src)
+	SUBQ(Imm(8), cols)
+	JNZ(LabelRef("block"))
+	LEAQ(Mem{Base: src0, Index: sStride, Scale: 8}, src0)
+	ADDQ(Imm(32), dst0)
+	SUBQ(Imm(8), rows)
+	JNZ(LabelRef("rows"))
 	VZEROUPPER()
 	RET()
 }
