@@ -80,7 +80,7 @@ func (a *readAhead) start(ctx context.Context, g *errgroup.Group) {
 	for range readers {
 		g.Go(func() error {
 			for sp := range a.spans {
-				sp.bytes.NewImage()
+				sp.bytes.NewImage(0)
 				sp.err = a.files.read(ctx, sp.shard, sp.bytes.Image, sp.from)
 				close(sp.done)
 			}

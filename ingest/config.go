@@ -70,7 +70,7 @@ type Config struct {
 	// part in the order, so it should not follow the machine's memory.
 	ShuffleBytes int64
 	// Interleave is how many shards are read at once; default 8. Of those that
-	// are fetched or unpacked each is read some 500 KiB ahead.
+	// are fetched or unpacked each is read some 2 MiB ahead.
 	Interleave int
 	// Limit is the most samples of an epoch, rejected ones included; 0 is all. Of
 	// ranks that divide whole shards it holds for each.

@@ -7,12 +7,12 @@ import (
 	"clpipe/ingest/shard"
 )
 
-// What a shard that is read in sequence is read ahead: a few of these for each
-// open shard, so that a server's or decoder's time is not waited for, and few
-// enough to be no matter beside a record.
+// What a shard that is read in sequence is read ahead, a few of these for each
+// open shard: so much that a goroutine reads on for a while before it waits for
+// another, and that a server's or decoder's time is not waited for.
 const (
-	stretchBytes   = 256 << 10
-	stretchSamples = 64
+	stretchBytes   = 1 << 20
+	stretchSamples = 256
 )
 
 // cursor is a place in an open shard. One that is fetched or unpacked is read by
@@ -26,12 +26,14 @@ type cursor struct {
 	end       context.CancelFunc // of the goroutine; nil: there is none
 	ended     sync.WaitGroup
 	stretches chan stretch
-	now       stretch // being handed out
+	now       stretch             // being handed out
+	used      chan []shard.Sample // memory of stretches that were handed out
 }
 
 // stretch is samples that follow each other, and why there are no more, if so.
 type stretch struct {
 	samples []shard.Sample
+	next    int // the first that was not handed out
 	err     error
 }
 
@@ -43,6 +45,7 @@ func newCursor(ctx context.Context, s *Source, place int) *cursor {
 		return c
 	}
 	c.stretches = make(chan stretch, 1)
+	c.used = make(chan []shard.Sample, 1)
 	ctx, c.end = context.WithCancel(ctx)
 	c.ended.Go(func() { c.run(ctx) })
 	return c
@@ -65,6 +68,11 @@ func (c *cursor) run(ctx context.Context) {
 	}
 	for err == nil {
 		var part stretch
+		select {
+		case part.samples = <-c.used:
+		default:
+			part.samples = make([]shard.Sample, 0, stretchSamples)
+		}
 		var sample shard.Sample
 		for bytes := int64(0); bytes < stretchBytes && len(part.samples) < stretchSamples; bytes += sample.Size {
 			if sample, err = reader.Next(); err != nil {
@@ -94,8 +102,8 @@ func (c *cursor) send(ctx context.Context, part stretch) bool {
 }
 
 func (s *stretch) drop() {
-	for i := range s.samples {
-		s.samples[i].Recycle()
+	for i := range s.samples[s.next:] {
+		s.samples[s.next+i].Recycle()
 	}
 	s.samples = nil
 }
@@ -105,9 +113,13 @@ func (c *cursor) read(ctx context.Context) (shard.Sample, error) {
 	if c.end == nil {
 		return c.readNow(ctx)
 	}
-	for len(c.now.samples) == 0 {
+	for c.now.next == len(c.now.samples) {
 		if c.now.err != nil {
 			return shard.Sample{}, c.now.err
+		}
+		select {
+		case c.used <- c.now.samples[:0]:
+		default:
 		}
 		select {
 		case c.now = <-c.stretches:
@@ -115,9 +127,8 @@ func (c *cursor) read(ctx context.Context) (shard.Sample, error) {
 			return shard.Sample{}, ctx.Err()
 		}
 	}
-	sample := c.now.samples[0]
-	c.now.samples[0] = shard.Sample{} // lets go of the image
-	c.now.samples = c.now.samples[1:]
+	sample := c.now.samples[c.now.next]
+	c.now.next++
 	return sample, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"clpipe/batch"
+	"clpipe/ingest/shard"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"golang.org/x/sync/errgroup"
@@ -54,10 +55,11 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 	// The writer sees the jobs in their order. Beside those at the workers, as
 	// many wait for one to be free: of packed shards each holds RecordBytes.
 	order := make(chan *job, s.cfg.Workers)
+	spare := make(chan []entry, s.cfg.Workers) // of jobs that are done
 	g.Go(func() error {
 		defer close(jobs)
 		defer close(order)
-		return s.deal(ctx, ahead, jobs, order)
+		return s.deal(ctx, ahead, jobs, order, spare)
 	})
 	for range s.cfg.Workers {
 		g.Go(func() error {
@@ -73,14 +75,18 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 		})
 	}
 	w := writer{source: s, readable: make([]int, len(s.cfg.Sources))}
-	g.Go(func() error { return w.write(ctx, order, out) })
+	g.Go(func() error { return w.write(ctx, order, spare, out) })
 	err := g.Wait()
+	shard.DropFree()
 	w.current.drop()
 	for j := range order { // results that were never written
 		j.drop()
 	}
 	return err
 }
+
+// maxEntries is how many samples a job has room for beforehand, at most.
+const maxEntries = 1 << 10
 
 // job is a run of samples that stand side by side in the order of one epoch.
 type job struct {
@@ -131,7 +137,7 @@ func (j *job) drop() {
 
 // deal puts the samples in order, numbers them and hands them out in jobs of
 // one record's rows.
-func (s *Source) deal(ctx context.Context, ahead *readAhead, jobs, order chan<- *job) error {
+func (s *Source) deal(ctx context.Context, ahead *readAhead, jobs, order chan<- *job, spare <-chan []entry) error {
 	for epoch := s.cfg.From.Epoch; s.hasEpoch(epoch); epoch++ {
 		var samples epochSamples
 		if ahead != nil {
@@ -139,7 +145,7 @@ func (s *Source) deal(ctx context.Context, ahead *readAhead, jobs, order chan<- 
 		} else {
 			samples = s.order(epoch)
 		}
-		err := s.dealEpoch(ctx, epoch, samples, jobs, order)
+		err := s.dealEpoch(ctx, epoch, samples, jobs, order, spare)
 		samples.close()
 		if err != nil {
 			return err
@@ -176,7 +182,7 @@ type epochSamples interface {
 	close()
 }
 
-func (s *Source) dealEpoch(ctx context.Context, epoch uint32, samples epochSamples, jobs, order chan<- *job) error {
+func (s *Source) dealEpoch(ctx context.Context, epoch uint32, samples epochSamples, jobs, order chan<- *job, spare <-chan []entry) error {
 	limit := s.epochLimit(epoch)
 	n, err := samples.skip(ctx, s.fromIndex(epoch))
 	if err != nil {
@@ -184,7 +190,13 @@ func (s *Source) dealEpoch(ctx context.Context, epoch uint32, samples epochSampl
 	}
 	newJob := func() *job {
 		first := samples.index(n)
-		return &job{epoch: epoch, first: first, apart: samples.index(n+1) - first, results: make(chan result, 1)}
+		j := &job{epoch: epoch, first: first, apart: samples.index(n+1) - first, results: make(chan result, 1)}
+		select {
+		case j.entries = <-spare:
+		default:
+			j.entries = make([]entry, 0, min(s.cfg.RecordRows, maxEntries))
+		}
+		return j
 	}
 	j := newJob()
 	j.skipped = n
@@ -240,7 +252,7 @@ type writer struct {
 	last     batch.Reject
 }
 
-func (w *writer) write(ctx context.Context, order <-chan *job, out batch.Writer) error {
+func (w *writer) write(ctx context.Context, order <-chan *job, spare chan<- []entry, out batch.Writer) error {
 	for j := range order {
 		w.current = j
 		w.source.cfg.Rejects.Seen(j.epoch, j.skipped)
@@ -268,6 +280,11 @@ func (w *writer) write(ctx context.Context, order <-chan *job, out batch.Writer)
 			if e := &j.entries[i]; e.readable {
 				w.readable[w.source.shards[e.shard].source]++
 			}
+		}
+		clear(j.entries) // lets go of keys
+		select {
+		case spare <- j.entries[:0]:
+		default:
 		}
 		if j.ends {
 			if err := w.endEpoch(j); err != nil {

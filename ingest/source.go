@@ -100,12 +100,15 @@ func (s *Source) Metadata() batch.Metadata {
 }
 
 // id returns the id of a sample.
-func (s *Source) id(e *entry) string {
-	name := shard.Printable(s.shards[e.shard].Name())
+func (s *Source) id(e *entry) string { return string(s.appendID(nil, e)) }
+
+// appendID appends the id of a sample.
+func (s *Source) appendID(to []byte, e *entry) []byte {
+	to = append(to, shard.Printable(s.shards[e.shard].Name())...)
 	if e.sample.Key == "" {
-		return name
+		return to
 	}
-	return name + "/" + e.sample.Key
+	return append(append(to, '/'), e.sample.Key...)
 }
 
 // reject returns the entry for a sample that cannot be used.

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"unsafe"
 
 	"clpipe/batch"
 	"clpipe/internal/imagecodec"
@@ -14,6 +15,7 @@ type worker struct {
 	source  *Source
 	fetch   fetchers
 	build   builder
+	id      []byte // of the sample that is added
 	pending result // what was done since the last record
 }
 
@@ -73,8 +75,9 @@ func (w *worker) sample(ctx context.Context, j *job, i int) error {
 				return err
 			}
 		}
+		w.id = w.source.appendID(w.id[:0], e)
 		w.build.append(batch.Row{
-			ID: w.source.id(e), Epoch: j.epoch, Index: index,
+			ID: unsafe.String(unsafe.SliceData(w.id), len(w.id)), Epoch: j.epoch, Index: index,
 			Label: e.sample.Label, HasLabel: e.sample.HasLabel, Offset: e.sample.Offset,
 		}, file)
 		e.readable = true
@@ -110,7 +113,7 @@ type builder interface {
 	reserve(bytes int64)
 	// decode prepares a file and returns the bytes its image takes.
 	decode(file []byte) (int64, error)
-	// append adds the file that was decoded last.
+	// append adds the file that was decoded last. It keeps nothing of the row's id.
 	append(row batch.Row, file []byte)
 	Len() int
 	Bytes() int

@@ -16,7 +16,7 @@ const (
 
 // member is what is wanted of a header.
 type member struct {
-	name   string
+	name   []byte // valid until the next header is read
 	size   int64
 	kind   byte // a type flag of archive/tar
 	header int64
@@ -32,7 +32,7 @@ type members struct {
 	next  int64     // offset at which the next header should begin
 	body  io.Reader // bytes of the current member
 	whole *tar.Reader
-	block [tarBlock]byte
+	names [256]byte        // the name of the current member
 	limit io.LimitedReader // what body is, mostly
 }
 
@@ -46,17 +46,18 @@ func (m *members) advance() (member, error) {
 	if err := m.in.skip(m.next - m.in.offset()); err != nil {
 		return member{}, err
 	}
-	if _, err := io.ReadFull(m.in, m.block[:]); err != nil {
+	block, err := m.in.block()
+	if err != nil {
 		return member{}, err
 	}
-	if h, ok := plainHeader(m.block[:]); ok {
+	if h, ok := m.plainHeader(block); ok {
 		h.header, h.body = header, m.in.offset()
 		m.next = h.body + padded(h.size)
 		m.limit = io.LimitedReader{R: m.in, N: h.size}
 		m.body = &m.limit
 		return h, nil
 	}
-	return m.take(tar.NewReader(io.MultiReader(bytes.NewReader(m.block[:]), m.in)), header)
+	return m.take(tar.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(block)), m.in)), header)
 }
 
 // take reads a header by archive/tar. Where the gaps of a sparse member end
@@ -66,7 +67,7 @@ func (m *members) take(r *tar.Reader, header int64) (member, error) {
 	if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // names become ids here, never paths
 		return member{}, err
 	}
-	out := member{name: h.Name, size: h.Size, kind: h.Typeflag, header: header, body: m.in.offset(), sparse: isSparse(h)}
+	out := member{name: []byte(h.Name), size: h.Size, kind: h.Typeflag, header: header, body: m.in.offset(), sparse: isSparse(h)}
 	switch h.Typeflag {
 	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo:
 		out.size = 0 // no bytes are stored, whatever the header says
@@ -101,19 +102,19 @@ func isSparse(h *tar.Header) bool {
 // plainHeader reads the header of a regular file in the form of POSIX.1-1988
 // ("ustar") or of GNU tar without its extensions; ok is false for any other
 // and for one that is damaged.
-func plainHeader(block []byte) (h member, ok bool) {
+func (m *members) plainHeader(block []byte) (h member, ok bool) {
 	const kindAt, magicAt, prefixAt, trailerAt = 156, 257, 345, 508
 	if block[kindAt] != tar.TypeReg {
 		return member{}, false
 	}
-	name := text(block[:100])
+	name := append(m.names[:0], text(block[:100])...) // the body takes the header's place
 	switch string(block[magicAt : magicAt+8]) {
 	case "ustar\x0000":
 		if string(block[trailerAt:]) == "tar\x00" { // star's: another prefix
 			return member{}, false
 		}
 		if prefix := text(block[prefixAt:500]); len(prefix) > 0 {
-			name = append(append(append(make([]byte, 0, 256), prefix...), '/'), name...)
+			name = append(append(append(m.names[:0], prefix...), '/'), text(block[:100])...)
 		}
 	case "ustar  \x00":
 		if block[prefixAt] != 0 { // GNU keeps times there
@@ -127,7 +128,7 @@ func plainHeader(block []byte) (h member, ok bool) {
 	if !ok1 || !ok2 || sum != checksum(block) {
 		return member{}, false
 	}
-	return member{name: string(name), size: size, kind: tar.TypeReg}, true
+	return member{name: name, size: size, kind: tar.TypeReg}, true
 }
 
 // text is a field up to its first NUL.
@@ -155,14 +156,19 @@ func octal(field []byte) (n int64, ok bool) {
 
 // checksum adds the bytes of a header, its own field taken for spaces. Eight are
 // added at a time, every second of them in a lane of 16 bits, of which two
-// hundred and fifty-seven would fit.
+// hundred and fifty-seven would fit; most of a header is zeros.
 func checksum(block []byte) int64 {
 	const lanes = 0x00ff00ff00ff00ff
 	var even, odd uint64
-	for at := 0; at < tarBlock; at += 8 {
-		eight := binary.LittleEndian.Uint64(block[at:])
-		even += eight & lanes
-		odd += eight >> 8 & lanes
+	for at := 0; at < tarBlock; at += 32 {
+		some := block[at:][:32]
+		a, b := binary.LittleEndian.Uint64(some), binary.LittleEndian.Uint64(some[8:])
+		c, d := binary.LittleEndian.Uint64(some[16:]), binary.LittleEndian.Uint64(some[24:])
+		if a|b|c|d == 0 {
+			continue
+		}
+		even += a&lanes + b&lanes + c&lanes + d&lanes
+		odd += a>>8&lanes + b>>8&lanes + c>>8&lanes + d>>8&lanes
 	}
 	sum := int64(8 * ' ')
 	for _, both := range [2]uint64{even, odd} {

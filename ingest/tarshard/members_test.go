@@ -57,7 +57,7 @@ func TestMembersAgreeWithArchiveTar(t *testing.T) {
 		if !sparse {
 			body = body[at+tarBlock+1024:] // what follows it
 		}
-		for _, in := range []archive{&counter{src: bytes.NewReader(body)}, &window{src: bytes.NewReader(body), size: int64(len(body))}} {
+		for _, in := range []archive{newFeed(bytes.NewReader(body)), &window{src: bytes.NewReader(body), size: int64(len(body))}} {
 			want := tar.NewReader(bytes.NewReader(body))
 			got := members{in: in}
 			n := 0
@@ -70,7 +70,7 @@ func TestMembersAgreeWithArchiveTar(t *testing.T) {
 					}
 					break
 				}
-				if m.name != h.Name || m.size != h.Size || m.kind != h.Typeflag {
+				if string(m.name) != h.Name || m.size != h.Size || m.kind != h.Typeflag {
 					t.Fatalf("%T: got %q %d %q, want %q %d %q", in, m.name, m.size, m.kind, h.Name, h.Size, h.Typeflag)
 				}
 				if n%2 == 0 {

@@ -1,37 +1,69 @@
 package tarshard
 
 import (
-	"path"
+	"bytes"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"clpipe/ingest/shard"
 )
 
 // splitName returns the key and field of a member, ok false if it has none or
-// is to be left out.
-func splitName(name string) (key, field string, ok bool) {
-	for strings.HasPrefix(name, "./") {
+// is to be left out. The key may be a part of the name.
+func splitName(name []byte) (key []byte, field string, ok bool) {
+	for bytes.HasPrefix(name, []byte("./")) {
 		name = name[2:]
 	}
-	for element := range strings.SplitSeq(name, "/") {
-		if strings.HasPrefix(element, "._") || strings.HasPrefix(element, "__") {
-			return "", "", false
+	base := 0
+	for {
+		element := name[base:]
+		if bytes.HasPrefix(element, []byte("._")) || bytes.HasPrefix(element, []byte("__")) {
+			return nil, "", false
 		}
+		slash := bytes.IndexByte(element, '/')
+		if slash < 0 {
+			break
+		}
+		base += slash + 1
 	}
-	dir, base := path.Split(name)
-	stem, field, found := strings.Cut(base, ".")
-	if !found || stem == "" {
-		return "", "", false
+	dot := bytes.IndexByte(name[base:], '.')
+	if dot <= 0 {
+		return nil, "", false
 	}
-	return shard.Printable(dir + stem), strings.ToLower(field), true
+	key = name[:base+dot]
+	if !utf8.Valid(key) {
+		key = []byte(shard.Printable(string(key)))
+	}
+	return key, fieldName(name[base+dot+1:]), true
+}
+
+// fieldName returns a field in lower case, the common ones without an allocation.
+func fieldName(field []byte) string {
+	switch string(field) {
+	case "jpg":
+		return "jpg"
+	case "jpeg":
+		return "jpeg"
+	case "png":
+		return "png"
+	case "webp":
+		return "webp"
+	case "cls":
+		return "cls"
+	case "json":
+		return "json"
+	case "txt":
+		return "txt"
+	}
+	return strings.ToLower(string(field))
 }
 
 // clip cuts a name of the archive to a length fit for a message.
-func clip(name string) string {
+func clip(name []byte) string {
 	const most = 200
 	if len(name) <= most {
-		return strconv.Quote(name)
+		return strconv.Quote(string(name))
 	}
-	return strconv.Quote(name[:most]) + "…"
+	return strconv.Quote(string(name[:most])) + "…"
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"clpipe/ingest/shard"
 	"clpipe/internal/rng"
@@ -29,9 +30,10 @@ type reader struct {
 	size           int64 // of an archive read by addresses, -1 for one read in sequence
 	maxSampleBytes int64
 
-	text    [maxLabel]byte      // of the label that is read
-	group   *group              // being read: its last member may not have come yet
-	seen    map[uint64]struct{} // hashes of the keys of all samples begun
+	text    [maxLabel]byte // of the label that is read
+	group   *group         // being read: its last member may not have come yet
+	groups  [2]group       // that one and the one before
+	seen    hashes         // of the keys of all samples begun
 	samples int
 	end     error // what Next returns once the archive has ended
 }
@@ -99,7 +101,7 @@ func (r *reader) member() (done *group, err error) {
 	if !ok && !truncated {
 		return nil, nil
 	}
-	if ok && (r.group == nil || r.group.key != key) {
+	if ok && (r.group == nil || r.group.key != string(key)) {
 		done = r.group
 		if r.samples == maxSamples {
 			return nil, r.broken(h.header, "read", fmt.Errorf("more than %d samples in a shard", maxSamples))
@@ -139,19 +141,19 @@ func (r *reader) member() (done *group, err error) {
 }
 
 // begin starts the group of a key not equal to the one before.
-func (r *reader) begin(key string, h member) {
-	g := &group{key: key}
+func (r *reader) begin(name []byte, h member) {
+	key := string(name)
+	g := &r.groups[r.samples%2]
+	*g = group{key: key}
 	g.fields = g.few[:0]
 	g.Key, g.Offset = key, h.header
 	if len(key) > maxKeyBytes {
 		g.Key = key[:maxKeyBytes/16] + "…"
 		g.damage("sample", "a key of %d bytes, want at most %d", len(key), maxKeyBytes)
 	}
-	hash := rng.HashID(key)
-	if _, again := r.seen[hash]; again {
+	if again := r.seen.add(rng.HashID(key)); again {
 		g.damage("sample", "member %s: its key came earlier in the shard (the key ends at the first dot of the name; members of a sample stand side by side)", clip(h.name))
 	}
-	r.seen[hash] = struct{}{}
 	r.group = g
 	r.samples++
 }
@@ -174,7 +176,11 @@ func (r *reader) image(g *group, field string, h member) error {
 	if r.size >= 0 || g.Damage != nil {
 		return nil
 	}
-	g.NewImage()
+	if f, ok := r.in.(*feed); ok && r.whole == nil {
+		g.NewImage(f.roomBehind(h.size))
+		return explain(f.readFull(g.Image), false)
+	}
+	g.NewImage(0)
 	_, err := io.ReadFull(r.body, g.Image)
 	return explain(err, false)
 }
@@ -188,7 +194,7 @@ func (r *reader) label(g *group, h member) error {
 		return explain(err, false)
 	}
 	text := bytes.TrimSpace(r.text[:h.size])
-	label, err := strconv.ParseInt(string(text), 10, 64)
+	label, err := strconv.ParseInt(unsafe.String(unsafe.SliceData(text), len(text)), 10, 64) // which keeps nothing of it
 	if err != nil {
 		g.damage("label", "member %s: got %q, want an integer", clip(h.name), text)
 		return nil

@@ -60,7 +60,7 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 	if s.Size() == 0 {
 		return nil, errEmpty()
 	}
-	r := &reader{maxSampleBytes: s.maxSampleBytes, seen: map[uint64]struct{}{}}
+	r := &reader{maxSampleBytes: s.maxSampleBytes}
 	if s.CheapToScan() {
 		src, err := shard.OpenAt(ctx, s.random)
 		if err != nil {
@@ -89,7 +89,10 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 		src.Close()
 		return nil, &shard.Damage{What: "unpack", Why: err}
 	}
-	r.in = &counter{src: unpacked}
+	r.in = in
+	if unpacked != io.Reader(in) {
+		r.in = newFeed(unpacked)
+	}
 	r.size = -1
 	r.close = func() error { free(); return src.Close() }
 	return r, nil

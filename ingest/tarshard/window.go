@@ -13,6 +13,9 @@ const windowBytes = 8 << 10
 // archive is the unpacked bytes, with the place reached in them.
 type archive interface {
 	io.Reader
+	// block returns the next header, which is valid until something else is read;
+	// io.EOF if there is nothing, io.ErrUnexpectedEOF if there is less.
+	block() ([]byte, error)
 	offset() int64
 	skip(n int64) error
 }
@@ -33,18 +36,48 @@ func (w *window) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if w.at < w.from || w.at >= w.from+int64(len(w.buf)) {
-		n, err := w.src.ReadAt(w.buffer[:min(windowBytes, w.size-w.at)], w.at)
-		if n == 0 {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF // shorter than when it was listed
-			}
+		if err := w.fill(); err != nil {
 			return 0, err
 		}
-		w.from, w.buf = w.at, w.buffer[:n]
 	}
 	n := copy(p, w.buf[w.at-w.from:])
 	w.at += int64(n)
 	return n, nil
+}
+
+// fill reads the window that begins at the place reached.
+func (w *window) fill() error {
+	n, err := w.src.ReadAt(w.buffer[:min(windowBytes, w.size-w.at)], w.at)
+	if n == 0 {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // shorter than when it was listed
+		}
+		return err
+	}
+	w.from, w.buf = w.at, w.buffer[:n]
+	return nil
+}
+
+// block implements archive.
+func (w *window) block() ([]byte, error) {
+	switch left := w.size - w.at; {
+	case left <= 0:
+		return nil, io.EOF
+	case left < tarBlock:
+		w.at = w.size
+		return nil, io.ErrUnexpectedEOF
+	}
+	if w.at < w.from || w.at+tarBlock > w.from+int64(len(w.buf)) {
+		if err := w.fill(); err != nil {
+			return nil, err
+		}
+		if len(w.buf) < tarBlock {
+			return nil, io.ErrUnexpectedEOF // shorter than when it was listed
+		}
+	}
+	b := w.buf[w.at-w.from:][:tarBlock]
+	w.at += tarBlock
+	return b, nil
 }
 
 func (w *window) skip(n int64) error {
@@ -57,32 +90,3 @@ func (w *window) skip(n int64) error {
 }
 
 func (w *window) offset() int64 { return w.at }
-
-// counter counts what is read of an archive that can only be read in sequence.
-type counter struct {
-	src   io.Reader
-	at    int64
-	scrap [4 << 10]byte // bytes that are passed over
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.src.Read(p)
-	c.at += int64(n)
-	return n, err
-}
-
-func (c *counter) offset() int64 { return c.at }
-
-func (c *counter) skip(n int64) error {
-	for n > 0 {
-		got, err := c.Read(c.scrap[:min(n, int64(len(c.scrap)))])
-		n -= int64(got)
-		if errors.Is(err, io.EOF) && n > 0 {
-			return io.ErrUnexpectedEOF
-		}
-		if err != nil && n > 0 {
-			return err
-		}
-	}
-	return nil
-}

@@ -3,6 +3,7 @@ package hugepage
 import (
 	"bytes"
 	"testing"
+	"unsafe"
 )
 
 // TestAdviseKeepsContents passes blocks of every kind of length and place: none
@@ -20,4 +21,13 @@ func TestAdviseKeepsContents(t *testing.T) {
 		t.Error("contents have changed")
 	}
 	Advise(nil)
+}
+
+func TestMakeBeginsAtAHugePage(t *testing.T) {
+	for _, n := range []int{Size, 3 * Size} {
+		block := Make(n)
+		if len(block) != n || cap(block) != n || uintptr(unsafe.Pointer(&block[0]))%Size != 0 {
+			t.Errorf("got %d bytes of %d at %p, want %d at a multiple of %d", len(block), cap(block), &block[0], n, Size)
+		}
+	}
 }
