@@ -307,6 +307,111 @@ func (a *arguments) shortSideForCrop(pct, size string) int {
 	return short
 }
 
+// numbers returns a list of n numbers within in; one number stands for all.
+func (a *arguments) numbers(name string, absent []float64, in interval, n int) []float64 {
+	v := absent
+	if node := a.get(name); node != nil {
+		list, ok := numberList(node, n)
+		for _, x := range list {
+			ok = ok && in.holds(x)
+		}
+		if v = list; !ok {
+			a.wrong(name, node, fmt.Sprintf("a number or a list of %d in %s", n, in))
+			v = absent
+		}
+	}
+	a.recordList(name, v)
+	return v
+}
+
+func (a *arguments) recordList(name string, list []float64) {
+	text := make([]string, len(list))
+	for i, v := range list {
+		text[i] = number(v)
+	}
+	a.resolved(name, "["+strings.Join(text, ",")+"]")
+}
+
+// integers returns a list of two whole numbers in [lo,hi].
+func (a *arguments) integers(name string, absent [2]int, lo, hi int) [2]int {
+	v := absent
+	if node := a.get(name); node != nil {
+		list, ok := integerList(node, 2)
+		if ok = ok && lo <= min(list[0], list[1]) && max(list[0], list[1]) <= hi; ok {
+			v = [2]int(list)
+		} else {
+			a.wrong(name, node, fmt.Sprintf("a list of 2 whole numbers in [%d, %d]", lo, hi))
+		}
+	}
+	a.resolved(name, fmt.Sprintf("[%d,%d]", v[0], v[1]))
+	return v
+}
+
+// around returns [low, high] within in, or of a number the range around 0 that
+// it bounds. It has no default.
+func (a *arguments) around(name string, in interval) span {
+	node := a.get(name)
+	want := fmt.Sprintf("a number in [0, %s] or [low, high] in %s", number(in.hi), in)
+	if node == nil {
+		a.fail(name, "missing, want "+want)
+		return span{}
+	}
+	v, ok := aroundZero(node)
+	if !ok || !in.holds(v.lo) || !in.holds(v.hi) || v.lo > v.hi {
+		a.wrong(name, node, want)
+		v = span{}
+	}
+	a.recordSpan(name, v)
+	return v
+}
+
+// aroundZero reads a span, or the number that bounds one around 0.
+func aroundZero(node *yaml.Node) (span, bool) {
+	if d, ok := scalarNumber(node); ok {
+		return span{0 - d, d}, d >= 0 // no minus zero
+	}
+	return scalarSpan(node)
+}
+
+// shears returns torchvision's shear: a number or [low, high] along x alone, or
+// [low, high, low, high] along x and y. None by default.
+func (a *arguments) shears(name string) (x, y span) {
+	if node := a.get(name); node != nil {
+		var ok bool
+		if list, four := numberList(node, 4); four && node.Kind == yaml.SequenceNode {
+			x, y, ok = span{list[0], list[1]}, span{list[2], list[3]}, true
+		} else {
+			x, ok = aroundZero(node)
+		}
+		for _, s := range [...]span{x, y} {
+			ok = ok && shearRange.holds(s.lo) && shearRange.holds(s.hi) && s.lo <= s.hi
+		}
+		if !ok {
+			a.wrong(name, node, "a number, [low, high] along x or [low, high, low, high] along x and y, all in "+shearRange.String())
+			x, y = span{}, span{}
+		}
+	}
+	a.recordList(name, []float64{x.lo, x.hi, y.lo, y.hi})
+	return x, y
+}
+
+// color returns a grey level or [red, green, blue]; black by default.
+func (a *arguments) color(name string) (c [3]byte) {
+	if node := a.get(name); node != nil {
+		list, ok := integerList(node, 3)
+		if v, isNumber := scalarInteger(node); isNumber {
+			list, ok = []int{v, v, v}, true
+		}
+		if !ok || min(list[0], list[1], list[2]) < 0 || max(list[0], list[1], list[2]) > 255 {
+			a.wrong(name, node, "a whole number or [red, green, blue] in [0, 255]")
+		} else {
+			c = [3]byte{byte(list[0]), byte(list[1]), byte(list[2])}
+		}
+	}
+	a.resolved(name, fmt.Sprintf("[%d,%d,%d]", c[0], c[1], c[2]))
+	return c
+}
+
 // box returns [left, top, width, height].
 func (a *arguments) box(name string) image.Rectangle {
 	node := a.get(name)
@@ -345,6 +450,24 @@ func scalarSpan(node *yaml.Node) (v span, ok bool) {
 	lo, okLo := scalarNumber(node.Content[0])
 	hi, okHi := scalarNumber(node.Content[1])
 	return span{lo, hi}, okLo && okHi
+}
+
+// numberList reads a list of n numbers, or one number that stands for all.
+func numberList(node *yaml.Node, n int) ([]float64, bool) {
+	if v, ok := scalarNumber(node); ok {
+		return slices.Repeat([]float64{v}, n), true
+	}
+	if node.Kind != yaml.SequenceNode || len(node.Content) != n {
+		return nil, false
+	}
+	list := make([]float64, n)
+	for i, c := range node.Content {
+		var ok bool
+		if list[i], ok = scalarNumber(c); !ok {
+			return nil, false
+		}
+	}
+	return list, true
 }
 
 func integerList(node *yaml.Node, n int) ([]int, bool) {

@@ -160,6 +160,77 @@ func TestColorJitterFactors(t *testing.T) {
 	}
 }
 
+// An affine move is drawn from all of its ranges, shifts in whole pixels, and is
+// the fixed operator with what was drawn.
+func TestRandomAffineIsAffineAsDrawn(t *testing.T) {
+	g := loadGolden(t)
+	img := g.picture(g.Images["33x21"])
+	st := parseOps(t, "[{op: random_affine, degrees: [-30, 10], translate: [0.1, 0.2], scale: [0.8, 1.5], shear: [-5, 5, 2, 12], interpolation: bilinear, fill: 9}]")[0]
+	low, high := [5]float64{}, [5]float64{}
+	for i := range low {
+		low[i], high[i] = math.Inf(1), math.Inf(-1)
+	}
+	for id := range uint64(400) {
+		draw := st.stream(SampleKey{}, id, viewAnchor)
+		st.applies(&draw)
+		by := st.op.(*randomAffine).pick(33, 21, &draw)
+		for i, v := range [5]float64{by.angle, float64(by.dx), float64(by.dy), by.scale, by.shearY} {
+			low[i], high[i] = min(low[i], v), max(high[i], v)
+		}
+		if id%40 > 0 {
+			continue
+		}
+		fixed := fmt.Sprintf("[{op: affine, angle: %v, translate: [%d, %d], scale: %v, shear: [%v, %v], interpolation: bilinear, fill: 9}]",
+			by.angle, by.dx, by.dy, by.scale, by.shearX, by.shearY)
+		source, _ := newRaster(img)
+		got, err := run([]step{st}, source, SampleKey{}, id, viewAnchor, &Scratch{held: callersImage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, packed(got), runSteps(t, parseOps(t, fixed), img))
+	}
+	within := func(i int, lo, hi, slack float64) {
+		if low[i] < lo || low[i] > lo+slack || high[i] > hi || high[i] < hi-slack {
+			t.Errorf("number %d: got %v to %v, want %v to %v", i, low[i], high[i], lo, hi)
+		}
+	}
+	within(0, -30, 10, 1)
+	within(1, -3, 3, 0)
+	within(2, -4, 4, 0)
+	within(3, 0.8, 1.5, 0.02)
+	within(4, 2, 12, 0.2)
+}
+
+// Displacements are as large as torchvision's: noise of variance 1/3, smoothed by
+// a Gaussian, which leaves 1/(4πσ²) of it, times alpha/2 pixels.
+func TestElasticTransformMovesAsFarAsItSays(t *testing.T) {
+	const side, alpha, sigma = 64, 200, 3.0
+	op := &elasticTransform{alpha: [2]float64{alpha, alpha / 4}, sigma: sigma}
+	img := &imagecodec.Image{W: side, H: side, Pix: make([]byte, 3*side*side)}
+	source, _ := newRaster(img)
+	squares := [2]float64{}
+	const runs = 60
+	for i := range uint64(runs) {
+		s := &Scratch{held: callersImage, draw: rng.New(3, rng.Sample, i)}
+		if _, err := op.apply(source, s); err != nil {
+			t.Fatal(err)
+		}
+		for axis := range squares {
+			for _, d := range s.field[axis*side*side : (axis+1)*side*side] {
+				pixels := float64(d) * side / 2
+				squares[axis] += pixels * pixels / (runs * side * side)
+			}
+		}
+	}
+	for axis, a := range op.alpha {
+		want := a / 2 / math.Sqrt(3) / (2 * sigma * math.Sqrt(math.Pi))
+		// Mirrored edges add a few per cent.
+		if got := math.Sqrt(squares[axis]); got < 0.97*want || got > 1.15*want {
+			t.Errorf("axis %d: root mean square of %v pixels, want about %v", axis, got, want)
+		}
+	}
+}
+
 func TestTranslateReflectReachesEveryShift(t *testing.T) {
 	img := &imagecodec.Image{W: 3, H: 3, Pix: make([]byte, 27)}
 	for i := range 9 {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -28,6 +29,18 @@ type golden struct {
 		goldenPicture
 		Image  string
 		DX, DY int
+	}
+	Elastic []struct {
+		goldenPicture
+		Image     string
+		Amplitude float64
+		Fill      [3]byte
+		Bilinear  bool
+	}
+	Smoothed []struct {
+		W, H  int
+		Sigma float64
+		Field []float64
 	}
 	Sequences []struct {
 		goldenPicture
@@ -155,6 +168,56 @@ func TestTranslateMirrorsWithoutEdge(t *testing.T) {
 			s := &Scratch{held: callersImage}
 			compare(t, packed(s.translate(source, c.DX, c.DY)), g.picture(c.goldenPicture))
 		})
+	}
+}
+
+// testNoise is noise of golden.py.
+func testNoise(n, offset int, amplitude float64) []float32 {
+	out := make([]float32, n)
+	for i := range out {
+		out[i] = float32(amplitude * (float64(uint32(i+offset)*2654435761)/(1<<31) - 1))
+	}
+	return out
+}
+
+// A byte may differ by one where PyTorch's sum, whose order is its own, lies on
+// the other side of a half: at most one in a thousand. None does.
+func TestElasticTransformGivesTorchvisionsBytes(t *testing.T) {
+	g := loadGolden(t)
+	for _, c := range g.Elastic {
+		t.Run(fmt.Sprintf("%s/%v/%v", c.Image, c.Amplitude, c.Bilinear), func(t *testing.T) {
+			source, err := newRaster(g.picture(g.Images[c.Image]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := source.w * source.h
+			s := &Scratch{held: callersImage}
+			got := packed(s.displace(source, testNoise(n, 1, c.Amplitude), testNoise(n, 7000, c.Amplitude), affineSampling{c.Bilinear, c.Fill}))
+			want, different := g.picture(c.goldenPicture), 0
+			for i, w := range want.Pix {
+				if d := int(got.Pix[i]) - int(w); d != 0 {
+					different++
+					if d < -1 || d > 1 {
+						t.Fatalf("byte %d: got %d, want %d", i, got.Pix[i], w)
+					}
+				}
+			}
+			if different*1000 > len(want.Pix) {
+				t.Errorf("%d of %d bytes differ by one", different, len(want.Pix))
+			}
+		})
+	}
+}
+
+func TestDisplacementsAreSmoothedAsByTorchvision(t *testing.T) {
+	for _, c := range loadGolden(t).Smoothed {
+		field := testNoise(c.W*c.H, 3, 1)
+		new(Scratch).smooth(field, c.W, c.H, c.Sigma)
+		for i, want := range c.Field {
+			if math.Abs(float64(field[i])-want) > 1e-6 {
+				t.Fatalf("%dx%d, sigma %v: number %d is %v, want %v", c.W, c.H, c.Sigma, i, field[i], want)
+			}
+		}
 	}
 }
 

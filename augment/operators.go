@@ -8,16 +8,19 @@ type operatorKind struct {
 
 // operatorKinds holds every operator by its name in a policy file.
 var operatorKinds = map[string]operatorKind{
+	"affine":              {parse: parseAffine},
 	"brightness":          {parse: parseBrightness},
 	"center_crop":         {parse: parseCenterCrop, sizes: true},
 	"color_drop":          {parse: parseColorDrop},
 	"color_jitter":        {parse: parseColorJitter},
 	"contrast":            {parse: parseContrast},
 	"crop":                {parse: parseCrop, sizes: true},
+	"elastic_transform":   {parse: parseElasticTransform},
 	"gaussian_blur":       {parse: parseGaussianBlur},
 	"grayscale":           {parse: parseGrayscale},
 	"horizontal_flip":     {parse: parseHorizontalFlip},
 	"hue":                 {parse: parseHue},
+	"random_affine":       {parse: parseRandomAffine},
 	"random_crop":         {parse: parseRandomCrop, sizes: true},
 	"random_resized_crop": {parse: parseRandomResizedCrop, sizes: true},
 	"resize":              {parse: parseResize, sizes: true},

@@ -61,7 +61,7 @@ func TestBuiltinsFillEveryViewOfAnyImage(t *testing.T) {
 	var s augment.Scratch
 	for _, name := range augment.Builtins() {
 		for _, size := range []int{1, 32, 96, 97} {
-			if size == 1 && name == "cpc" {
+			if size == 1 && strings.HasPrefix(name, "cpc") {
 				continue // a quarter of it is no patch
 			}
 			p := builtin(t, name, size)

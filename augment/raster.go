@@ -61,6 +61,7 @@ type Scratch struct {
 	boxSums       []uint32  // one row of sums over columns, of a box filter
 	kernel        []float32 // weights of a convolution
 	floats        []float32 // its rows under way
+	field         []float32 // displacements, to the right and down
 	rowStarts     []int     // those that one row is made of
 }
 

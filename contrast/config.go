@@ -15,14 +15,17 @@ import (
 type Config struct {
 	Method string // one of Methods
 
-	Encoder   encoder.ResNetConfig // its Size, Width and Normalize hold for every network
-	Depth     int                  // blocks of a stage, of CPC's and AMDIM's networks
-	Head      encoder.HeadKind
-	Hidden    int // of an MLP head; 0: the size of the features
-	Dim       int // D, size of the embedding
-	Batch     int // N, pairs per step
-	Queue     int // K, rows of the queue
-	QueueInit QueueInit
+	Encoder encoder.ResNetConfig // its Size, Width and Normalize hold for every network
+	// Augmentation is the name of the policy that makes the views; "": the
+	// method's, see Policy.
+	Augmentation string
+	Depth        int // blocks of a stage, of CPC's and AMDIM's networks
+	Head         encoder.HeadKind
+	Hidden       int // of an MLP head; 0: the size of the features
+	Dim          int // D, size of the embedding
+	Batch        int // N, pairs per step
+	Queue        int // K, rows of the queue
+	QueueInit    QueueInit
 	// MaskSameID leaves queue rows out that come from the query's own sample.
 	MaskSameID  bool
 	Temperature float64 // τ

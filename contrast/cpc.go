@@ -21,12 +21,12 @@ const cpcEmbedScale = 0.1
 var cpcMethod = method{
 	name: "cpc", policy: "cpc", uses: "depth", encoder: "cpc", oneView: true, build: buildCPC, check: checkCPC,
 	recipe: func(c *Config, _ int) {
-		c.Batch, c.Dim, c.Depth, c.SplitBN = 128, 64, 2, 1
+		c.Batch, c.Dim, c.Depth, c.SplitBN, c.Augmentation = 128, 64, 2, 1, "cpc-v2"
 		c.Optimizer, c.SGDMomentum, c.AdamEps, c.WeightDecay = encoder.AdamOptimizer, 0.8, 1e-7, 1e-5
 		c.Schedule = encoder.Schedule{Kind: encoder.Constant, Base: 4e-4, Epochs: 200}
 	},
 	small: func(c *Config) {
-		c.Depth = 1
+		c.Depth, c.Augmentation = 1, ""
 		c.SetBatch(64)
 	},
 	graph: func(c Config) *encoder.Graph { return encoder.CPC(cpcNetwork(c, false)) },

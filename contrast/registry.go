@@ -126,8 +126,11 @@ func (c Config) EncoderName() string {
 	return encoder.Inferred{Depth: c.Encoder.Depth, CIFAR: c.Encoder.CIFAR}.Name()
 }
 
-// Policy returns the name of the method's augmentation policy.
+// Policy returns the name of the augmentation policy.
 func (c Config) Policy() string {
+	if c.Augmentation != "" {
+		return c.Augmentation
+	}
 	if p := c.method().policy; p != "" {
 		return p
 	}

@@ -425,14 +425,15 @@ func TestSelfSupervisedRecipes(t *testing.T) {
 		batch, dim, hidden, depth int
 		width, lr, beta1, decay   float64
 		warmup                    int
+		policy                    string
 	}{
-		{"cpc", 32, contrast.Small, 64, 64, 0, 1, 1, 2e-4, 0.8, 1e-5, 0},
-		{"cpc", 64, contrast.Paper, 128, 64, 0, 2, 1, 4e-4, 0.8, 1e-5, 0},
-		{"dim", 32, contrast.Small, 64, 64, 512, 0, 1, 1e-4, 0.9, 0, 0},
-		{"dim", 64, contrast.Paper, 64, 64, 2048, 0, 1, 1e-4, 0.9, 0, 0},
-		{"amdim", 32, contrast.Small, 64, 256, 0, 1, 0.5, 2e-4, 0.8, 1e-5, 500},
-		{"amdim", 32, contrast.Paper, 200, 1024, 0, 3, 1, 2e-4, 0.8, 1e-5, 500},
-		{"amdim", 128, contrast.Paper, 480, 1536, 0, 8, 1.5, 2e-4, 0.8, 1e-5, 500},
+		{"cpc", 32, contrast.Small, 64, 64, 0, 1, 1, 2e-4, 0.8, 1e-5, 0, "cpc"},
+		{"cpc", 64, contrast.Paper, 128, 64, 0, 2, 1, 4e-4, 0.8, 1e-5, 0, "cpc-v2"},
+		{"dim", 32, contrast.Small, 64, 64, 512, 0, 1, 1e-4, 0.9, 0, 0, "dim"},
+		{"dim", 64, contrast.Paper, 64, 64, 2048, 0, 1, 1e-4, 0.9, 0, 0, "dim"},
+		{"amdim", 32, contrast.Small, 64, 256, 0, 1, 0.5, 2e-4, 0.8, 1e-5, 500, "amdim"},
+		{"amdim", 32, contrast.Paper, 200, 1024, 0, 3, 1, 2e-4, 0.8, 1e-5, 500, "amdim"},
+		{"amdim", 128, contrast.Paper, 480, 1536, 0, 8, 1.5, 2e-4, 0.8, 1e-5, 500, "amdim"},
 	} {
 		got, err := contrast.Recipe(c.method, c.size, c.preset)
 		if err != nil {
@@ -440,7 +441,7 @@ func TestSelfSupervisedRecipes(t *testing.T) {
 		}
 		if got.Batch != c.batch || got.Dim != c.dim || got.Hidden != c.hidden || got.Depth != c.depth || got.Encoder.Width != c.width ||
 			math.Abs(got.Schedule.Base-c.lr) > 1e-12 || got.SGDMomentum != c.beta1 || got.WeightDecay != c.decay ||
-			got.Schedule.Warmup != c.warmup || got.Optimizer != encoder.AdamOptimizer || got.Policy() != c.method {
+			got.Schedule.Warmup != c.warmup || got.Optimizer != encoder.AdamOptimizer || got.Policy() != c.policy {
 			t.Errorf("%s at %d, %s: %+v, want %+v", c.method, c.size, c.preset, got, c)
 		}
 	}

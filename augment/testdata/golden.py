@@ -129,6 +129,47 @@ for kernel, sigma in [(1, 1), (3, 0.1), (3, 0.7), (3, 2), (5, 1.1), (9, 1.9), (2
         case(name, op, F.gaussian_blur(images[name], kernel, sigma))
 case("5x3", {"op": "gaussian_blur", "kind": "torchvision", "kernel": 5, "sigma": 1.5}, F.gaussian_blur(images["5x3"], 5, 1.5))
 
+# Rotation, shift, scale and shear, fixed. The first without rotation and shear are
+# Pillow's pure scaling, the last but one leaves the range of its fixed point.
+MODES["nearest"] = InterpolationMode.NEAREST
+for name, angle, translate, scale, shear, fill in [
+    ("17x13", 0, [3, -2], 1, [0, 0], 0),
+    ("17x13", 0, [0, 0], 1.7, [0, 0], [9, 200, 31]),
+    ("33x21", 0, [-1, 4], 0.45, [0, 0], 77),
+    ("32x32", 90, [0, 0], 1, [0, 0], 0),
+    ("32x32", -45, [0, 0], 1, [0, 0], 0),
+    ("33x21", 13.7, [2, 1], 0.9, [11, 0], [255, 0, 128]),
+    ("33x21", -171.3, [-4, 0], 1.31, [-21.5, 8.25], 0),
+    ("40x57", 5, [0, 0], 1, [-10, 0], 0),
+    ("40x57", -29.99, [7, -9], 1, [0, 30], 128),
+    ("5x3", 33, [1, 0], 1, [4, 5], 3),
+    ("1x1", 20, [0, 0], 1, [10, 0], 200),
+    ("40x57", 33, [8000, -8000], 0.02, [10, 80], 5),
+    ("17x13", 360, [0, 0], 100, [0, 0], 0),
+]:
+    for mode in ["nearest", "bilinear"]:
+        op = {"op": "affine", "angle": angle, "translate": translate, "scale": scale, "shear": shear, "interpolation": mode, "fill": fill}
+        case(name, op, F.affine(images[name], angle, translate, scale, shear, MODES[mode], fill))
+
+
+# Elastic deformation by given displacements, and the smoothing of noise.
+def noise(n, offset, amplitude):
+    """Between -amplitude and amplitude; the same in any language."""
+    return np.array([amplitude * (((i + offset) * 2654435761 % 2**32) / 2**31 - 1) for i in range(n)], np.float32)
+
+
+elastic, smoothed = [], []
+for name, amplitude, fill in [("17x13", 0.05, [0, 0, 0]), ("33x21", 0.2, [10, 200, 90]), ("32x32", 0.02, [0, 0, 0]), ("5x3", 0.9, [255, 255, 255]), ("40x57", 3, [7, 8, 9]), ("1x1", 0.1, [0, 0, 0])]:
+    for mode in ["bilinear", "nearest"]:
+        w, h = images[name].size
+        d = np.stack([noise(w * h, 1, amplitude).reshape(h, w), noise(w * h, 7000, amplitude).reshape(h, w)], -1)
+        result = F.elastic_transform(images[name], torch.from_numpy(d[None]), MODES[mode], [float(f) for f in fill])
+        elastic.append({"image": name, "amplitude": amplitude, "fill": fill, "bilinear": mode == "bilinear"} | store(result))
+for w, h, sigma in [(17, 13, 0.4), (17, 13, 1.5), (40, 57, 4)]:
+    k = int(8 * sigma + 1) | 1
+    field = F.gaussian_blur(torch.from_numpy(noise(w * h, 3, 1).reshape(1, 1, h, w)), [k, k], [sigma, sigma])
+    smoothed.append({"w": w, "h": h, "sigma": sigma, "field": [float(f"{v:.6g}") for v in field.flatten().tolist()]})
+
 # Shifts with mirrored fill: [dx, dy] to the right and down.
 shifts = []
 for name, dx, dy in [("17x13", 4, -3), ("17x13", -4, 4), ("32x32", 0, 2), ("5x3", 3, -2), ("5x3", -4, 1)]:
@@ -201,6 +242,8 @@ manifest = {
     "images": {name: store(image) for name, image in images.items()},
     "cases": cases,
     "shifts": shifts,
+    "elastic": elastic,
+    "smoothed": smoothed,
     "sequences": sequences,
     "every_colour": every_colour,
 }

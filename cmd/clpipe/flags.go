@@ -247,7 +247,7 @@ type viewFlags struct {
 }
 
 func (v *viewFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&v.policy, "policy", "", "augmentation: moco-v1 moco-v2 moco-cifar moco-v3 simclr cpc amdim dim supervised none, or a YAML file (default the method's)")
+	fs.StringVar(&v.policy, "policy", "", "augmentation: moco-v1 moco-v2 moco-cifar moco-v3 simclr cpc cpc-v2 amdim dim supervised none, or a YAML file (default the method's)")
 	fs.IntVar(&v.size, "size", 0, "side of a view in pixels (default 32, 64 or 224, by the first image)")
 }
 
