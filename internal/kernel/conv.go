@@ -77,7 +77,7 @@ func NewConv(s ConvShape, alg Algorithm, workers int) *Conv {
 	c := &Conv{shape: s}
 	if tr := alg.winograd(s, forward.dst, &row.winograd, &row.winograd.s2); tr != nil {
 		c.forward = newWinogradPass(forward, s.Pad, false, *tr, row.gemm, workers)
-		c.weight = newWinogradGradient(s, *tr, row.gemm, workers)
+		c.weight = newWinogradGradient(s, *tr, row, workers)
 	} else {
 		c.forward = newDirectPass(forward, row.gemm, workers)
 		c.weight = newDirectGradient(s, row.gemm, workers)

@@ -6,8 +6,13 @@ const (
 	// laneSums bounds the sums of a lane: what a worker's own cache holds
 	// beside the tiles of a block.
 	laneSums = 256 << 10
-	// numLanes is the number of lanes of a gradient with such sums.
-	numLanes = 16
+	// numLanes is the number of lanes of a gradient with such sums, laneTiles the
+	// tiles that a lane has at least where there are fewer: sums are moved once a
+	// lane.
+	numLanes  = 16
+	laneTiles = 64
+	// joinFloats is the part of a lane's sums that a task adds up.
+	joinFloats = 2 << 10
 	// gradientFloats bounds the transformed tiles of a block that all workers
 	// share: what the cache they have in common holds.
 	gradientFloats = 1536 << 10
@@ -25,6 +30,7 @@ type winogradGradient struct {
 	pad     int
 	kern    gemmKernels
 	tr      winogradKernels
+	add     func(y, x []float32) // see vectorKernels
 	workers int
 	members [][]int // the points of each factor
 
@@ -36,12 +42,14 @@ type winogradGradient struct {
 	lanes   int
 }
 
-func newWinogradGradient(s ConvShape, tr winogradKernels, kern gemmKernels, workers int) *winogradGradient {
+func newWinogradGradient(s ConvShape, tr winogradKernels, row *implementation, workers int) *winogradGradient {
+	kern := row.gemm
 	sw := s.forward()
 	g := &winogradGradient{
 		pad:     s.Pad,
 		kern:    kern,
 		tr:      tr,
+		add:     row.vector.add,
 		workers: workers,
 		tiles:   newTiling(sw.dst, tr.size),
 		step:    tr.size * s.Stride,
@@ -59,9 +67,9 @@ func newWinogradGradient(s ConvShape, tr winogradKernels, kern gemmKernels, work
 	// points*block*(depth+width); the sums should not be more than twice those.
 	block := max(gradientFloats/(points*(depth+width)), depth*width/(depth+width)/2, 4*tileUnit)
 	g.lanes = 1
-	if lane := ceilDiv(g.tiles.count(), numLanes); len(g.members)*g.rows*width <= laneSums && lane >= tileUnit {
-		g.lanes = numLanes
-		block = min(lane, max(privateFloats/(points*(depth+width))/tileUnit, 1)*tileUnit)
+	if count := g.tiles.count(); len(g.members)*g.rows*width <= laneSums && count >= numLanes*tileUnit {
+		g.lanes = min(numLanes, count/laneTiles)
+		block = min(ceilDiv(count, g.lanes), max(privateFloats/(points*(depth+width))/tileUnit, 1)*tileUnit)
 	}
 	block = min(block, g.tiles.count())
 	g.in, g.out = newSpectrum(points, block, depth), newSpectrum(points, block, width)
@@ -117,7 +125,7 @@ func (g *winogradGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 				g.multiply(sums, in, out, factor, count, begin == from)
 			}
 		}
-	}}, g.finish(dw, sums, workers)}
+	}}, g.join(sums), g.finish(dw, sums, workers)}
 }
 
 // runShared returns the phases of one lane: for each block of tiles one that
@@ -166,8 +174,19 @@ func (g *winogradGradient) multiply(sums, in, out []float32, factor, count int, 
 	}
 }
 
-// finish adds up the lanes, transforms the sums and adds them to dw, a task a
-// channel of x.
+// join adds the sums of the other lanes to those of the first, in order.
+func (g *winogradGradient) join(sums []float32) par.Phase {
+	n := g.laneLen()
+	return par.Phase{Tasks: ceilDiv(n, joinFloats), Run: func(_, task int) {
+		from := task * joinFloats
+		to := min(from+joinFloats, n)
+		for lane := 1; lane < g.lanes; lane++ {
+			g.add(sums[from:to], sums[lane*n+from:])
+		}
+	}}
+}
+
+// finish transforms the sums and adds them to dw, a task a channel of x.
 func (g *winogradGradient) finish(dw, sums []float32, workers []winogradWorker) par.Phase {
 	channels, width := g.x.c, g.dy.c
 	whole := width / lanes
@@ -181,14 +200,6 @@ func (g *winogradGradient) finish(dw, sums []float32, workers []winogradWorker) 
 	return par.Phase{Tasks: channels, Run: func(worker, c int) {
 		w := &workers[worker]
 		out, from := dw[c*width:], sums[c*g.out.channels:]
-		for lane := 1; lane < g.lanes; lane++ {
-			for _, factor := range factors {
-				sum := from[factor:][:g.out.channels]
-				for o, v := range from[lane*g.laneLen()+factor:][:g.out.channels] {
-					sum[o] += v
-				}
-			}
-		}
 		if whole > 0 {
 			g.tr.weightGradient(out, taps, from, factors, whole, true, w.tmp)
 		}

@@ -58,18 +58,23 @@ func (v *window) locate(edge []int, n, h, w int) (first int, offsets []int) {
 }
 
 // A spectrum is the layout of transformed tiles: for each point a matrix of a
-// row a tile. Rows are 16 floats longer than their channels, as strides that
-// are powers of two would make rows compete for the same places of the cache.
+// row a tile. Strides that are powers of two would make rows, and the points of
+// a tile, compete for the same places of the cache: long rows are 16 floats
+// longer than their channels, and matrices an odd number of cache lines apart.
 type spectrum struct {
 	points, tiles, channels int
 	offsets                 []int // of the points
 	rows                    []int // of the tiles of a point
 }
 
+// shortRow is the channels up to which a block of rows fits the first cache
+// whatever its stride: without a gap it takes less of the second.
+const shortRow = 32
+
 func newSpectrum(points, tiles, channels int) spectrum {
 	s := spectrum{points: points, tiles: tiles, channels: channels}
 	for p := range points {
-		s.offsets = append(s.offsets, p*tiles*s.stride())
+		s.offsets = append(s.offsets, p*s.pitch())
 	}
 	for t := range tiles {
 		s.rows = append(s.rows, t*s.stride())
@@ -77,5 +82,19 @@ func newSpectrum(points, tiles, channels int) spectrum {
 	return s
 }
 
-func (s *spectrum) stride() int { return s.channels + lanes }
-func (s *spectrum) len() int    { return s.points * s.tiles * s.stride() }
+func (s *spectrum) stride() int {
+	if s.channels <= shortRow {
+		return s.channels
+	}
+	return s.channels + lanes
+}
+
+// pitch is the distance of the points' matrices.
+func (s *spectrum) pitch() int {
+	lines := s.tiles * s.stride() / lanes
+	return (lines | 1) * lanes
+}
+
+// len includes a line behind the last row: the height of a register tile need
+// not divide the channels, and reads beyond them.
+func (s *spectrum) len() int { return s.points*s.pitch() + lanes }
