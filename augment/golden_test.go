@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"image"
 	"math"
 	"os"
 	"strings"
@@ -46,6 +47,13 @@ type golden struct {
 		goldenPicture
 		Image string
 		Ops   json.RawMessage
+	}
+	Areas []struct {
+		goldenPicture
+		Image         string
+		Box           [4]int
+		Scale         int
+		Interpolation string
 	}
 	EveryColour []struct {
 		Op     json.RawMessage
@@ -153,6 +161,36 @@ func TestSequencesGivePillowsBytes(t *testing.T) {
 	for _, c := range g.Sequences {
 		t.Run(fmt.Sprintf("%s/%s", c.Image, c.Ops), func(t *testing.T) {
 			compare(t, runSteps(t, parseOps(t, string(c.Ops)), g.picture(g.Images[c.Image])), g.picture(c.goldenPicture))
+		})
+	}
+}
+
+// Boxes of a picture decoded at a smaller scale, whose edges lie inside pixels.
+func TestAreasGivePillowsBytes(t *testing.T) {
+	g := loadGolden(t)
+	if len(g.Areas) == 0 {
+		t.Fatal("golden.json has no areas")
+	}
+	for _, c := range g.Areas {
+		t.Run(fmt.Sprintf("%s/%v/%d", c.Image, c.Box, c.Scale), func(t *testing.T) {
+			img := *g.picture(g.Images[c.Image])
+			img.Scale, img.FullW, img.FullH = c.Scale, c.Scale*img.W-1, c.Scale*img.H-1
+			source, err := newRaster(&img)
+			if err != nil {
+				t.Fatal(err)
+			}
+			op := &randomResizedCrop{size: extent{c.H, c.W}}
+			for _, f := range filters {
+				if f.name == c.Interpolation {
+					op.filter = f
+				}
+			}
+			s := &Scratch{held: callersImage}
+			got, err := op.resize(source, image.Rect(c.Box[0], c.Box[1], c.Box[2], c.Box[3]), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, packed(got), g.picture(c.goldenPicture))
 		})
 	}
 }

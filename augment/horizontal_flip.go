@@ -9,7 +9,7 @@ func parseHorizontalFlip(*arguments) operator { return horizontalFlip{} }
 func (horizontalFlip) apply(im raster, s *Scratch) (raster, error) {
 	// Not in place: vectors overlap by a byte, and a load must not wait for the
 	// store before it.
-	out := s.fresh(im, im.w, im.h)
+	out := s.alike(im)
 	for y := range im.h {
 		active.mirror(out.row(y), im.row(y))
 	}

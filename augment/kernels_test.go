@@ -85,7 +85,7 @@ func TestResampleKernelsEqualGeneric(t *testing.T) {
 			lo := rng.IntN(out)
 			hi := lo + 1 + rng.IntN(out-lo)
 			var axis taps
-			axis.prepare(f, in, out, lo, hi)
+			axis.prepare(f, wholeAxis(in, out, lo, hi))
 			from, to := axis.span()
 
 			what := fmt.Sprintf("%s from %d to [%d,%d) of %d", f.name, in, lo, hi, out)
@@ -266,7 +266,7 @@ func FuzzKernels(f *testing.F) {
 		pixels = pixels[:3*w]
 		var axis taps
 		hi := 1 + int(out%512)
-		axis.prepare(filters[seed%2], w, hi, 0, hi)
+		axis.prepare(filters[seed%2], wholeAxis(w, hi, 0, hi))
 		line := raster{w: w, h: 1, stride: 3 * w, pix: pixels}
 		column := raster{w: 1, h: w, stride: 3, pix: pixels}
 		weights := newBoxWeights(float32(split) / (1 << 16))
@@ -311,7 +311,7 @@ func BenchmarkKernels(b *testing.B) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	var s Scratch
 	var axis taps
-	axis.prepare(filters[0], from, size, 0, size)
+	axis.prepare(filters[0], wholeAxis(from, size, 0, size))
 	wide := raster{w: from, h: size, stride: 3 * from, pix: randomBytes(rng, 3*from*size)}
 	tall := raster{w: size, h: from, stride: 3 * size, pix: randomBytes(rng, 3*from*size)}
 	dst := raster{w: size, h: size, stride: 3 * size, pix: make([]byte, 3*size*size)}
@@ -349,3 +349,6 @@ func BenchmarkKernels(b *testing.B) {
 		}
 	}
 }
+
+// wholeAxis is the axis of a whole picture.
+func wholeAxis(in, out, lo, hi int) axis { return axis{in, 0, float64(in), out, lo, hi} }

@@ -27,6 +27,7 @@ const maxPolicyBytes = 1 << 20
 //	  - {op: color_jitter, brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1, p: 0.8}
 //	patches:           # optional, of one view: cut it up, and each patch by itself
 //	  {size: 56, stride: 28, ops: [{op: color_drop, p: 0.5}]}
+//	fast_decode: true  # optional: see WithFastDecode
 //
 // Arguments are torchvision's; p is the probability that an operator is
 // applied, 1 if absent. A range may be one number, and then nothing is random;
@@ -118,7 +119,7 @@ func checkNodes(node *yaml.Node) error {
 }
 
 // sections are the keys of a policy file.
-var sections = []string{"name", "shared", "both", "anchor", "positive", "patches"}
+var sections = []string{"name", "shared", "both", "anchor", "positive", "patches", fastDecodeKey}
 
 // policy reads the whole file.
 func (f *policyFile) policy(root *yaml.Node, size int) *Policy {
@@ -181,7 +182,27 @@ func (f *policyFile) policy(root *yaml.Node, size int) *Policy {
 	for v := range p.views {
 		p.views[v] = fuse(p.views[v])
 	}
-	return p
+	return f.parseFastDecode(root, p)
+}
+
+// parseFastDecode reads the key.
+func (f *policyFile) parseFastDecode(root *yaml.Node, p *Policy) *Policy {
+	node := entry(root, fastDecodeKey)
+	if node == nil {
+		return p
+	}
+	var on bool
+	if node.Tag != "!!bool" || node.Decode(&on) != nil {
+		f.fail(node, "%s: got %s, want true or false", fastDecodeKey, describe(node))
+	}
+	if !on {
+		return p
+	}
+	fast, err := p.WithFastDecode()
+	if err != nil {
+		f.fail(node, "%v", err)
+	}
+	return fast
 }
 
 // policyName returns the name in the file, or else the file's.

@@ -15,6 +15,8 @@ type Policy struct {
 	views  [][]step // by view: anchor, positive
 	cut    *patches // of the anchor; nil: views are whole
 	text   string
+
+	fastDecode bool
 }
 
 // A step is an operator at its place in a policy.
@@ -134,6 +136,9 @@ func run(steps []step, im raster, key SampleKey, id, view uint64, s *Scratch) (r
 		st := &steps[i]
 		if s.draw = st.stream(key, id, view); !st.applies(&s.draw) {
 			continue
+		}
+		if _, takesScaled := st.op.(*randomResizedCrop); im.scale > 1 && !takesScaled && !leavesPixels(st.op) {
+			return raster{}, fmt.Errorf("augment: sample %s: %s: %s: got a picture decoded at 1/%d, want it whole", quote(key.ID), viewNames[view], st.name, im.scale)
 		}
 		var err error
 		if im, err = st.op.apply(im, s); err != nil {

@@ -4,6 +4,7 @@ import (
 	"image"
 	"math"
 
+	"clpipe/internal/imagecodec"
 	"clpipe/internal/rng"
 )
 
@@ -61,7 +62,30 @@ func (op *randomResizedCrop) centralBox(w, h int) image.Rectangle {
 	return image.Rect(x, y, x+bw, y+bh)
 }
 
+// scaleFor returns n of the smallest scale 1/n at which a box of a picture still has
+// the pixels of the result.
+func (op *randomResizedCrop) scaleFor(box image.Rectangle) int {
+	for _, n := range imagecodec.Scales {
+		if box.Dx() >= n*op.size.w && box.Dy() >= n*op.size.h {
+			return n
+		}
+	}
+	return 1
+}
+
+// apply draws the box on the whole picture, so that it is the same one whatever
+// scale the picture was decoded at.
 func (op *randomResizedCrop) apply(im raster, s *Scratch) (raster, error) {
-	im = im.crop(op.box(im.w, im.h, &s.draw))
-	return s.resample(im, op.filter, op.size.w, op.size.h, image.Rect(0, 0, op.size.w, op.size.h))
+	return op.resize(im, op.box(im.whole.w, im.whole.h, &s.draw), s)
+}
+
+// resize scales a box of the whole picture to size. Of a picture decoded at a
+// smaller scale the box may begin and end inside pixels; those are read, and none
+// beyond them.
+func (op *randomResizedCrop) resize(im raster, box image.Rectangle, s *Scratch) (raster, error) {
+	part := reduced(box, im.scale)
+	pixels := part.bounds()
+	left, top := float64(pixels.Min.X), float64(pixels.Min.Y)
+	part = area{part.x0 - left, part.y0 - top, part.x1 - left, part.y1 - top}
+	return s.resampleArea(im.crop(pixels), part, op.filter, op.size.w, op.size.h, image.Rect(0, 0, op.size.w, op.size.h))
 }

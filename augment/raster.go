@@ -23,6 +23,11 @@ type raster struct {
 	stride int // bytes from one row to the next
 	pix    []byte
 	plane  int // the plane of Scratch that holds it, or callersImage
+
+	// Of a picture decoded at a scale of 1/scale: the scale, and the size of the
+	// whole, on which a crop is drawn. scale is 1 of any other.
+	scale int
+	whole extent
 }
 
 // newRaster checks that img is what it says it is.
@@ -30,7 +35,14 @@ func newRaster(img *imagecodec.Image) (raster, error) {
 	if img.W < 1 || img.H < 1 || len(img.Pix)/3/img.W != img.H || len(img.Pix) != 3*img.W*img.H {
 		return raster{}, fmt.Errorf("image: got %d bytes for %dx%d pixels, want 3 bytes a pixel and at least one pixel", len(img.Pix), img.W, img.H)
 	}
-	return raster{w: img.W, h: img.H, stride: 3 * img.W, pix: img.Pix, plane: callersImage}, nil
+	im := raster{w: img.W, h: img.H, stride: 3 * img.W, pix: img.Pix, plane: callersImage, scale: 1, whole: extent{img.H, img.W}}
+	if n := img.Scale; n > 1 {
+		if (img.FullW+n-1)/n != img.W || (img.FullH+n-1)/n != img.H {
+			return raster{}, fmt.Errorf("image: got %dx%d pixels as 1/%d of %dx%d", img.W, img.H, n, img.FullW, img.FullH)
+		}
+		im.scale, im.whole = n, extent{img.FullH, img.FullW}
+	}
+	return im, nil
 }
 
 func (r raster) row(y int) []byte {
@@ -44,7 +56,22 @@ func (r raster) bounds() image.Rectangle { return image.Rect(0, 0, r.w, r.h) }
 func (r raster) crop(box image.Rectangle) raster {
 	r.pix = r.pix[box.Min.Y*r.stride+3*box.Min.X:]
 	r.w, r.h = box.Dx(), box.Dy()
+	r.scale, r.whole = 1, extent{r.h, r.w}
 	return r
+}
+
+// An area is a part of a picture whose edges may lie inside pixels.
+type area struct{ x0, y0, x1, y1 float64 }
+
+// bounds is the smallest box of whole pixels around the area.
+func (a area) bounds() image.Rectangle {
+	return image.Rect(int(math.Floor(a.x0)), int(math.Floor(a.y0)), int(math.Ceil(a.x1)), int(math.Ceil(a.y1)))
+}
+
+// reduced returns where a box of a picture lies in the one decoded at 1/scale.
+func reduced(box image.Rectangle, scale int) area {
+	n := float64(scale)
+	return area{float64(box.Min.X) / n, float64(box.Min.Y) / n, float64(box.Max.X) / n, float64(box.Max.Y) / n}
 }
 
 // Scratch holds one worker's buffers, so that no sample allocates once they
@@ -73,14 +100,21 @@ func (s *Scratch) fresh(im raster, w, h int) raster {
 		plane++
 	}
 	pix := grow(&s.planes[plane], 3*w*h)
-	return raster{w: w, h: h, stride: 3 * w, pix: pix, plane: plane}
+	return raster{w: w, h: h, stride: 3 * w, pix: pix, plane: plane, scale: 1, whole: extent{h, w}}
+}
+
+// alike is fresh for a picture that stands in im's place.
+func (s *Scratch) alike(im raster) raster {
+	out := s.fresh(im, im.w, im.h)
+	out.scale, out.whole = im.scale, im.whole
+	return out
 }
 
 // target returns the raster into which an operator that reads and writes pixel
 // by pixel puts its result: im itself where it may be overwritten.
 func (s *Scratch) target(im raster) raster {
 	if im.plane == callersImage || im.plane == s.held {
-		return s.fresh(im, im.w, im.h)
+		return s.alike(im)
 	}
 	return im
 }

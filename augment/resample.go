@@ -53,12 +53,12 @@ func keysCubic(x float64) float64 {
 // taps are the weights of one axis: output position i, counted from lo, is the
 // sum of count[i] inputs from first[i] on with the weights from i*size on.
 type taps struct {
-	filter          *filter
-	in, out, lo, hi int // computed for these
-	size            int
-	first, count    []int32
-	weights         []int32
-	exact           []float64
+	filter       *filter
+	axis         axis // computed for these
+	size         int
+	first, count []int32
+	weights      []int32
+	exact        []float64
 
 	// The same weights for kernels that multiply words: 4*quads of them for each
 	// output, the last ones 0. Of each two inputs the lower splitBits bits of the
@@ -69,27 +69,39 @@ type taps struct {
 
 const splitBits = 12
 
-// prepare computes the weights of output positions [lo,hi) when an axis of
-// length in becomes out. It does nothing when they are there already.
-func (t *taps) prepare(f *filter, in, out, lo, hi int) {
-	if t.filter == f && t.in == in && t.out == out && t.lo == lo && t.hi == hi {
+// An axis of in pixels is scaled: the part from the place from to the place to
+// becomes out pixels, of which those in [lo,hi) are wanted.
+type axis struct {
+	in          int
+	from, to    float64
+	out, lo, hi int
+}
+
+// changes tells whether anything is to be done.
+func (a axis) changes() bool { return a.out != a.in || a.from != 0 || a.to != float64(a.in) }
+
+// prepare computes the weights for an axis. It does nothing when they are there
+// already.
+func (t *taps) prepare(f *filter, a axis) {
+	if t.filter == f && t.axis == a {
 		return
 	}
-	t.filter, t.in, t.out, t.lo, t.hi = f, in, out, lo, hi
+	t.filter, t.axis = f, a
 
-	scale := float64(in) / float64(out)
+	in, lo := a.in, a.lo
+	scale := (a.to - a.from) / float64(a.out)
 	widening := max(scale, 1)
 	support := f.support * widening
 	narrowing := 1 / widening
 	t.size = min(2*int(math.Ceil(support))+1, in)
-	n := hi - lo
+	n := a.hi - lo
 	grow(&t.first, n)
 	grow(&t.count, n)
 	grow(&t.weights, n*t.size)
 	exact := grow(&t.exact, t.size)
 
 	for i := range n {
-		centre := float64((float64(lo+i) + 0.5) * scale)
+		centre := a.from + float64((float64(lo+i)+0.5)*scale)
 		first := max(int(centre-support+0.5), 0)
 		count := min(int(centre+support+0.5), in) - first
 		sum := 0.0
@@ -124,7 +136,7 @@ func (t *taps) split() {
 
 // span returns the input positions that the outputs read, [from,to).
 func (t *taps) span() (from, to int) {
-	last := t.hi - t.lo - 1
+	last := t.axis.hi - t.axis.lo - 1
 	return int(t.first[0]), int(t.first[last] + t.count[last])
 }
 
@@ -138,14 +150,22 @@ func verticalFirst(w0, h0, w, h int) bool { return h < h0 && h0-h > 2*(w0-w) }
 // resample scales im to w x h and returns the part of the result inside window.
 // An axis whose length stays is left alone.
 func (s *Scratch) resample(im raster, f *filter, w, h int, window image.Rectangle) (raster, error) {
-	horizontal, vertical := w != im.w, h != im.h
+	return s.resampleArea(im, area{0, 0, float64(im.w), float64(im.h)}, f, w, h, window)
+}
+
+// resampleArea is resample of a part of im, whose filter reads im outside of it
+// where pixels of im lie across its edge. Source: Pillow, Image.resize with a box.
+func (s *Scratch) resampleArea(im raster, part area, f *filter, w, h int, window image.Rectangle) (raster, error) {
+	x := axis{im.w, part.x0, part.x1, w, window.Min.X, window.Max.X}
+	y := axis{im.h, part.y0, part.y1, h, window.Min.Y, window.Max.Y}
+	horizontal, vertical := x.changes(), y.changes()
 	needed := window // of im
 	if horizontal {
-		s.columns.prepare(f, im.w, w, window.Min.X, window.Max.X)
+		s.columns.prepare(f, x)
 		needed.Min.X, needed.Max.X = s.columns.span()
 	}
 	if vertical {
-		s.rows.prepare(f, im.h, h, window.Min.Y, window.Max.Y)
+		s.rows.prepare(f, y)
 		needed.Min.Y, needed.Max.Y = s.rows.span()
 	}
 	rowsFirst := verticalFirst(im.w, im.h, w, h)

@@ -49,6 +49,9 @@ func Stage(cfg StageConfig) batch.Stage {
 		if err != nil {
 			return err
 		}
+		if cfg.Policy.FastDecode() && kind == batch.ImagesKind {
+			return errors.New("augment: fast decode: the stream holds decoded images, want their files, as clpipe ingest --encoded writes them")
+		}
 		meta := batch.MetadataOf(schema)
 		st := &stage{StageConfig: cfg, encoded: kind == batch.EncodedKind}
 		if st.seed, err = seedOf(cfg.Seed, meta); err != nil {

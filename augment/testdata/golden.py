@@ -202,6 +202,28 @@ for name, short, size in [("33x21", 16, 14), ("40x57", 18, 16), ("40x57", 40, 32
     ops = [{"op": "resize", "size": short, "interpolation": "bilinear"}, {"op": "center_crop", "size": size}]
     sequence(name, ops, F.center_crop(resize(images[name], short), size))
 
+# Parts with edges inside pixels, as of pictures decoded at 1/scale: a box of the
+# whole picture, and the whole pixels around it, beyond which nothing is read.
+areas = []
+for name, box, scale, size, mode in [
+    ("40x57", [3, 9, 61, 44], 2, [13, 13], "bilinear"),
+    ("40x57", [3, 9, 61, 44], 2, [22, 30], "bicubic"),
+    ("40x57", [100, 17, 203, 410], 8, [9, 40], "bilinear"),
+    ("40x57", [1, 2, 9, 9], 8, [3, 3], "bilinear"),
+    ("40x57", [5, 1, 64, 99], 4, [12, 15], "bicubic"),
+    ("40x57", [8, 4, 84, 200], 4, [19, 19], "bilinear"),
+    ("33x21", [1, 3, 63, 39], 2, [18, 31], "bilinear"),
+    ("33x21", [7, 2, 130, 80], 4, [8, 8], "bilinear"),
+    ("33x21", [0, 0, 129, 83], 4, [21, 33], "bilinear"),
+    ("17x13", [2, 4, 30, 25], 2, [10, 14], "bicubic"),
+]:
+    part = [v / scale for v in box]
+    left, top, right, bottom = int(part[0]), int(part[1]), -int(-part[2] // 1), -int(-part[3] // 1)
+    pixels = images[name].crop((left, top, right, bottom))
+    mapped = (part[0] - left, part[1] - top, part[2] - left, part[3] - top)
+    result = pixels.resize(size[::-1], getattr(Image.Resampling, mode.upper()), box=mapped)
+    areas.append({"image": name, "box": box, "scale": scale, "interpolation": mode} | store(result))
+
 result = resized_crop(images["33x21"], 2, 4, 17, 25, [20, 20])
 result = F.adjust_saturation(F.adjust_hue(F.adjust_contrast(F.adjust_brightness(result, 1.21), 0.83), -0.07), 1.3)
 result = F.hflip(result.filter(ImageFilter.GaussianBlur(0.9)))
@@ -245,6 +267,7 @@ manifest = {
     "elastic": elastic,
     "smoothed": smoothed,
     "sequences": sequences,
+    "areas": areas,
     "every_colour": every_colour,
 }
 

@@ -170,6 +170,9 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 		return nil, errTwoInputs
 	}
 	if len(j.trainFlags.source.src) == 0 {
+		if j.views.fastDecode {
+			return nil, usagef("--fast-decode is about images of --src: the stream's views are made already")
+		}
 		waiting, cancel := j.sig.stoppable(ctx)
 		in, err := openInput(waiting, j.std, j.in)
 		cancel()
@@ -323,6 +326,9 @@ func (j *trainJob) resolved() map[string]any {
 		out["shuffle"], out["shuffle-buffer"], out["interleave"], out["limit"] = s.Shuffle, s.ShuffleBuffer, s.Interleave, s.Limit
 		out["shuffle-bytes"] = fmt.Sprint(s.ShuffleBytes)
 		out["rank"], out["world"] = j.trainFlags.source.rank, j.trainFlags.source.world
+		if j.policy.FastDecode() {
+			out["fast-decode"] = true
+		}
 		if j.views.policy == "" {
 			out["policy"] = j.cfg.Policy()
 		}

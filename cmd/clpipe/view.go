@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"clpipe/batch"
 	"clpipe/contrast"
+	"clpipe/internal/imagecodec"
 	"clpipe/sink"
 
 	"github.com/spf13/cobra"
@@ -107,6 +109,7 @@ func (s *sheetJob) draw(ctx context.Context) (sink.Sheet, error) {
 		return sink.Sheet{}, err
 	}
 	cfg.Epochs, cfg.RecordRows = 1, s.rows
+	cfg.Encoded, cfg.Offsets = true, true
 	src, err := openSource(ctx, cfg)
 	if err != nil {
 		return sink.Sheet{}, err
@@ -132,11 +135,15 @@ func (s *sheetJob) draw(ctx context.Context) (sink.Sheet, error) {
 	var pairs []shownPair
 	p := &pipeline{stall: s.common.stallTimeout, log: s.log}
 	p.add("ingest", src.Stage())
-	p.add("originals", keepOriginals(originals))
+	decoder := imagecodec.Decoder{Limits: imagecodec.Limits{MaxPixels: cfg.MaxPixels}, Upright: cfg.ExifTranspose}
+	p.add("originals", keepOriginals(originals, &decoder))
 	p.add("augment", augment)
 	p.add("sheet", gatherPairs(&pairs, s.rows))
 	if err := p.run(ctx); err != nil {
 		return sink.Sheet{}, err
+	}
+	if len(pairs) == 0 {
+		return sink.Sheet{}, fmt.Errorf("not one readable image in %q", withoutSecrets(strings.Join(cfg.Sources, " ")))
 	}
 	for _, pair := range pairs {
 		sheet.Rows = append(sheet.Rows, sink.SheetRow{
@@ -154,9 +161,10 @@ type shownPair struct {
 	views   []sink.Picture
 }
 
-// keepOriginals returns a stage that passes images on and keeps a copy of each,
-// by index. The copies may be looked at when the stage has returned.
-func keepOriginals(kept map[uint64]sink.Picture) batch.Stage {
+// keepOriginals returns a stage that passes files of images on and keeps the
+// picture of each that can be decoded, by index. The pictures may be looked at when
+// the stage has returned.
+func keepOriginals(kept map[uint64]sink.Picture, decoder *imagecodec.Decoder) batch.Stage {
 	return func(ctx context.Context, in batch.Reader, out batch.Writer) error {
 		schema, err := in.Schema(ctx)
 		if err != nil {
@@ -173,15 +181,17 @@ func keepOriginals(kept map[uint64]sink.Picture) batch.Stage {
 			if err != nil {
 				return err
 			}
-			images, err := batch.NewImages(rec)
+			files, err := batch.NewEncoded(rec)
 			if err != nil {
 				rec.Release()
 				return err
 			}
-			for i := range images.Len() {
-				pix, h, w := images.Image(i)
-				index, _ := images.Index(i)
-				kept[index] = sink.Picture{Pix: slices.Clone(pix), W: w, H: h}
+			for i := range files.Len() {
+				var img imagecodec.Image
+				if err := decoder.Decode(files.Bytes(i), &img); err == nil { // else the stage that makes its views rejects it
+					index, _ := files.Index(i)
+					kept[index] = sink.Picture{Pix: img.Pix, W: img.W, H: img.H}
+				}
 			}
 			if err := out.Write(ctx, rec); err != nil {
 				return err

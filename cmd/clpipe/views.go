@@ -17,6 +17,17 @@ import (
 // the images, whose short side firstSide tells: the side of a view, and from it
 // the policy, by builtin.
 func (v *viewFlags) load(builtin func(size int) string, firstSide func() (int, error)) (*augment.Policy, error) {
+	p, err := v.loadPolicy(builtin, firstSide)
+	if err != nil || !v.fastDecode {
+		return p, err
+	}
+	if p, err = p.WithFastDecode(); err != nil {
+		return nil, usagef("--fast-decode: %w", err)
+	}
+	return p, nil
+}
+
+func (v *viewFlags) loadPolicy(builtin func(size int) string, firstSide func() (int, error)) (*augment.Policy, error) {
 	size := v.size
 	if size == 0 && v.policy != "" && !augment.IsBuiltin(v.policy) {
 		if p, err := augment.Load(v.policy, 0); err == nil {

@@ -17,28 +17,27 @@ import (
 // smallPictures keeps damaged headers from asking for much memory.
 var smallPictures = imagecodec.Limits{MaxPixels: 1 << 16, MaxScans: 50}
 
+// everything is a region around every picture.
+var everything = imagecodec.Rect{X1: 1 << 20, Y1: 1 << 20}
+
 func TestRegionEqualsFullDecode(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var dec imagecodec.Decoder
 	for _, f := range goldenFiles(t) {
-		var full, part imagecodec.Image
-		if err := dec.Decode(f.data, &full); err != nil {
-			t.Fatalf("%s: %v", f.Name, err)
-		}
-		for range 60 {
-			x, y := rng.IntN(full.W), rng.IntN(full.H)
-			r := imagecodec.Rect{X0: x, Y0: y, X1: x + 1 + rng.IntN(full.W-x), Y1: y + 1 + rng.IntN(full.H-y)}
-			clear(part.Pix)
-			if err := dec.DecodeRegion(f.data, r, &part); err != nil {
-				t.Fatalf("%s: region %v: %v", f.Name, r, err)
+		for _, scale := range imagecodec.Scales {
+			if scale > 1 && f.Scaled == nil {
+				continue
 			}
-			if part.W != full.W || part.H != full.H {
-				t.Fatalf("%s: region %v: got size %d x %d, want %d x %d", f.Name, r, part.W, part.H, full.W, full.H)
+			var full, part imagecodec.Image
+			if err := dec.DecodeScaled(f.data, scale, everything, &full); err != nil {
+				t.Fatalf("%s at 1/%d: %v", f.Name, scale, err)
 			}
-			for y := r.Y0; y < r.Y1; y++ {
-				from, to := (y*full.W+r.X0)*3, (y*full.W+r.X1)*3
-				if !bytes.Equal(part.Pix[from:to], full.Pix[from:to]) {
-					t.Fatalf("%s: region %v: row %d differs:\ngot  %v\nwant %v", f.Name, r, y, part.Pix[from:to], full.Pix[from:to])
+			for range 30 {
+				x, y := rng.IntN(full.W), rng.IntN(full.H)
+				r := imagecodec.Rect{X0: x, Y0: y, X1: x + 1 + rng.IntN(full.W-x), Y1: y + 1 + rng.IntN(full.H-y)}
+				clear(part.Pix)
+				if err := checkRegion(&dec, f.data, scale, r, &full, &part); err != nil {
+					t.Fatalf("%s: %v", f.Name, err)
 				}
 			}
 		}
@@ -117,29 +116,41 @@ func TestDamageIsTreatedAlikeInRegions(t *testing.T) {
 				data[rng.IntN(len(data))] ^= 1 << rng.IntN(8)
 			}
 			fullErr := dec.Decode(data, &full)
-			if fullErr == nil {
-				for _, r := range []imagecodec.Rect{{X1: 5, Y1: 5}, {X0: full.W / 2, Y0: full.H / 2, X1: full.W, Y1: full.H}} {
-					checkRegion(t, &dec, data, r, &full, &part)
+			for _, scale := range imagecodec.Scales {
+				if scale > 1 && f.Scaled == nil {
+					continue
 				}
-			} else if err := dec.DecodeRegion(data, imagecodec.Rect{X1: 5, Y1: 5}, &part); err == nil || err.Error() != fullErr.Error() {
-				t.Fatalf("%s: region: got %v, full decode %v", f.Name, err, fullErr)
+				if fullErr == nil {
+					scaledErr := dec.DecodeScaled(data, scale, everything, &full)
+					for _, r := range []imagecodec.Rect{{X1: 5, Y1: 5}, {X0: full.W / 2, Y0: full.H / 2, X1: full.W, Y1: full.H}} {
+						if err := errors.Join(scaledErr, checkRegion(&dec, data, scale, r, &full, &part)); err != nil {
+							t.Fatalf("%s: %v", f.Name, err)
+						}
+					}
+				} else if err := dec.DecodeScaled(data, scale, imagecodec.Rect{X1: 5, Y1: 5}, &part); err == nil || err.Error() != fullErr.Error() {
+					t.Fatalf("%s: region at 1/%d: got %v, full decode %v", f.Name, scale, err, fullErr)
+				}
 			}
 		}
 	}
 }
 
-func checkRegion(t *testing.T, dec *imagecodec.Decoder, data []byte, r imagecodec.Rect, full, part *imagecodec.Image) {
-	t.Helper()
-	if err := dec.DecodeRegion(data, r, part); err != nil {
-		t.Fatalf("region %v: %v, but the full decode succeeds", r, err)
+// checkRegion compares a region with the whole picture at the same scale.
+func checkRegion(dec *imagecodec.Decoder, data []byte, scale int, r imagecodec.Rect, full, part *imagecodec.Image) error {
+	if err := dec.DecodeScaled(data, scale, r, part); err != nil {
+		return fmt.Errorf("region %v at 1/%d: %w, but the full decode succeeds", r, scale, err)
+	}
+	if part.W != full.W || part.H != full.H {
+		return fmt.Errorf("region %v at 1/%d: got size %d x %d, want %d x %d", r, scale, part.W, part.H, full.W, full.H)
 	}
 	r = r.Clip(full.W, full.H)
 	for y := r.Y0; y < r.Y1; y++ {
 		from, to := (y*full.W+r.X0)*3, (y*full.W+r.X1)*3
 		if !bytes.Equal(part.Pix[from:to], full.Pix[from:to]) {
-			t.Fatalf("region %v: row %d differs from the full decode", r, y)
+			return fmt.Errorf("region %v at 1/%d: row %d differs from the full decode:\ngot  %v\nwant %v", r, scale, y, part.Pix[from:to], full.Pix[from:to])
 		}
 	}
+	return nil
 }
 
 func TestErrorsNameTheCause(t *testing.T) {
@@ -227,34 +238,49 @@ func TestLimitsAreCheckedBeforeAllocation(t *testing.T) {
 	}
 }
 
-// FuzzDecode decodes by every implementation and by region, and demands equal
-// bytes and equal errors.
+// FuzzDecode decodes by every implementation, at every scale and by region, and
+// demands equal bytes and equal errors.
 func FuzzDecode(f *testing.F) {
 	for _, g := range goldenFiles(f) {
 		f.Add(g.data)
 	}
 	names := imagecodec.Implementations()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		defer imagecodec.UseKernels(names[0])()
 		dec := imagecodec.Decoder{Limits: smallPictures}
 		var img, other imagecodec.Image
-		err := dec.Decode(data, &img)
-		for _, name := range names[1:] {
-			imagecodec.UseKernels(name)
-			if otherErr := dec.Decode(data, &other); fmt.Sprint(otherErr) != fmt.Sprint(err) {
-				t.Fatalf("%s: %v, %s: %v", names[0], err, name, otherErr)
+		format, _ := imagecodec.Sniff(data)
+		for _, scale := range imagecodec.Scales {
+			if scale > 1 && format != "jpeg" {
+				continue
 			}
-			if err == nil && !bytes.Equal(other.Pix, img.Pix) {
-				t.Fatalf("pixels of %s differ from those of %s", name, names[0])
+			defer imagecodec.UseKernels(names[0])()
+			err := dec.DecodeScaled(data, scale, everything, &img)
+			for _, name := range names[1:] {
+				imagecodec.UseKernels(name)
+				if otherErr := dec.DecodeScaled(data, scale, everything, &other); fmt.Sprint(otherErr) != fmt.Sprint(err) {
+					t.Fatalf("at 1/%d: %s: %v, %s: %v", scale, names[0], err, name, otherErr)
+				}
+				if err == nil && !bytes.Equal(other.Pix, img.Pix) {
+					t.Fatalf("at 1/%d: pixels of %s differ from those of %s", scale, name, names[0])
+				}
+			}
+			if err != nil {
+				if wholeErr := dec.Decode(data, &img); fmt.Sprint(wholeErr) != fmt.Sprint(err) {
+					t.Fatalf("at 1/%d: %v, as a whole: %v", scale, err, wholeErr)
+				}
+				return
+			}
+			info, err := imagecodec.ReadInfo(data)
+			if err != nil || (info.W+scale-1)/scale != img.W || (info.H+scale-1)/scale != img.H || len(img.Pix) != img.W*img.H*3 {
+				t.Fatalf("header says %+v, %v; decoded %d x %d with %d bytes at 1/%d", info, err, img.W, img.H, len(img.Pix), scale)
+			}
+			r := imagecodec.Rect{X0: img.W / 3, Y0: img.H / 3, X1: img.W/3 + 9, Y1: img.H/3 + 9}
+			if err := checkRegion(&dec, data, scale, r, &img, &other); err != nil {
+				t.Fatal(err)
 			}
 		}
-		if err != nil {
-			return
+		if err := dec.Decode(data, &other); err != nil || !bytes.Equal(other.Pix, img.Pix) {
+			t.Fatalf("the whole region differs from the whole: %v", err)
 		}
-		info, err := imagecodec.ReadInfo(data)
-		if err != nil || info.W != img.W || info.H != img.H || len(img.Pix) != img.W*img.H*3 {
-			t.Fatalf("header says %+v, %v; decoded %d x %d with %d bytes", info, err, img.W, img.H, len(img.Pix))
-		}
-		checkRegion(t, &dec, data, imagecodec.Rect{X0: img.W / 3, Y0: img.H / 3, X1: img.W/3 + 9, Y1: img.H/3 + 9}, &img, &other)
 	})
 }

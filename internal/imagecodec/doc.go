@@ -7,7 +7,8 @@
 // through golang.org/x/image, with colours as libwebp makes them, of an animation
 // the first frame. The
 // result is what Pillow gives for Image.open(f).convert("RGB"), on every
-// machine and with every kernel.
+// machine and with every kernel; at a smaller scale (DecodeScaled) what it gives
+// after Image.draft.
 //
 // A Decoder holds the scratch memory, so that a worker decoding many files does
 // not allocate:

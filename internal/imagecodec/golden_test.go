@@ -18,6 +18,7 @@ type goldenFile struct {
 	Width  int
 	Height int
 	SHA256 string
+	Scaled map[int]string // SHA-256 of a JPEG at 1/2, 1/4 and 1/8
 	data   []byte
 }
 
@@ -68,6 +69,38 @@ func TestDecodeEqualsPillow(t *testing.T) {
 				if got := hex.EncodeToString(sum[:]); img.W != f.Width || img.H != f.Height || got != f.SHA256 {
 					t.Errorf("%s: got %d x %d pixels %s, want %d x %d pixels %s", f.Name, img.W, img.H, got, f.Width, f.Height, f.SHA256)
 				}
+			}
+		})
+	}
+}
+
+func TestDecodeScaledEqualsPillow(t *testing.T) {
+	files := goldenFiles(t)
+	for _, name := range imagecodec.Implementations() {
+		t.Run("impl="+name, func(t *testing.T) {
+			defer imagecodec.UseKernels(name)()
+			var dec imagecodec.Decoder
+			var img imagecodec.Image
+			checked := 0
+			for _, f := range files {
+				for scale, want := range f.Scaled {
+					if err := dec.DecodeScaled(f.data, scale, everything, &img); err != nil {
+						t.Errorf("%s at 1/%d: %v", f.Name, scale, err)
+						continue
+					}
+					checked++
+					sum := sha256.Sum256(img.Pix)
+					w, h := (f.Width+scale-1)/scale, (f.Height+scale-1)/scale
+					if got := hex.EncodeToString(sum[:]); img.W != w || img.H != h || got != want {
+						t.Errorf("%s at 1/%d: got %d x %d pixels %s, want %d x %d pixels %s", f.Name, scale, img.W, img.H, got, w, h, want)
+					}
+					if img.Scale != scale || img.FullW != f.Width || img.FullH != f.Height {
+						t.Errorf("%s at 1/%d: got 1/%d of %d x %d, want %d x %d", f.Name, scale, img.Scale, img.FullW, img.FullH, f.Width, f.Height)
+					}
+				}
+			}
+			if checked < 300 {
+				t.Errorf("got %d pictures in golden.json, want at least 300", checked)
 			}
 		})
 	}

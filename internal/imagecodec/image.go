@@ -6,11 +6,16 @@ import "bytes"
 type Image struct {
 	W, H int
 	Pix  []byte
+	// Of a picture decoded at a scale of 1/Scale: the scale, and the size of the
+	// whole. Zero of any other.
+	Scale        int
+	FullW, FullH int
 }
 
 // reset gives the image a size, reusing its memory. The pixels are not cleared.
 func (m *Image) reset(w, h int) {
 	m.W, m.H = w, h
+	m.Scale, m.FullW, m.FullH = 0, 0, 0
 	m.Pix = resize(m.Pix, w*h*3)
 }
 
@@ -55,6 +60,7 @@ func (l Limits) checkPixels(format string, w, h int) error {
 type Info struct {
 	Format string // "jpeg", "png" or "webp"
 	W, H   int    // pixels
+	Turned bool   // by a Decoder that turns pictures upright: stored otherwise
 }
 
 const (
@@ -121,7 +127,9 @@ type Decoder struct {
 func (d *Decoder) ReadInfo(data []byte) (Info, error) {
 	info, err := ReadInfo(data)
 	if err == nil && d.Upright {
-		info.W, info.H = ReadOrientation(data).size(info.W, info.H)
+		o := ReadOrientation(data)
+		info.W, info.H = o.size(info.W, info.H)
+		info.Turned = o != upright
 	}
 	return info, err
 }
@@ -130,7 +138,7 @@ func (d *Decoder) ReadInfo(data []byte) (Info, error) {
 // allocates nothing once the scratch memory and dst.Pix have grown to the
 // largest picture met.
 func (d *Decoder) Decode(data []byte, dst *Image) error {
-	return d.turned(data, nil, dst)
+	return d.turned(data, 1, nil, dst)
 }
 
 // DecodeRegion decodes a file of which only the pixels inside region are
@@ -138,40 +146,61 @@ func (d *Decoder) Decode(data []byte, dst *Image) error {
 // those of Decode, the others are unspecified. For JPEG the work outside is
 // left out where it can be. A file is accepted or refused as by Decode.
 func (d *Decoder) DecodeRegion(data []byte, region Rect, dst *Image) error {
-	return d.turned(data, &region, dst)
+	return d.turned(data, 1, &region, dst)
+}
+
+// Scales are those of DecodeScaled, the largest first.
+var Scales = [...]int{8, 4, 2, 1}
+
+// DecodeScaled is DecodeRegion of a JPEG at a scale of 1/scale, one of Scales: a
+// block of 8 x 8 coefficients becomes so many fewer pixels, as libjpeg-turbo makes
+// them, in place of 64. dst gets ceil(W/scale) x ceil(H/scale) pixels, and region
+// counts these. A pixel stands for the scale x scale pixels of the whole picture at
+// scale times its place; the last ones of a row or column may stand for fewer. Of a
+// picture that is turned upright these may be the first ones.
+//
+// Other formats than JPEG are an UnsupportedError.
+func (d *Decoder) DecodeScaled(data []byte, scale int, region Rect, dst *Image) error {
+	return d.turned(data, scale, &region, dst)
 }
 
 // turned decodes and, where it is asked for, turns the picture upright.
-func (d *Decoder) turned(data []byte, region *Rect, dst *Image) error {
+func (d *Decoder) turned(data []byte, scale int, region *Rect, dst *Image) error {
 	if !d.Upright {
-		return d.decode(data, region, dst)
+		return d.decode(data, scale, region, dst)
 	}
 	o := ReadOrientation(data)
 	if o == upright {
-		return d.decode(data, region, dst)
+		return d.decode(data, scale, region, dst)
 	}
 	info, err := ReadInfo(data)
 	if err != nil {
 		return err
 	}
+	w, h := ceilDiv(info.W, scale), ceilDiv(info.H, scale)
 	var wanted Rect
-	wanted.X1, wanted.Y1 = o.size(info.W, info.H)
+	wanted.X1, wanted.Y1 = o.size(w, h)
 	if region != nil {
 		wanted = region.Clip(wanted.X1, wanted.Y1)
-		stored := o.stored(wanted, info.W, info.H)
+		stored := o.stored(wanted, w, h)
 		region = &stored
 	}
-	if err := d.decode(data, region, &d.stored); err != nil {
+	if err := d.decode(data, scale, region, &d.stored); err != nil {
 		return err
 	}
 	o.turn(dst, &d.stored, wanted)
+	dst.Scale = d.stored.Scale
+	dst.FullW, dst.FullH = o.size(d.stored.FullW, d.stored.FullH)
 	return nil
 }
 
-func (d *Decoder) decode(data []byte, region *Rect, dst *Image) error {
+func (d *Decoder) decode(data []byte, scale int, region *Rect, dst *Image) error {
 	format, err := Sniff(data)
 	if err != nil {
 		return err
+	}
+	if scale > 1 && format != formatJPEG {
+		return &UnsupportedError{Format: format, Offset: -1, Msg: "decoding at a smaller scale, which is JPEG's alone"}
 	}
 	lim := d.Limits.withDefaults()
 	switch format {
@@ -180,7 +209,7 @@ func (d *Decoder) decode(data []byte, region *Rect, dst *Image) error {
 	case formatWebP:
 		return decodeWebP(data, dst, lim)
 	}
-	return d.jpeg.decode(data, region, dst, lim)
+	return d.jpeg.decode(data, scale, region, dst, lim)
 }
 
 // resize returns a slice of n elements in s's memory if that suffices. The

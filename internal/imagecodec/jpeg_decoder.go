@@ -12,6 +12,7 @@ type jpegDecoder struct {
 	lim Limits
 
 	width, height int
+	size          int // side of what a block becomes at the picture's scale: 8, 4, 2 or 1
 	progressive   bool
 	comps         []component // points into compStore
 	compStore     [maxComponents]component
@@ -44,6 +45,8 @@ type component struct {
 	h, v int // sampling factors, T.81 A.1.1
 	tq   byte
 
+	size             int // side of what a block becomes, at least the frame's
+	across, down     int // pixels that a sample covers
 	width, height    int // samples that carry picture
 	blocksX, blocksY int // blocks that carry picture
 	strideBlocks     int // blocks in a row of coefs: blocksX padded to whole MCUs
@@ -71,8 +74,11 @@ type quantTable struct {
 	defined bool
 }
 
-func (d *jpegDecoder) decode(data []byte, region *Rect, dst *Image, lim Limits) error {
+// decode decodes the picture, or the region of it, at a scale of 1/scale: 1, 2, 4
+// or 8.
+func (d *jpegDecoder) decode(data []byte, scale int, region *Rect, dst *Image, lim Limits) error {
 	d.reset(data, lim)
+	d.size = 8 / scale
 	defer func() { d.data = nil }() // do not keep the caller's bytes alive
 	if err := d.readToScan(); err != nil {
 		return err
@@ -80,14 +86,18 @@ func (d *jpegDecoder) decode(data []byte, region *Rect, dst *Image, lim Limits) 
 	if d.marker == markerEOI {
 		return d.formatError("no picture before the end-of-image marker")
 	}
-	rect := Rect{0, 0, d.width, d.height}
+	w, h := ceilDiv(d.width, scale), ceilDiv(d.height, scale)
+	rect := Rect{0, 0, w, h}
 	if region != nil {
-		rect = region.Clip(d.width, d.height)
+		rect = region.Clip(w, h)
 	}
 	d.render.begin(d, rect)
 	d.smooth.on = false
-	dst.reset(d.width, d.height)
-	if region == nil && d.system.decode(d, dst) {
+	dst.reset(w, h)
+	if scale > 1 {
+		dst.Scale, dst.FullW, dst.FullH = scale, d.width, d.height
+	}
+	if region == nil && scale == 1 && d.system.decode(d, dst) {
 		return nil
 	}
 	if d.progressive || len(d.scan.comps) < len(d.comps) {

@@ -100,12 +100,27 @@ func (d *jpegDecoder) layout() error {
 		if d.maxH%c.h != 0 || d.maxV%c.v != 0 {
 			return d.unsupported("component %d: sampling factors %d x %d do not divide %d x %d", i, c.h, c.v, d.maxH, d.maxV)
 		}
-		c.width, c.height = ceilDiv(d.width*c.h, d.maxH), ceilDiv(d.height*c.v, d.maxV)
-		c.blocksX, c.blocksY = ceilDiv(c.width, 8), ceilDiv(c.height, 8)
+		c.blocksX, c.blocksY = ceilDiv(d.width*c.h, 8*d.maxH), ceilDiv(d.height*c.v, 8*d.maxV)
 		c.strideBlocks = d.mcusX * c.h
-		c.upsampling = upsamplingFor(d.maxH/c.h, d.maxV/c.v, c.width)
+		d.scaleSamples(c)
 	}
 	return nil
+}
+
+// scaleSamples settles what the picture's scale makes of a component. One that is
+// coded at a lower resolution is scaled less, by its transform, as long as that
+// spares upsampling it.
+func (d *jpegDecoder) scaleSamples(c *component) {
+	c.size = d.size
+	for c.size < 8 && d.maxH*d.size%(2*c.h*c.size) == 0 && d.maxV*d.size%(2*c.v*c.size) == 0 {
+		c.size *= 2
+	}
+	c.across, c.down = d.maxH*d.size/(c.h*c.size), d.maxV*d.size/(c.v*c.size)
+	c.width, c.height = ceilDiv(d.width*c.h*c.size, 8*d.maxH), ceilDiv(d.height*c.v*c.size, 8*d.maxV)
+	c.upsampling = upsamplingFor(c.across, c.down, c.width)
+	if d.size == 1 && c.upsampling != upsampleNone {
+		c.upsampling = upsampleReplicate // at 1/8 libjpeg has no rows to look at
+	}
 }
 
 // colorModel is how the components of a frame are to be read.

@@ -5,8 +5,9 @@ package imagecodec
 // Each component has a strip of samples: those of the MCU row in hand and, if
 // some component's upsampling looks at neighbouring rows, the last two row
 // groups of the MCU row before. (A row group is the samples of one component
-// that make maxV rows of pixels.) The output then lags one row group behind,
-// until the picture's end.
+// that make maxV rows of pixels; an MCU row has as many of them as a block has
+// rows of pixels.) The output then lags one row group behind, until the
+// picture's end.
 type renderer struct {
 	rect             Rect // pixels to produce
 	mcuRow0, mcuRow1 int  // MCU rows they depend on
@@ -37,18 +38,18 @@ func (r *renderer) begin(d *jpegDecoder, rect Rect) {
 		return
 	}
 	lag := r.kept / 2 * d.maxV // rows of pixels
-	r.mcuRow0 = max(rect.Y0-lag, 0) / (8 * d.maxV)
-	r.mcuRow1 = min((rect.Y1-1+lag)/(8*d.maxV)+1, d.mcusY)
+	r.mcuRow0 = max(rect.Y0-lag, 0) / (d.size * d.maxV)
+	r.mcuRow1 = min((rect.Y1-1+lag)/(d.size*d.maxV)+1, d.mcusY)
 	for i := range d.comps {
 		c := &d.comps[i]
-		s, across := &c.strip, d.maxH/c.h
+		s, across := &c.strip, c.across
 		s.sample0, s.sample1 = rect.X0/across, ceilDiv(rect.X1, across)
 		if c.upsampling.usesNeighbourColumns() {
 			s.sample0, s.sample1 = max(s.sample0-1, 0), min(s.sample1+1, c.width)
 		}
-		s.block0, s.block1 = s.sample0/8, ceilDiv(s.sample1, 8)
-		s.stride = c.strideBlocks*8 + slack
-		s.pix = resize(s.pix, s.stride*(r.kept+8)*c.v)
+		s.block0, s.block1 = s.sample0/c.size, ceilDiv(s.sample1, c.size)
+		s.stride = c.strideBlocks*c.size + slack
+		s.pix = resize(s.pix, s.stride*(r.kept+d.size)*d.maxV/c.down)
 		s.row = resize(s.row, (s.sample1-s.sample0)*across+slack)
 	}
 }
@@ -59,19 +60,20 @@ func (r *renderer) mcuRow(d *jpegDecoder, row int, dst *Image) {
 	for i := range d.comps {
 		c := &d.comps[i]
 		s := &c.strip
-		s.firstRow = (row*8 - r.kept) * c.v
-		kept := r.kept * c.v * s.stride
-		copy(s.pix[:kept], s.pix[8*c.v*s.stride:])
+		group := d.maxV / c.down // rows of a row group
+		s.firstRow = (row*d.size - r.kept) * group
+		kept := r.kept * group * s.stride
+		copy(s.pix[:kept], s.pix[d.size*group*s.stride:])
 		for by := row * c.v; by < min((row+1)*c.v, c.blocksY); by++ {
 			coefs := c.coefs[((by-c.firstRow)*c.strideBlocks+s.block0)*64:]
 			if d.smooth.on {
 				coefs = d.smoothed(c, row, by)
 			}
-			samples := s.pix[(by*8-s.firstRow)*s.stride+s.block0*8:]
-			active.idct(samples, s.stride, coefs, &c.quantizer, s.block1-s.block0)
+			samples := s.pix[(by*c.size-s.firstRow)*s.stride+s.block0*c.size:]
+			c.idct(samples, s.stride, coefs, s.block1-s.block0)
 		}
 	}
-	ready := (row + 1) * 8 * d.maxV
+	ready := (row + 1) * d.size * d.maxV
 	if row+1 < d.mcusY {
 		ready -= r.kept / 2 * d.maxV
 	}
@@ -81,11 +83,25 @@ func (r *renderer) mcuRow(d *jpegDecoder, row int, dst *Image) {
 	}
 }
 
+// idct turns n blocks that stand side by side into samples at dst.
+func (c *component) idct(dst []byte, stride int, coefs []int16, n int) {
+	switch c.size {
+	case 8:
+		active.idct(dst, stride, coefs, &c.quantizer, n)
+	case 4:
+		active.idct4(dst, stride, coefs, &c.quantizer, n)
+	case 2:
+		active.idct2(dst, stride, coefs, &c.quantizer, n)
+	case 1:
+		idct1(dst, coefs, &c.quantizer, n)
+	}
+}
+
 // pixels produces one row of them, from rect.X0 to rect.X1.
 func (r *renderer) pixels(d *jpegDecoder, y int, dst []byte) {
 	var full [maxComponents][]byte
 	for i := range d.comps {
-		full[i] = d.comps[i].upsampledRow(y, d.maxV)[r.rect.X0-d.comps[i].strip.sample0*(d.maxH/d.comps[i].h):]
+		full[i] = d.comps[i].upsampledRow(y)[r.rect.X0-d.comps[i].strip.sample0*d.comps[i].across:]
 	}
 	n := r.rect.X1 - r.rect.X0
 	switch r.color {
@@ -107,9 +123,9 @@ func (r *renderer) pixels(d *jpegDecoder, y int, dst []byte) {
 
 // upsampledRow returns the component's samples for the row y of pixels; the
 // first is the one of sample0. They are valid until the next call.
-func (c *component) upsampledRow(y, maxV int) []byte {
+func (c *component) upsampledRow(y int) []byte {
 	s := &c.strip
-	at := y * c.v / maxV
+	at := y / c.down
 	near := s.samples(at)
 	if c.upsampling == upsampleNone {
 		return near
@@ -131,7 +147,7 @@ func (c *component) upsampledRow(y, maxV int) []byte {
 	case triangleV2:
 		upsampleV2(s.row, near, far, int32(1+y%2))
 	case upsampleReplicate:
-		replicate(s.row, near, (len(s.row)-slack)/len(near))
+		replicate(s.row, near, c.across)
 	}
 	return s.row
 }

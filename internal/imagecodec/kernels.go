@@ -17,6 +17,8 @@ type kernels struct {
 	// stores their samples at dst, whose rows are stride bytes apart. quantizer
 	// is in natural order as the blocks are.
 	idct func(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int)
+	// idct4 and idct2 make 4 x 4 and 2 x 2 samples of a block.
+	idct4, idct2 func(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int)
 
 	// upsampleH2 doubles a row of n = len(src) samples into dst[:2n].
 	upsampleH2 func(dst, src []byte)
@@ -38,6 +40,8 @@ var implementations = append([]kernels{{
 	name:         "generic",
 	acBlock:      acBlockGeneric,
 	idct:         idctGeneric,
+	idct4:        idct4Generic,
+	idct2:        idct2Generic,
 	upsampleH2:   upsampleH2Generic,
 	upsampleH2V2: upsampleH2V2Generic,
 	rgbFromYCbCr: rgbFromYCbCrGeneric,

@@ -16,6 +16,8 @@ func nativeKernels() []kernels {
 		name:         "avx2",
 		acBlock:      acBlockNative,
 		idct:         idctNative,
+		idct4:        idct4Native,
+		idct2:        idct2Native,
 		upsampleH2:   upsampleH2Native,
 		upsampleH2V2: upsampleH2V2Native,
 		rgbFromYCbCr: rgbFromYCbCrNative,
@@ -41,6 +43,16 @@ func acBlockNative(r *bitReader, ac *huffmanTable, block *[64]int16) {
 			block[zigzag[k&127]&63] = int16(r.value(c.size()))
 		}
 	}
+}
+
+func idct4Native(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int) {
+	_, _ = coefs[:64*n], dst[:3*stride+4*n+4]
+	idct4_x2_avx2(&dst[0], stride, &coefs[0], quantizer, n)
+}
+
+func idct2Native(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int) {
+	_, _ = coefs[:64*n], dst[:stride+2*n+2]
+	idct2_x2_avx2(&dst[0], stride, &coefs[0], quantizer, n)
 }
 
 func idctNative(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int) {

@@ -16,6 +16,16 @@ func acBlock_x2_bmi2(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, b
 //go:noescape
 func idct_x2_avx2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
 
+// idct4_x2_avx2 is idct4Generic; it writes up to four bytes more in each of the four rows.
+//
+//go:noescape
+func idct4_x2_avx2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
+
+// idct2_x2_avx2 is idct2Generic; it writes up to two bytes more in both rows.
+//
+//go:noescape
+func idct2_x2_avx2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
+
 // upsampleH2_x16_avx2 writes dst[2i], dst[2i+1] for i in [1, n-1), and up to 32 bytes more.
 //
 //go:noescape

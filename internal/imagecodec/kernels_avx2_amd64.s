@@ -657,6 +657,405 @@ DATA word_center<>+24(SB)/4, $0x80808080
 DATA word_center<>+28(SB)/4, $0x80808080
 GLOBL word_center<>(SB), RODATA|NOPTR, $32
 
+// func idct4_x2_avx2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·idct4_x2_avx2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ coefs+16(FP), DX
+	MOVQ quantizer+24(FP), BX
+	MOVQ n+32(FP), SI
+
+pair:
+	XORQ           DI, DI
+	MOVQ           $0x00000080, R8
+	CMPQ           SI, $0x01
+	CMOVQGT        R8, DI
+	LEAQ           (DX)(DI*1), DI
+	VPXOR          Y0, Y0, Y0
+	VBROADCASTI128 (DX), Y1
+	VINSERTI128    $0x01, (DI), Y1, Y1
+	VBROADCASTI128 (BX), Y2
+	VPMULLW        Y2, Y1, Y1
+	VBROADCASTI128 16(DX), Y2
+	VINSERTI128    $0x01, 16(DI), Y2, Y2
+	VPOR           Y2, Y0, Y0
+	VBROADCASTI128 16(BX), Y3
+	VPMULLW        Y3, Y2, Y2
+	VBROADCASTI128 32(DX), Y3
+	VINSERTI128    $0x01, 32(DI), Y3, Y3
+	VPOR           Y3, Y0, Y0
+	VBROADCASTI128 32(BX), Y4
+	VPMULLW        Y4, Y3, Y3
+	VBROADCASTI128 48(DX), Y4
+	VINSERTI128    $0x01, 48(DI), Y4, Y4
+	VPOR           Y4, Y0, Y0
+	VBROADCASTI128 48(BX), Y5
+	VPMULLW        Y5, Y4, Y4
+	VBROADCASTI128 80(DX), Y5
+	VINSERTI128    $0x01, 80(DI), Y5, Y5
+	VPOR           Y5, Y0, Y0
+	VBROADCASTI128 80(BX), Y6
+	VPMULLW        Y6, Y5, Y5
+	VBROADCASTI128 96(DX), Y6
+	VINSERTI128    $0x01, 96(DI), Y6, Y6
+	VPOR           Y6, Y0, Y0
+	VBROADCASTI128 96(BX), Y7
+	VPMULLW        Y7, Y6, Y6
+	VBROADCASTI128 112(DX), Y7
+	VINSERTI128    $0x01, 112(DI), Y7, Y7
+	VPOR           Y7, Y0, Y0
+	VBROADCASTI128 112(BX), Y8
+	VPMULLW        Y8, Y7, Y7
+	VPXOR          Y8, Y8, Y8
+	VPCMPEQQ       Y0, Y8, Y0
+	VPSHUFD        $0x4e, Y0, Y8
+	VPAND          Y8, Y0, Y0
+	VPSLLW         $0x02, Y1, Y8
+	VPSRAW         $0x02, Y8, Y8
+	VPBLENDVB      Y0, Y8, Y1, Y1
+
+	// Columns
+	VPXOR      Y0, Y0, Y0
+	VPUNPCKLWD Y1, Y0, Y0
+	VPSRAD     $0x02, Y0, Y0
+	VPADDD     round4_1<>+0(SB), Y0, Y0
+	VPUNPCKLWD Y4, Y2, Y8
+	VPUNPCKLWD Y7, Y5, Y9
+	VPUNPCKLWD Y6, Y3, Y10
+	VPMADDWD   pair_20995_7373<>+0(SB), Y8, Y11
+	VPMADDWD   pair_60610_61360<>+0(SB), Y9, Y12
+	VPADDD     Y12, Y11, Y11
+	VPMADDWD   pair_8697_47737<>+0(SB), Y8, Y8
+	VPMADDWD   pair_11893_63806<>+0(SB), Y9, Y9
+	VPADDD     Y9, Y8, Y8
+	VPMADDWD   pair_15137_59266<>+0(SB), Y10, Y9
+	VPADDD     Y9, Y0, Y10
+	VPSUBD     Y9, Y0, Y0
+	VPADDD     Y11, Y10, Y9
+	VPADDD     Y8, Y0, Y12
+	VPSUBD     Y8, Y0, Y0
+	VPSUBD     Y11, Y10, Y8
+	VPSRAD     $0x0c, Y9, Y9
+	VPSRAD     $0x0c, Y12, Y12
+	VPSRAD     $0x0c, Y0, Y0
+	VPSRAD     $0x0c, Y8, Y8
+	VPXOR      Y10, Y10, Y10
+	VPUNPCKHWD Y1, Y10, Y10
+	VPSRAD     $0x02, Y10, Y10
+	VPADDD     round4_1<>+0(SB), Y10, Y10
+	VPUNPCKHWD Y4, Y2, Y1
+	VPUNPCKHWD Y7, Y5, Y2
+	VPUNPCKHWD Y6, Y3, Y3
+	VPMADDWD   pair_20995_7373<>+0(SB), Y1, Y4
+	VPMADDWD   pair_60610_61360<>+0(SB), Y2, Y5
+	VPADDD     Y5, Y4, Y4
+	VPMADDWD   pair_8697_47737<>+0(SB), Y1, Y1
+	VPMADDWD   pair_11893_63806<>+0(SB), Y2, Y2
+	VPADDD     Y2, Y1, Y1
+	VPMADDWD   pair_15137_59266<>+0(SB), Y3, Y2
+	VPADDD     Y2, Y10, Y3
+	VPSUBD     Y2, Y10, Y2
+	VPADDD     Y4, Y3, Y5
+	VPADDD     Y1, Y2, Y6
+	VPSUBD     Y1, Y2, Y1
+	VPSUBD     Y4, Y3, Y2
+	VPSRAD     $0x0c, Y5, Y5
+	VPSRAD     $0x0c, Y6, Y6
+	VPSRAD     $0x0c, Y1, Y1
+	VPSRAD     $0x0c, Y2, Y2
+	VPACKSSDW  Y5, Y9, Y9
+	VPACKSSDW  Y6, Y12, Y12
+	VPACKSSDW  Y1, Y0, Y0
+	VPACKSSDW  Y2, Y8, Y8
+
+	// Transpose: columns 0 and 1, 2 and 3, 4 and 5, 6 and 7
+	VPUNPCKLWD Y12, Y9, Y1
+	VPUNPCKHWD Y12, Y9, Y2
+	VPUNPCKLWD Y8, Y0, Y3
+	VPUNPCKHWD Y8, Y0, Y0
+	VPUNPCKLDQ Y3, Y1, Y4
+	VPUNPCKHDQ Y3, Y1, Y1
+	VPUNPCKLDQ Y0, Y2, Y3
+	VPUNPCKHDQ Y0, Y2, Y0
+
+	// Rows
+	VPUNPCKHWD Y1, Y4, Y2
+	VPUNPCKHWD Y0, Y3, Y3
+	VPUNPCKLWD Y0, Y1, Y0
+	VPXOR      Y1, Y1, Y1
+	VPUNPCKLWD Y4, Y1, Y1
+	VPSRAD     $0x02, Y1, Y1
+	VPADDD     round4_2<>+0(SB), Y1, Y1
+	VPMADDWD   pair_20995_7373<>+0(SB), Y2, Y4
+	VPMADDWD   pair_60610_61360<>+0(SB), Y3, Y5
+	VPADDD     Y5, Y4, Y4
+	VPMADDWD   pair_8697_47737<>+0(SB), Y2, Y2
+	VPMADDWD   pair_11893_63806<>+0(SB), Y3, Y3
+	VPADDD     Y3, Y2, Y2
+	VPMADDWD   pair_15137_59266<>+0(SB), Y0, Y0
+	VPADDD     Y0, Y1, Y3
+	VPSUBD     Y0, Y1, Y0
+	VPADDD     Y4, Y3, Y1
+	VPADDD     Y2, Y0, Y5
+	VPSUBD     Y2, Y0, Y0
+	VPSUBD     Y4, Y3, Y2
+	VPSRAD     $0x13, Y1, Y1
+	VPSRAD     $0x13, Y5, Y5
+	VPSRAD     $0x13, Y0, Y0
+	VPSRAD     $0x13, Y2, Y2
+
+	// To bytes, and rows again
+	VPACKSSDW    Y0, Y1, Y1
+	VPACKSSDW    Y2, Y5, Y5
+	VPUNPCKLWD   Y5, Y1, Y0
+	VPUNPCKHWD   Y5, Y1, Y1
+	VPUNPCKLDQ   Y1, Y0, Y2
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPACKSSWB    Y0, Y2, Y2
+	VPADDB       word_center<>+0(SB), Y2, Y2
+	VMOVDQU      rows_of_two<>+0(SB), Y0
+	VPERMD       Y2, Y0, Y2
+	VEXTRACTI128 $0x01, Y2, X0
+	VMOVQ        X2, (AX)
+	VPEXTRQ      $0x01, X2, (AX)(CX*1)
+	LEAQ         (AX)(CX*2), DI
+	VMOVQ        X0, (DI)
+	VPEXTRQ      $0x01, X0, (DI)(CX*1)
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x08, AX
+	SUBQ         $0x02, SI
+	JG           pair
+	VZEROUPPER
+	RET
+
+DATA round4_1<>+0(SB)/4, $0x00000800
+DATA round4_1<>+4(SB)/4, $0x00000800
+DATA round4_1<>+8(SB)/4, $0x00000800
+DATA round4_1<>+12(SB)/4, $0x00000800
+DATA round4_1<>+16(SB)/4, $0x00000800
+DATA round4_1<>+20(SB)/4, $0x00000800
+DATA round4_1<>+24(SB)/4, $0x00000800
+DATA round4_1<>+28(SB)/4, $0x00000800
+GLOBL round4_1<>(SB), RODATA|NOPTR, $32
+
+DATA pair_20995_7373<>+0(SB)/4, $0x1ccd5203
+DATA pair_20995_7373<>+4(SB)/4, $0x1ccd5203
+DATA pair_20995_7373<>+8(SB)/4, $0x1ccd5203
+DATA pair_20995_7373<>+12(SB)/4, $0x1ccd5203
+DATA pair_20995_7373<>+16(SB)/4, $0x1ccd5203
+DATA pair_20995_7373<>+20(SB)/4, $0x1ccd5203
+DATA pair_20995_7373<>+24(SB)/4, $0x1ccd5203
+DATA pair_20995_7373<>+28(SB)/4, $0x1ccd5203
+GLOBL pair_20995_7373<>(SB), RODATA|NOPTR, $32
+
+DATA pair_60610_61360<>+0(SB)/4, $0xefb0ecc2
+DATA pair_60610_61360<>+4(SB)/4, $0xefb0ecc2
+DATA pair_60610_61360<>+8(SB)/4, $0xefb0ecc2
+DATA pair_60610_61360<>+12(SB)/4, $0xefb0ecc2
+DATA pair_60610_61360<>+16(SB)/4, $0xefb0ecc2
+DATA pair_60610_61360<>+20(SB)/4, $0xefb0ecc2
+DATA pair_60610_61360<>+24(SB)/4, $0xefb0ecc2
+DATA pair_60610_61360<>+28(SB)/4, $0xefb0ecc2
+GLOBL pair_60610_61360<>(SB), RODATA|NOPTR, $32
+
+DATA pair_8697_47737<>+0(SB)/4, $0xba7921f9
+DATA pair_8697_47737<>+4(SB)/4, $0xba7921f9
+DATA pair_8697_47737<>+8(SB)/4, $0xba7921f9
+DATA pair_8697_47737<>+12(SB)/4, $0xba7921f9
+DATA pair_8697_47737<>+16(SB)/4, $0xba7921f9
+DATA pair_8697_47737<>+20(SB)/4, $0xba7921f9
+DATA pair_8697_47737<>+24(SB)/4, $0xba7921f9
+DATA pair_8697_47737<>+28(SB)/4, $0xba7921f9
+GLOBL pair_8697_47737<>(SB), RODATA|NOPTR, $32
+
+DATA pair_11893_63806<>+0(SB)/4, $0xf93e2e75
+DATA pair_11893_63806<>+4(SB)/4, $0xf93e2e75
+DATA pair_11893_63806<>+8(SB)/4, $0xf93e2e75
+DATA pair_11893_63806<>+12(SB)/4, $0xf93e2e75
+DATA pair_11893_63806<>+16(SB)/4, $0xf93e2e75
+DATA pair_11893_63806<>+20(SB)/4, $0xf93e2e75
+DATA pair_11893_63806<>+24(SB)/4, $0xf93e2e75
+DATA pair_11893_63806<>+28(SB)/4, $0xf93e2e75
+GLOBL pair_11893_63806<>(SB), RODATA|NOPTR, $32
+
+DATA pair_15137_59266<>+0(SB)/4, $0xe7823b21
+DATA pair_15137_59266<>+4(SB)/4, $0xe7823b21
+DATA pair_15137_59266<>+8(SB)/4, $0xe7823b21
+DATA pair_15137_59266<>+12(SB)/4, $0xe7823b21
+DATA pair_15137_59266<>+16(SB)/4, $0xe7823b21
+DATA pair_15137_59266<>+20(SB)/4, $0xe7823b21
+DATA pair_15137_59266<>+24(SB)/4, $0xe7823b21
+DATA pair_15137_59266<>+28(SB)/4, $0xe7823b21
+GLOBL pair_15137_59266<>(SB), RODATA|NOPTR, $32
+
+DATA round4_2<>+0(SB)/4, $0x00040000
+DATA round4_2<>+4(SB)/4, $0x00040000
+DATA round4_2<>+8(SB)/4, $0x00040000
+DATA round4_2<>+12(SB)/4, $0x00040000
+DATA round4_2<>+16(SB)/4, $0x00040000
+DATA round4_2<>+20(SB)/4, $0x00040000
+DATA round4_2<>+24(SB)/4, $0x00040000
+DATA round4_2<>+28(SB)/4, $0x00040000
+GLOBL round4_2<>(SB), RODATA|NOPTR, $32
+
+DATA rows_of_two<>+0(SB)/4, $0x00000000
+DATA rows_of_two<>+4(SB)/4, $0x00000004
+DATA rows_of_two<>+8(SB)/4, $0x00000001
+DATA rows_of_two<>+12(SB)/4, $0x00000005
+DATA rows_of_two<>+16(SB)/4, $0x00000002
+DATA rows_of_two<>+20(SB)/4, $0x00000006
+DATA rows_of_two<>+24(SB)/4, $0x00000003
+DATA rows_of_two<>+28(SB)/4, $0x00000007
+GLOBL rows_of_two<>(SB), RODATA|NOPTR, $32
+
+// func idct2_x2_avx2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·idct2_x2_avx2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ coefs+16(FP), DX
+	MOVQ quantizer+24(FP), BX
+	MOVQ n+32(FP), SI
+
+pair:
+	XORQ           DI, DI
+	MOVQ           $0x00000080, R8
+	CMPQ           SI, $0x01
+	CMOVQGT        R8, DI
+	LEAQ           (DX)(DI*1), DI
+	VPXOR          Y0, Y0, Y0
+	VBROADCASTI128 (DX), Y1
+	VINSERTI128    $0x01, (DI), Y1, Y1
+	VBROADCASTI128 (BX), Y2
+	VPMULLW        Y2, Y1, Y1
+	VBROADCASTI128 16(DX), Y2
+	VINSERTI128    $0x01, 16(DI), Y2, Y2
+	VPOR           Y2, Y0, Y0
+	VBROADCASTI128 16(BX), Y3
+	VPMULLW        Y3, Y2, Y2
+	VBROADCASTI128 48(DX), Y3
+	VINSERTI128    $0x01, 48(DI), Y3, Y3
+	VPOR           Y3, Y0, Y0
+	VBROADCASTI128 48(BX), Y4
+	VPMULLW        Y4, Y3, Y3
+	VBROADCASTI128 80(DX), Y4
+	VINSERTI128    $0x01, 80(DI), Y4, Y4
+	VPOR           Y4, Y0, Y0
+	VBROADCASTI128 80(BX), Y5
+	VPMULLW        Y5, Y4, Y4
+	VBROADCASTI128 112(DX), Y5
+	VINSERTI128    $0x01, 112(DI), Y5, Y5
+	VPOR           Y5, Y0, Y0
+	VBROADCASTI128 112(BX), Y0
+	VPMULLW        Y0, Y5, Y5
+
+	// Columns
+	VPXOR      Y0, Y0, Y0
+	VPUNPCKLWD Y1, Y0, Y0
+	VPSRAD     $0x01, Y0, Y0
+	VPADDD     round2_1<>+0(SB), Y0, Y0
+	VPUNPCKLWD Y3, Y2, Y6
+	VPMADDWD   pair_29692_55110<>+0(SB), Y6, Y6
+	VPUNPCKLWD Y5, Y4, Y7
+	VPMADDWD   pair_6967_59630<>+0(SB), Y7, Y7
+	VPADDD     Y7, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPSUBD     Y6, Y0, Y0
+	VPSRAD     $0x0d, Y7, Y7
+	VPSRAD     $0x0d, Y0, Y0
+	VPXOR      Y6, Y6, Y6
+	VPUNPCKHWD Y1, Y6, Y6
+	VPSRAD     $0x01, Y6, Y6
+	VPADDD     round2_1<>+0(SB), Y6, Y6
+	VPUNPCKHWD Y3, Y2, Y1
+	VPMADDWD   pair_29692_55110<>+0(SB), Y1, Y1
+	VPUNPCKHWD Y5, Y4, Y2
+	VPMADDWD   pair_6967_59630<>+0(SB), Y2, Y2
+	VPADDD     Y2, Y1, Y1
+	VPADDD     Y1, Y6, Y2
+	VPSUBD     Y1, Y6, Y1
+	VPSRAD     $0x0d, Y2, Y2
+	VPSRAD     $0x0d, Y1, Y1
+
+	// Rows: the first column in 32 bits, the odd ones in 16
+	VPUNPCKLDQ   Y0, Y7, Y3
+	VPSLLD       $0x0f, Y3, Y3
+	VPADDD       round2_2<>+0(SB), Y3, Y3
+	VPACKSSDW    Y2, Y7, Y7
+	VPACKSSDW    Y1, Y0, Y0
+	VPMADDWD     odd_columns<>+0(SB), Y7, Y7
+	VPMADDWD     odd_columns<>+0(SB), Y0, Y0
+	VPHADDD      Y0, Y7, Y7
+	VPHADDD      Y7, Y7, Y7
+	VPADDD       Y7, Y3, Y0
+	VPSUBD       Y7, Y3, Y1
+	VPUNPCKLDQ   Y1, Y0, Y0
+	VPSRAD       $0x14, Y0, Y0
+	VPACKSSDW    Y0, Y0, Y0
+	VPACKSSWB    Y0, Y0, Y0
+	VPADDB       word_center<>+0(SB), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLWD   X1, X0, X1
+	VMOVD        X1, (AX)
+	VPEXTRD      $0x01, X1, (AX)(CX*1)
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x04, AX
+	SUBQ         $0x02, SI
+	JG           pair
+	VZEROUPPER
+	RET
+
+DATA round2_1<>+0(SB)/4, $0x00001000
+DATA round2_1<>+4(SB)/4, $0x00001000
+DATA round2_1<>+8(SB)/4, $0x00001000
+DATA round2_1<>+12(SB)/4, $0x00001000
+DATA round2_1<>+16(SB)/4, $0x00001000
+DATA round2_1<>+20(SB)/4, $0x00001000
+DATA round2_1<>+24(SB)/4, $0x00001000
+DATA round2_1<>+28(SB)/4, $0x00001000
+GLOBL round2_1<>(SB), RODATA|NOPTR, $32
+
+DATA pair_29692_55110<>+0(SB)/4, $0xd74673fc
+DATA pair_29692_55110<>+4(SB)/4, $0xd74673fc
+DATA pair_29692_55110<>+8(SB)/4, $0xd74673fc
+DATA pair_29692_55110<>+12(SB)/4, $0xd74673fc
+DATA pair_29692_55110<>+16(SB)/4, $0xd74673fc
+DATA pair_29692_55110<>+20(SB)/4, $0xd74673fc
+DATA pair_29692_55110<>+24(SB)/4, $0xd74673fc
+DATA pair_29692_55110<>+28(SB)/4, $0xd74673fc
+GLOBL pair_29692_55110<>(SB), RODATA|NOPTR, $32
+
+DATA pair_6967_59630<>+0(SB)/4, $0xe8ee1b37
+DATA pair_6967_59630<>+4(SB)/4, $0xe8ee1b37
+DATA pair_6967_59630<>+8(SB)/4, $0xe8ee1b37
+DATA pair_6967_59630<>+12(SB)/4, $0xe8ee1b37
+DATA pair_6967_59630<>+16(SB)/4, $0xe8ee1b37
+DATA pair_6967_59630<>+20(SB)/4, $0xe8ee1b37
+DATA pair_6967_59630<>+24(SB)/4, $0xe8ee1b37
+DATA pair_6967_59630<>+28(SB)/4, $0xe8ee1b37
+GLOBL pair_6967_59630<>(SB), RODATA|NOPTR, $32
+
+DATA round2_2<>+0(SB)/4, $0x00080000
+DATA round2_2<>+4(SB)/4, $0x00080000
+DATA round2_2<>+8(SB)/4, $0x00080000
+DATA round2_2<>+12(SB)/4, $0x00080000
+DATA round2_2<>+16(SB)/4, $0x00080000
+DATA round2_2<>+20(SB)/4, $0x00080000
+DATA round2_2<>+24(SB)/4, $0x00080000
+DATA round2_2<>+28(SB)/4, $0x00080000
+GLOBL round2_2<>(SB), RODATA|NOPTR, $32
+
+DATA odd_columns<>+0(SB)/4, $0x73fc0000
+DATA odd_columns<>+4(SB)/4, $0xd7460000
+DATA odd_columns<>+8(SB)/4, $0x1b370000
+DATA odd_columns<>+12(SB)/4, $0xe8ee0000
+DATA odd_columns<>+16(SB)/4, $0x73fc0000
+DATA odd_columns<>+20(SB)/4, $0xd7460000
+DATA odd_columns<>+24(SB)/4, $0x1b370000
+DATA odd_columns<>+28(SB)/4, $0xe8ee0000
+GLOBL odd_columns<>(SB), RODATA|NOPTR, $32
+
 // func upsampleH2_x16_avx2(dst *byte, src *byte, n int)
 // Requires: AVX, AVX2
 TEXT ·upsampleH2_x16_avx2(SB), NOSPLIT, $0-24

@@ -119,27 +119,33 @@ func randomBlock(rng *rand.Rand, block []int16) {
 	}
 }
 
-func TestIDCTKernelEqualsGeneric(t *testing.T) {
+func TestIDCTKernelsEqualGeneric(t *testing.T) {
+	type transform = func(dst []byte, stride int, coefs []int16, quantizer *[64]int16, n int)
 	forEachNative(t, func(t *testing.T, k *kernels, rng *rand.Rand) {
-		for round := range 4000 {
-			n := 1 + round%5
-			coefs := make([]int16, 64*n)
-			var quantizer [64]int16
-			for i := range quantizer {
-				quantizer[i] = int16(1 + rng.IntN([]int{1, 255, 1 << 16}[round%3]))
-			}
-			for i := range n {
-				randomBlock(rng, coefs[64*i:64*i+64])
-			}
-			stride := 8*n + 8 + rng.IntN(20)
-			want, got := make([]byte, 8*stride), guarded(8*stride)
-			idctGeneric(want, stride, coefs, &quantizer, n)
-			k.idct(got, stride, coefs, &quantizer, n)
-			checkGuard(t, "idct", got, 8*stride)
-			for y := range 8 {
-				from, to := y*stride, y*stride+8*n
-				if !bytes.Equal(got[from:to], want[from:to]) {
-					t.Fatalf("row %d of blocks %v, quantiser %v:\ngot  %v\nwant %v", y, coefs, quantizer, got[from:to], want[from:to])
+		for _, c := range []struct {
+			size          int // samples of a block, a side
+			native, plain transform
+		}{{8, k.idct, idctGeneric}, {4, k.idct4, idct4Generic}, {2, k.idct2, idct2Generic}} {
+			for round := range 4000 {
+				n := 1 + round%5
+				coefs := make([]int16, 64*n)
+				var quantizer [64]int16
+				for i := range quantizer {
+					quantizer[i] = int16(1 + rng.IntN([]int{1, 255, 1 << 16}[round%3]))
+				}
+				for i := range n {
+					randomBlock(rng, coefs[64*i:64*i+64])
+				}
+				stride := c.size*(n+1) + rng.IntN(20)
+				want, got := make([]byte, c.size*stride), guarded(c.size*stride)
+				c.plain(want, stride, coefs, &quantizer, n)
+				c.native(got, stride, coefs, &quantizer, n)
+				checkGuard(t, "idct", got, c.size*stride)
+				for y := range c.size {
+					from, to := y*stride, y*stride+c.size*n
+					if !bytes.Equal(got[from:to], want[from:to]) {
+						t.Fatalf("%d x %d, row %d of blocks %v, quantiser %v:\ngot  %v\nwant %v", c.size, c.size, y, coefs, quantizer, got[from:to], want[from:to])
+					}
 				}
 			}
 		}
@@ -226,6 +232,8 @@ func BenchmarkKernels(b *testing.B) {
 			run  func()
 		}{
 			{"idct", func() { k.idct(dst, n, coefs, &quantizer, n/8) }},
+			{"idct4", func() { k.idct4(dst, n, coefs, &quantizer, n/8) }},
+			{"idct2", func() { k.idct2(dst, n, coefs, &quantizer, n/8) }},
 			{"upsampleH2", func() { k.upsampleH2(dst, near) }},
 			{"upsampleH2V2", func() { k.upsampleH2V2(dst, near, far) }},
 			{"rgbFromYCbCr", func() { k.rgbFromYCbCr(dst, near, far, cr) }},

@@ -36,8 +36,17 @@ func TestUprightEqualsPillow(t *testing.T) {
 		if got := hex.EncodeToString(sum[:]); full.W != f.Width || full.H != f.Height || got != f.SHA256 {
 			t.Errorf("%s: got %d x %d pixels %s, want %d x %d pixels %s", f.Name, full.W, full.H, got, f.Width, f.Height, f.SHA256)
 		}
-		if info, err := dec.ReadInfo(data); err != nil || info.W != f.Width || info.H != f.Height {
-			t.Errorf("%s: got %+v, %v, want %d x %d", f.Name, info, err, f.Width, f.Height)
+		if info, err := dec.ReadInfo(data); err != nil || info.W != f.Width || info.H != f.Height || info.Turned != (f.Orientation != 1) {
+			t.Errorf("%s: got %+v, %v, want %d x %d, turned unless the orientation is 1", f.Name, info, err, f.Width, f.Height)
+		}
+		for scale, want := range f.Scaled {
+			if err := dec.DecodeScaled(data, scale, everything, &part); err != nil {
+				t.Fatalf("%s at 1/%d: %v", f.Name, scale, err)
+			}
+			sum := sha256.Sum256(part.Pix)
+			if got := hex.EncodeToString(sum[:]); got != want || part.Scale != scale || part.FullW != f.Width || part.FullH != f.Height {
+				t.Errorf("%s at 1/%d: got 1/%d of %d x %d pixels, %s, want %d x %d, %s", f.Name, scale, part.Scale, part.FullW, part.FullH, got, f.Width, f.Height, want)
+			}
 		}
 		for range 20 {
 			x, y := draw.IntN(full.W), draw.IntN(full.H)

@@ -75,6 +75,7 @@ func taken(t *testing.T, data []byte) bool {
 	t.Helper()
 	var d jpegDecoder
 	d.reset(data, Limits{}.withDefaults())
+	d.size = 8
 	if err := d.readToScan(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ func main() {
 	ConstraintExpr("amd64,!noasm")
 	acBlock()
 	idct()
+	idct4()
+	idct2()
 	upsampleH2()
 	upsampleH2V2()
 	rgbFromYCbCr()

@@ -381,11 +381,27 @@ for source in "420-progressive", "444-progressive-strokes", "gray-progressive", 
     for count in 1, 3:
         files[f"{source}-scans{count}-cut.jpg"] = early(source, count, 0.4)
 
+def digest(image):
+    return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+
+
+def scaled(data, scale):
+    """What libjpeg-turbo decodes to 1/scale, by Image.draft; the size asked for is a
+    little smaller, as draft rounds the scale down."""
+    image = Image.open(io.BytesIO(data))
+    w, h = image.size
+    image.draft(None, (w / (scale + 0.5), h / (scale + 0.5)))
+    assert image.size == (-(-w // scale), -(-h // scale)), (image.size, w, h, scale)
+    return digest(image)
+
+
 for name, data in files.items():
     (here / name).write_bytes(data)
-    image = Image.open(io.BytesIO(data)).convert("RGB")
-    golden["files"].append({"name": name, "width": image.width, "height": image.height,
-                            "sha256": hashlib.sha256(image.tobytes()).hexdigest()})
+    image = Image.open(io.BytesIO(data))
+    entry = {"name": name, "width": image.width, "height": image.height, "sha256": digest(image)}
+    if name.endswith(".jpg"):
+        entry["scaled"] = {scale: scaled(data, scale) for scale in (2, 4, 8)}
+    golden["files"].append(entry)
 text = json.dumps({**golden, "files": []}, indent=1)[:-4].rstrip()
 lines = ",\n".join("  " + json.dumps(f) for f in golden["files"])
 (here / "golden.json").write_text(f"{text} [\n{lines}\n ]\n}}\n")

@@ -1,5 +1,6 @@
 """Writes pictures with an EXIF orientation, and orientation.json, which holds
-what Pillow's ImageOps.exif_transpose makes of them.
+what Pillow's ImageOps.exif_transpose makes of them, and of JPEGs that libjpeg-turbo
+decodes at a smaller scale (Image.draft).
 
     python orientation.py        (in this directory)
 
@@ -16,6 +17,19 @@ picture = np.stack([x * 6, y * 11, (x + 2 * y) * 3 % 256], -1).astype(np.uint8)
 here, files = pathlib.Path(__file__).parent, []
 
 
+def upright(data, scale=1):
+    image = Image.open(io.BytesIO(data))
+    if scale > 1:
+        w, h = image.size
+        image.draft(None, (w / (scale + 0.5), h / (scale + 0.5)))
+        assert image.size == (-(-w // scale), -(-h // scale))
+    return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def digest(image):
+    return hashlib.sha256(image.tobytes()).hexdigest()
+
+
 def write(name, format, orientation, **options):
     exif = Image.Exif()
     exif[0x010F] = "maker"  # the tag is not the first
@@ -24,9 +38,10 @@ def write(name, format, orientation, **options):
     buf = io.BytesIO()
     Image.fromarray(picture).save(buf, format, exif=exif, **options)
     data = buf.getvalue()
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-    files.append({"name": name, "orientation": orientation, "width": upright.width, "height": upright.height,
-                  "sha256": hashlib.sha256(upright.tobytes()).hexdigest()})
+    whole = upright(data)
+    files.append({"name": name, "orientation": orientation, "width": whole.width, "height": whole.height, "sha256": digest(whole)})
+    if format == "JPEG":
+        files[-1]["scaled"] = {scale: digest(upright(data, scale)) for scale in (2, 4, 8)}
     (here / name).write_bytes(data)
 
 
