@@ -52,6 +52,7 @@ func TestStepOfEveryMethodAllocatesNothing(t *testing.T) {
 		func(c *Config) { c.Method = "amdim" },
 		func(c *Config) { c.Method = "dim" },
 		func(c *Config) { c.Method, c.Critic = "dim", ConvolveCritic },
+		func(c *Config) { c.Method, c.Coordinates, c.Occlude = "dim", BothCoordinates, 0.5 },
 	} {
 		var named Config
 		change(&named)

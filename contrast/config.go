@@ -49,6 +49,11 @@ type Config struct {
 	Estimator Estimator
 	Pairing   Pairing
 	Prior     float64
+	// Also of Deep InfoMax: what coordinates it predicts, and the side of the
+	// square that its global path does not see, as a share of the image's; 0: it
+	// sees all.
+	Coordinates Coordinates
+	Occlude     float64
 
 	// Chunk is the number of pairs that go through the network at once, a divisor
 	// of Batch; 0: all. The step is that of the whole batch, but statistics of

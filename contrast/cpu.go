@@ -43,6 +43,7 @@ type cpu struct {
 	averages    []*bounds.DVAverage
 	place       []int // the step's permutation for Shuffled passes
 	draws       int   // permutations drawn in this step
+	partners    []int // the last permutation of cells
 	scratch     []float32
 }
 
@@ -72,6 +73,8 @@ type cpuPass struct {
 	// cache is that of a pass in chunks; then arena, which runs forward again for
 	// the backward pass, leaves running statistics alone.
 	cache *gradCache
+	// occlusion is that of a pass over Occluded.
+	occlusion *occlusion
 }
 
 type cpuRing struct {
@@ -81,10 +84,11 @@ type cpuRing struct {
 
 // A boundLoss is an objective at work on the outputs of bound passes.
 type boundLoss struct {
-	before func()         // sets what changes from step to step; may be nil
-	phases []par.Phase    // compute the loss and add its gradients
-	value  func() float64 // what it adds to the step's loss
-	acc1   func() float64 // share of positives above all negatives; nil: it has none
+	before func()           // sets what changes from step to step; may be nil
+	phases []par.Phase      // compute the loss and add its gradients
+	value  func() float64   // what it adds to the step's loss
+	acc1   func() float64   // share of positives above all negatives; nil: it has none
+	places func(m *Metrics) // sets how often coordinates are predicted right; nil: none are
 	report func(m *Metrics)
 	// spread measures how rows lie on the sphere.
 	spread func(m *Metrics)
@@ -141,7 +145,7 @@ func (c *cpu) model(n *cpuNet, s PassSpec, again bool) cpuModel {
 		s.View = Anchor
 	}
 	for _, m := range n.models {
-		if m.again == again && m.spec.View == s.View && m.spec.Frozen == s.Frozen && m.spec.Chunk == s.Chunk && slices.Equal(m.spec.Grads, s.Grads) {
+		if m.again == again && m.spec.View == s.View && m.spec.Frozen == s.Frozen && m.spec.Chunk == s.Chunk && slices.Equal(m.spec.Grads, s.Grads) && slices.Equal(m.spec.Part, s.Part) {
 			return m
 		}
 	}
@@ -152,7 +156,11 @@ func (c *cpu) model(n *cpuNet, s PassSpec, again bool) cpuModel {
 	if len(s.Grads) > 0 {
 		o.Mode = encoder.Train
 	}
-	plan, err := encoder.Compile(n.graph, o)
+	graph := n.graph
+	if len(s.Part) > 0 {
+		graph = graph.Part(s.Part...)
+	}
+	plan, err := encoder.Compile(graph, o)
 	if err != nil {
 		panic(err) // Config.Validate has compiled the same graph
 	}
@@ -167,6 +175,9 @@ func (c *cpu) Pass(n Net, s PassSpec) Pass {
 	pass := &cpuPass{spec: s, net: net, plan: m.plan, arena: m.bound.NewArena()}
 	if s.Chunk > 0 {
 		pass.cache = c.newGradCache(pass)
+	}
+	if s.View == Occluded {
+		pass.occlusion = newOcclusion(c.cfg)
 	}
 	c.passes = append(c.passes, pass)
 	return Pass(len(c.passes) - 1)
@@ -269,15 +280,36 @@ func (c *cpu) Forward(p Pass) {
 		pass.cache.forward(c.batch)
 		return
 	}
+	c.pairCells(pass.arena.Cells())
 	switch pass.spec.View {
 	case Fed:
 		pass.arena.Forward(nil)
 	case Positive:
 		pass.arena.Forward(c.batch.Positive)
+	case Occluded:
+		pass.arena.Forward(pass.occlusion.of(c.batch.Anchor, c))
 	case Both:
 		pass.arena.ForwardBoth(c.batch.Anchor, c.batch.Positive)
 	default:
 		pass.arena.Forward(c.batch.Anchor)
+	}
+}
+
+// pairCells draws which cells of a map are paired, for every image.
+func (c *cpu) pairCells(cells []int32) {
+	if cells == nil {
+		return
+	}
+	q := len(cells) / c.cfg.Batch
+	if len(c.partners) < q {
+		c.partners = make([]int, q)
+	}
+	for i := range c.cfg.Batch {
+		draw := c.draw(rng.CellPairs, uint64(i))
+		draw.Perm(c.partners[:q])
+		for l, p := range c.partners[:q] {
+			cells[i*q+l] = int32(p)
+		}
 	}
 }
 

@@ -44,10 +44,10 @@ func (c *Config) SetPairing(p Pairing) { c.Pairing, c.Prior = p, p.prior() }
 // dimMethod is Deep InfoMax (Hjelm et al. 2019): one view, and nothing augmented
 // on CIFAR.
 var dimMethod = method{
-	name: "dim", policy: "dim", uses: "estimator dim-objective critic prior hidden", encoder: "dim-basic", oneView: true, build: buildDIM, check: checkDIM,
+	name: "dim", policy: "dim", uses: "estimator dim-objective critic prior hidden coordinates occlude", encoder: "dim-basic", oneView: true, build: buildDIM, check: checkDIM,
 	recipe: func(c *Config, _ int) {
 		c.Batch, c.Dim, c.Hidden, c.SplitBN = 64, 64, 2048, 1
-		c.Estimator, c.Critic = JSD, DotCritic
+		c.Estimator, c.Critic, c.Coordinates = JSD, DotCritic, NoCoordinates
 		c.SetPairing(LocalPairs)
 		c.Optimizer, c.WeightDecay = encoder.AdamOptimizer, 0
 		c.Schedule = encoder.Schedule{Kind: encoder.Constant, Base: 1e-4, Epochs: 1000}
@@ -57,7 +57,8 @@ var dimMethod = method{
 		global, local := c.Pairing.weights()
 		return encoder.InfoMax(encoder.InfoMaxConfig{
 			Size: c.Encoder.Size, Width: c.Encoder.Width, Code: c.Dim, Units: c.Hidden, Global: global > 0, Local: local > 0,
-			Convolve: c.Critic == ConvolveCritic, Prior: c.Prior > 0, Normalize: c.Encoder.Normalize,
+			Convolve: c.Critic == ConvolveCritic, Prior: c.Prior > 0,
+			Absolute: c.Coordinates.absolute(), Relative: c.Coordinates.relative(), Normalize: c.Encoder.Normalize,
 		})
 	},
 }
@@ -69,12 +70,15 @@ func checkDIM(c Config) []error {
 		expect(c.Hidden >= 1, "hidden", c.Hidden, "at least 1"),
 		expect(slices.Contains([]Pairing{LocalPairs, GlobalPairs, BothPairs}, c.Pairing), "dim-objective", fmt.Sprintf("%q", c.Pairing), "local, global or both"),
 		expect(c.Critic == DotCritic || c.Critic == ConvolveCritic && c.Pairing == LocalPairs, "critic", fmt.Sprintf("%q", c.Critic), "dot, or convolve with local pairs"),
+		expect(slices.Contains([]Coordinates{NoCoordinates, AbsoluteCoordinates, RelativeCoordinates, BothCoordinates}, c.Coordinates), "coordinates", fmt.Sprintf("%q", c.Coordinates), "none, absolute, relative or both"),
+		expect(c.Occlude >= 0 && c.Occlude < 1, "occlude", c.Occlude, "in [0,1)"),
+		expect(c.Occlude == 0 || c.Critic != ConvolveCritic, "occlude", c.Occlude, "0 with --critic convolve, which scores a code and cells of one pass"),
 		expect(c.Prior >= 0 && c.Prior <= 1e6, "prior", c.Prior, "at least 0"))
 }
 
 type dim struct {
 	net    Net
-	pass   Pass
+	passes []Pass // of the images, and of what is occluded of them
 	losses []Loss
 	prior  *dimPrior // nil: nothing is matched
 }
@@ -93,35 +97,58 @@ func buildDIM(x Executor, g *encoder.Graph, c Config) Method {
 	m := &dim{net: x.Network("encoder_q", g)}
 	global, local := c.Pairing.weights()
 	convolve := c.Critic == ConvolveCritic
-	var outputs []string
-	if local > 0 && convolve {
-		outputs = append(outputs, "score")
-	} else if local > 0 {
-		outputs = append(outputs, "global", "local")
-	}
-	if global > 0 {
-		outputs = append(outputs, "global", "whole")
+	scored := local > 0 && convolve
+	// What tells of the image as a whole, from the occluded one if there is one,
+	// and what of its parts.
+	var ofCode, ofMap []string
+	if global > 0 || local > 0 && !convolve {
+		ofCode = append(ofCode, "global")
 	}
 	if c.Prior > 0 {
-		outputs = append(outputs, "code")
+		ofCode = append(ofCode, "code")
 	}
-	m.pass = x.Pass(m.net, PassSpec{Grads: outputs})
+	for _, output := range []struct {
+		name  string
+		there bool
+	}{{"local", local > 0 && !convolve}, {"score", scored}, {"whole", global > 0}, {"place", c.Coordinates.absolute()}, {"offset", c.Coordinates.relative()}} {
+		if output.there {
+			ofMap = append(ofMap, output.name)
+		}
+	}
+	var seen, told Pass
+	if c.Occlude > 0 {
+		seen = x.Pass(m.net, PassSpec{Grads: ofMap, Part: append(slices.Clone(ofMap), "features")})
+		told = x.Pass(m.net, PassSpec{View: Occluded, Grads: ofCode, Part: ofCode})
+		m.passes = []Pass{seen, told}
+	} else {
+		seen = x.Pass(m.net, PassSpec{Grads: slices.Concat(ofCode, ofMap)})
+		told, m.passes = seen, []Pass{seen}
+	}
 
-	score := func(against string, weight float64) Objective {
-		return GlobalLocal{Global: Out{m.pass, "global"}, Local: Out{m.pass, against}, Estimator: c.Estimator, Scale: 1, Weight: weight}
+	contrast := func(against string, weight float64) {
+		m.losses = append(m.losses, x.Loss(GlobalLocal{
+			Global: Out{told, "global"}, Local: Out{seen, against}, Estimator: c.Estimator, Scale: 1, Weight: weight,
+		}))
 	}
-	if local > 0 && convolve {
-		m.losses = append(m.losses, x.Loss(ScorePairs{Scores: Out{m.pass, "score"}, Estimator: c.Estimator, Weight: local}))
-	} else if local > 0 {
-		m.losses = append(m.losses, x.Loss(score("local", local)))
+	switch {
+	case scored:
+		m.losses = append(m.losses, x.Loss(ScorePairs{Scores: Out{seen, "score"}, Estimator: c.Estimator, Weight: local}))
+	case local > 0:
+		contrast("local", local)
 	}
 	if global > 0 {
-		m.losses = append(m.losses, x.Loss(score("whole", global)))
+		contrast("whole", global)
+	}
+	if c.Coordinates.absolute() {
+		m.losses = append(m.losses, x.Loss(Places{Logits: Out{seen, "place"}}))
+	}
+	if c.Coordinates.relative() {
+		m.losses = append(m.losses, x.Loss(Places{Logits: Out{seen, "offset"}, Relative: true}))
 	}
 	if c.Prior > 0 {
-		m.prior = newDIMPrior(x, Out{m.pass, "code"}, c)
+		m.prior = newDIMPrior(x, Out{told, "code"}, c)
 	}
-	x.Loss(Spread{Of: Out{m.pass, "features"}})
+	x.Loss(Spread{Of: Out{seen, "features"}})
 	return m
 }
 
@@ -139,14 +166,18 @@ func newDIMPrior(x Executor, code Out, c Config) *dimPrior {
 
 // Step implements Method. Both players move by gradients of the same weights.
 func (m *dim) Step(x Executor) {
-	x.Forward(m.pass)
+	for _, p := range m.passes {
+		x.Forward(p)
+	}
 	for _, l := range m.losses {
 		x.Contrast(l)
 	}
 	if m.prior != nil {
 		m.prior.step(x)
 	}
-	x.Backward(m.pass)
+	for _, p := range m.passes {
+		x.Backward(p)
+	}
 	x.Optimise(m.net)
 	if m.prior != nil {
 		x.Optimise(m.prior.net)

@@ -25,6 +25,7 @@ const (
 	Anchor   View = iota // the batch's column
 	Positive             // likewise
 	Fed                  // float vectors that Feed or Draw put there
+	Occluded             // anchors with a part hidden, drawn for each image and step
 	Both                 // anchors, then positives: 2N samples with batch statistics in common
 )
 
@@ -46,6 +47,8 @@ type PassSpec struct {
 	View     View
 	Grouping Grouping
 	Grads    []string // outputs that receive gradients; none: it never runs backward
+	// Part names the outputs that are computed, Grads among them; none: all.
+	Part []string
 	// Frozen sends the gradients on to the vectors that were fed, and none to
 	// the network's parameters.
 	Frozen bool

@@ -25,6 +25,10 @@ type Metrics struct {
 	Estimates
 	// Temperature is τ, where it is learned.
 	Temperature float64 `json:"temperature,omitempty"`
+	// PlaceAcc is the share of rows and columns of cells that Deep InfoMax names
+	// right, OffsetAcc that of those from one cell to another; nil: untrained.
+	PlaceAcc  *float64 `json:"place_acc,omitempty"`
+	OffsetAcc *float64 `json:"offset_acc,omitempty"`
 	// Momentum is m of the key encoder.
 	Momentum float64 `json:"momentum,omitempty"`
 
@@ -95,6 +99,9 @@ func (c *cpu) measure() Metrics {
 	for _, l := range c.losses {
 		if l.spread != nil {
 			l.spread(&m)
+		}
+		if l.places != nil {
+			l.places(&m)
 		}
 		if l.report == nil {
 			continue

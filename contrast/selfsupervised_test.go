@@ -55,7 +55,8 @@ type selfsupervisedRun struct {
 		Hidden                        int
 		Width, SGD, Adam, Beta1, Eps  float64
 		WeightDecay                   float64 `json:"weight_decay"`
-		Alpha, Beta, Gamma            float64
+		Alpha, Beta, Gamma, Occlude   float64
+		Coordinates                   string
 		Convolve, Learn               bool
 		Critic, Bound                 string
 		Queue                         int
@@ -120,6 +121,10 @@ func (r selfsupervisedRun) config(t *testing.T, kind encoder.OptimizerKind, step
 		case g.Alpha > 0:
 			cfg.SetPairing(contrast.GlobalPairs)
 		}
+		if g.Coordinates != "" {
+			cfg.Coordinates = contrast.Coordinates(g.Coordinates)
+		}
+		cfg.Occlude = g.Occlude
 		if cfg.Prior = g.Gamma; g.Convolve {
 			cfg.Critic = contrast.ConvolveCritic
 		}
@@ -395,6 +400,9 @@ func TestSelfSupervisedSettingsAreChecked(t *testing.T) {
 		{"dim", 32, func(c *contrast.Config) { c.Estimator = "kl" }, `estimator is "kl", want jsd, nce or dv`},
 		{"dim", 32, func(c *contrast.Config) { c.Pairing = "all" }, `dim-objective is "all", want local, global or both`},
 		{"dim", 32, func(c *contrast.Config) { c.SetPairing(contrast.BothPairs); c.Critic = contrast.ConvolveCritic }, `critic is "convolve", want dot, or convolve with local pairs`},
+		{"dim", 32, func(c *contrast.Config) { c.Coordinates = "polar" }, `coordinates is "polar", want none, absolute, relative or both`},
+		{"dim", 32, func(c *contrast.Config) { c.Occlude = math.NaN() }, "occlude is NaN, want in [0,1)"},
+		{"dim", 32, func(c *contrast.Config) { c.Occlude, c.Critic = 0.5, contrast.ConvolveCritic }, "occlude is 0.5, want 0 with --critic convolve"},
 		{"dim", 32, func(c *contrast.Config) { c.Prior = math.NaN() }, "prior is NaN, want at least 0"},
 		{"infonce", 32, func(c *contrast.Config) { c.Critic = contrast.ConvolveCritic }, `critic is "convolve", want cosine, dot, bilinear or mlp`},
 		{"simclr", 32, func(c *contrast.Config) { c.Critic = contrast.MLPCritic }, `critic is "mlp", want cosine, dot or bilinear`},

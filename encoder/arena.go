@@ -76,6 +76,7 @@ type Arena struct {
 	scratch           []float32 // the model's: operations run one after the other
 	pixels            []kernel.PixelsArgs
 	groups            map[int][]int32 // group of each sample, by samples per image
+	cells             []int32         // see Cells
 	forward, backward [][]par.Phase
 	times             []time.Duration // by operation, while Profile is on
 }

@@ -170,6 +170,9 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 		c.use(y, dy, dx)
 		c.addBackward(u.name, 0, func(a *Arena) []par.Phase { return shape.Backward(a.act(dx), a.act(dy), a.act(y), add) })
 
+	case PairCells:
+		c.pairCellsBackward(u, dy, needs)
+
 	case rearrangement:
 		c.rearrangeBackward(u, op, dy, needs)
 

@@ -122,6 +122,9 @@ func (c *compiler) forwardOf(u unit) {
 		c.use(x)
 		c.addForward(u.name, 0, func(a *Arena) []par.Phase { return shape.Forward(a.act(y), a.act(x)) })
 
+	case PairCells:
+		c.pairCellsForward(u, x)
+
 	case rearrangement:
 		c.rearrangeForward(u, op, x)
 

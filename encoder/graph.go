@@ -194,6 +194,46 @@ func (g *Graph) Find(name string) (Value, bool) {
 	return 0, false
 }
 
+// Part returns the part of the network that the named outputs need, with those
+// outputs alone. Its parameters are some of the whole network's, under the same
+// names. A name that is no output is an error of the program.
+func (g *Graph) Part(outputs ...string) *Graph {
+	needed := make([]bool, len(g.shapes))
+	for _, name := range outputs {
+		v, ok := g.Find(name)
+		if !ok {
+			panic("encoder: part of a network: no output is called " + name)
+		}
+		needed[v] = true
+	}
+	for i, n := range slices.Backward(g.Nodes) {
+		for _, v := range n.In {
+			needed[v] = needed[v] || needed[g.value(i)]
+		}
+	}
+	part := &Graph{Inputs: g.Inputs, shapes: slices.Clone(g.shapes[:len(g.Inputs)])}
+	place := make([]Value, len(g.shapes))
+	for v := range g.Inputs {
+		place[v] = Value(v)
+	}
+	for i, n := range g.Nodes {
+		if !needed[g.value(i)] {
+			continue
+		}
+		in := make([]Value, len(n.In))
+		for k, v := range n.In {
+			in[k] = place[v]
+		}
+		place[g.value(i)] = part.Add(n.Name, n.Op, in...)
+	}
+	for _, o := range g.Outputs {
+		if slices.Contains(outputs, o.Name) {
+			part.Output(o.Name, place[o.Value])
+		}
+	}
+	return part
+}
+
 // Features returns the size of the output "features", 0 if there is none.
 func (g *Graph) Features() int {
 	if v, ok := g.Find("features"); ok {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"clpipe/batch"
@@ -138,6 +139,10 @@ func (c trial) run(t *testing.T, tolerance float64) float64 {
 	params := randomParams(t, c.graph, c.seed)
 	arena := plan.Bind(params, pool).NewArena()
 	arena.SetGroups(c.place)
+	for i := range arena.Cells() {
+		cells := len(arena.Cells()) / c.batch
+		arena.Cells()[i] = int32(partner(i/cells, i%cells, cells))
+	}
 	x := pixels(c.graph, c.batch, c.seed)
 	ref := reference{graph: c.graph, batch: c.batch, groups: max(c.groups, 1), place: c.place, eval: c.mode == encoder.Eval, params: widened(t, params.State())}
 	ref.forward(x)
@@ -249,6 +254,13 @@ func TestOperationsMatchReference(t *testing.T) {
 			both := g.Add("both", encoder.Concat{}, g.Add("x2", encoder.Twice{}, x), g.Add("v2", encoder.Twice{H: 5, W: 3, Next: true}, v))
 			g.Output("y", g.Add("b", conv(6, 1, 1, 0), both))
 			g.Output("z", g.Add("self", encoder.Concat{}, x, x))
+		}},
+		{"a vector at every pixel, beside pairs of pixels", 3, 5, func(g graph, x value) {
+			x = g.Add("a", conv(18, 3, 1, 1), x)
+			v := g.Add("r", encoder.Repeat{H: 3, W: 5}, g.Add("fc", linear(5), g.Add("pool", avg, x)))
+			y := g.Add("p", encoder.PairCells{}, x)
+			g.Output("y", g.Add("b", conv(6, 1, 1, 0), g.Add("both", encoder.Concat{}, y, v)))
+			g.Output("z", g.Add("q", encoder.PairCells{}, g.Add("b2", conv(6, 1, 1, 0), x)))
 		}},
 		{"channels of zeros", 4, 4, func(g graph, x value) {
 			x = g.Add("a", conv(18, 3, 1, 1), x)
@@ -554,4 +566,29 @@ func randomTrial(seed uint64) trial {
 		c.place = placement
 	}
 	return c
+}
+
+// A part computes what the whole network does, on parameters of the whole.
+func TestPartOfANetwork(t *testing.T) {
+	whole := encoder.InfoMax(encoder.InfoMaxConfig{Size: 32, Width: 1. / 16, Code: 9, Units: 12, Local: true, Global: true, Prior: true, Normalize: pixelNorm})
+	part := whole.Part("code", "global")
+	if len(part.Outputs) != 2 || len(part.Nodes) >= len(whole.Nodes) {
+		t.Fatalf("%d outputs of %d nodes, want 2 of fewer than %d", len(part.Outputs), len(part.Nodes), len(whole.Nodes))
+	}
+	for _, n := range part.Nodes {
+		if strings.HasPrefix(n.Name, "local_net") || strings.HasPrefix(n.Name, "whole") {
+			t.Errorf("%s is in the part", n.Name)
+		}
+	}
+	params := randomParams(t, whole, 3)
+	o := encoder.Options{Batch: 3, Mode: encoder.TrainNoGrad, KeepStatistics: true}
+	all, some := model(t, whole, params, o).NewArena(), model(t, part, params, o).NewArena()
+	x := pixels(whole, 3, 1)
+	all.Forward(x)
+	some.Forward(x)
+	for _, name := range []string{"code", "global"} {
+		if !slices.Equal(output(some, name), output(all, name)) {
+			t.Errorf("%s differs from that of the whole network", name)
+		}
+	}
 }

@@ -15,6 +15,8 @@ type InfoMaxConfig struct {
 	Local     bool    // the outputs of DIM(L)
 	Convolve  bool    // DIM(L) by concat-and-convolve instead of encode-and-dot
 	Prior     bool    // the output of prior matching
+	Absolute  bool    // the output of coordinate prediction
+	Relative  bool    // the output of relative coordinate prediction
 	Normalize Normalize
 }
 
@@ -31,9 +33,15 @@ type InfoMaxConfig struct {
 //	score     [2N,8,8,1]      in turn of an image's own code and the next one's
 //	                          (Local and Convolve, instead of local)
 //	code      [N,Code]        the code's logistic function, in [0,1] (Prior)
+//	place     [N,8,8,16]      logits of each cell's row, then of its column, from
+//	                          the cell and the code (Absolute)
+//	offset    [N,8,8,30]      logits of the rows, then of the columns, from each
+//	                          cell's partner of PairCells to itself, -7 to 7, from
+//	                          the two and the code (Relative)
 //
 // The encoders of code and local map end in layer normalisation; the reference
-// code has it on the local one alone.
+// code has it on the local one alone. Coordinates come from networks of the same
+// form, as in the reference code, which predicts no relative ones.
 func InfoMax(c InfoMaxConfig) *Graph {
 	channels := map[int][]int{32: {64, 128, 256}, 64: {64, 128, 256, 512}}[c.Size]
 	if channels == nil {
@@ -66,6 +74,17 @@ func InfoMax(c InfoMaxConfig) *Graph {
 	}
 	if c.Global {
 		g.Output("whole", g.Add("whole.code", Linear{Out: c.Units, Bias: true}, upper("whole.")))
+	}
+	if c.Absolute || c.Relative {
+		s := g.Shape(local)
+		known := g.Add("coordinates.given", Concat{}, local, g.Add("coordinates.codes", Repeat{H: s.H, W: s.W}, code))
+		if c.Absolute {
+			g.Output("place", infoMaxCritic(g, "place_net", known, s.H+s.W))
+		}
+		if c.Relative {
+			pairs := g.Add("coordinates.pairs", Concat{}, known, g.Add("coordinates.partners", PairCells{}, local))
+			g.Output("offset", infoMaxCritic(g, "offset_net", pairs, 2*s.H-1+2*s.W-1))
+		}
 	}
 	if c.Prior {
 		g.Output("code", g.Add("sigmoid", Sigmoid{}, code))

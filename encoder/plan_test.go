@@ -346,6 +346,10 @@ func TestGraphRefusesWhatDoesNotFit(t *testing.T) {
 		{"no patch inside", "inside", func(g *encoder.Graph, x encoder.Value) { g.Add("p", encoder.Patches{Size: 7, Stride: 1}, x) }},
 		{"maps of two sizes side by side", "more than their channels", func(g *encoder.Graph, x encoder.Value) { g.Add("c", encoder.Concat{}, x, vector(g, x)) }},
 		{"a map repeated", "only a vector", func(g *encoder.Graph, x encoder.Value) { g.Add("t", encoder.Twice{H: 12, W: 12}, x) }},
+		{"a map at every pixel", "want [1,1,C]", func(g *encoder.Graph, x encoder.Value) { g.Add("t", encoder.Repeat{H: 12, W: 12}, x) }},
+		{"pairs of patches", "map of every image", func(g *encoder.Graph, x encoder.Value) {
+			g.Add("p", encoder.PairCells{}, g.Add("q", encoder.Patches{Size: 2, Stride: 2}, x))
+		}},
 		{"fewer channels than there are", "want at least", func(g *encoder.Graph, x encoder.Value) { g.Add("p", encoder.PadChannels{Out: 2}, x) }},
 		{"window of means larger than the image", "window", func(g *encoder.Graph, x encoder.Value) { g.Add("p", encoder.AvgPool{K: 7, Stride: 1}, x) }},
 		{"patches that do not divide the image", "patches", func(g *encoder.Graph, x encoder.Value) {

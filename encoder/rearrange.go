@@ -30,6 +30,8 @@ type (
 		H, W int
 		Next bool
 	}
+	// Repeat puts a vector at every pixel of [H,W].
+	Repeat struct{ H, W int }
 	// PadChannels adds channels of zeros up to Out.
 	PadChannels struct{ Out int }
 )
@@ -50,6 +52,7 @@ func (CropRows) params([]Shape) []paramSpec    { return nil }
 func (FlipRows) params([]Shape) []paramSpec    { return nil }
 func (Patches) params([]Shape) []paramSpec     { return nil }
 func (Twice) params([]Shape) []paramSpec       { return nil }
+func (Repeat) params([]Shape) []paramSpec      { return nil }
 func (PadChannels) params([]Shape) []paramSpec { return nil }
 
 func (p AvgPool) infer(in []Shape) (Shape, error) {
@@ -108,6 +111,15 @@ func (t Twice) infer(in []Shape) (Shape, error) {
 		s.H, s.W = t.H, t.W
 	}
 	s.Per *= 2
+	return s, err
+}
+
+func (r Repeat) infer(in []Shape) (Shape, error) {
+	s, err := vector(in)
+	if err == nil && (r.H < 1 || r.W < 1) {
+		err = fmt.Errorf("want a positive size")
+	}
+	s.H, s.W = r.H, r.W
 	return s, err
 }
 
@@ -195,6 +207,19 @@ func (f FlipRows) forward(n int, in, _ Shape, y, x []float32) []par.Phase {
 
 func (f FlipRows) backward(n int, in, _ Shape, dx, dy []float32, add bool) []par.Phase {
 	return f.pixels(n, in).Backward(dx, dy, add)
+}
+
+func (Repeat) pixels(n int, in, out Shape) kernel.PixelMapShape {
+	only := func(int) int { return 0 }
+	return pixelMap(n, in, out, only, only)
+}
+
+func (r Repeat) forward(n int, in, out Shape, y, x []float32) []par.Phase {
+	return r.pixels(n, in, out).Forward(y, x)
+}
+
+func (r Repeat) backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase {
+	return r.pixels(n, in, out).Backward(dx, dy, add)
 }
 
 func (PadChannels) channels(n int, in, out Shape) kernel.ChannelMapShape {

@@ -123,6 +123,10 @@ func (r *reference) value(node encoder.Node, y image) {
 		moves(op, x, y, func(from, to int) { y.v[to] = x.v[from] })
 	case encoder.Twice:
 		twice(op, x, y, func(from, to int) { y.v[to] = x.v[from] })
+	case encoder.Repeat:
+		repeated(x, y, func(from, to int) { y.v[to] = x.v[from] })
+	case encoder.PairCells:
+		partners(x, func(from, to int) { y.v[to] = x.v[from] })
 	case encoder.Concat:
 		beside(x, r.values[node.In[1]], y, func(operand image, from, to int) { y.v[to] = operand.v[from] })
 	case encoder.Add:
@@ -187,6 +191,10 @@ func (r *reference) gradient(node encoder.Node, y, dy image) {
 		moves(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] })
 	case encoder.Twice:
 		twice(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] })
+	case encoder.Repeat:
+		repeated(x, y, func(from, to int) { dx.v[from] += dy.v[to] })
+	case encoder.PairCells:
+		partners(x, func(from, to int) { dx.v[from] += dy.v[to] })
 	case encoder.Concat:
 		beside(dx, r.dvals[node.In[1]], y, func(operand image, from, to int) { operand.v[from] += dy.v[to] })
 	case encoder.Add:
@@ -343,6 +351,33 @@ func twice(op encoder.Twice, x, y image, f func(from, to int)) {
 				for j := range y.w {
 					f(x.at(from, c, i%x.h, j%x.w), y.at(n, c, i, j))
 				}
+			}
+		}
+	}
+}
+
+// repeated calls f with the places in x and y of every element of y.
+func repeated(x, y image, f func(from, to int)) {
+	for n := range y.n {
+		for c := range y.c {
+			for i := range y.h * y.w {
+				f(x.at(n, c, 0, 0), y.at(n, c, i/y.w, i%y.w))
+			}
+		}
+	}
+}
+
+// partner is the cell that cell l of sample n is paired with in the tests: a
+// permutation that differs from its inverse.
+func partner(n, l, cells int) int { return (l + 5 + 3*n) % cells }
+
+// partners calls f with the places of every element and of what it is paired with.
+func partners(x image, f func(from, to int)) {
+	for n := range x.n {
+		for c := range x.c {
+			for l := range x.h * x.w {
+				p := partner(n, l, x.h*x.w)
+				f(x.at(n, c, p/x.w, p%x.w), x.at(n, c, l/x.w, l%x.w))
 			}
 		}
 	}

@@ -35,6 +35,9 @@ func TestSelfSupervisedNetworksMatchReference(t *testing.T) {
 		{"dim by concat-and-convolve", encoder.InfoMax(encoder.InfoMaxConfig{
 			Size: 32, Width: 1. / 16, Code: 9, Local: true, Convolve: true, Prior: true, Normalize: pixelNorm,
 		})},
+		{"dim with coordinates", encoder.InfoMax(encoder.InfoMaxConfig{
+			Size: 32, Width: 1. / 16, Code: 9, Units: 12, Local: true, Absolute: true, Relative: true, Normalize: pixelNorm,
+		})},
 		{"dim 64", infoMaxNet(64, 1./32, 12)},
 		{"amdim 32", amdimNet(32, 2, 5./128, 20)},
 		{"amdim 64, fewer channels at the end", amdimNet(64, 1, 3./128, 18)},

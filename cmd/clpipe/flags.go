@@ -282,6 +282,8 @@ type methodFlags struct {
 	boundAlpha            float64
 	hidden                int
 	prior                 float64
+	coordinates           string
+	occlude               float64
 	logEvery              int
 }
 
@@ -324,6 +326,8 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&m.boundAlpha, "bound-alpha", 0, "alpha of --bound ialpha, from 0 (tuba) to 1 (nce without the positive) (default 0.01)")
 	fs.IntVar(&m.hidden, "hidden", 0, "width of the hidden layer of an MLP head, in dim of its encoders for the scores (default the method's; 0: that of the features, in moco-v3 twice that)")
 	fs.Float64Var(&m.prior, "prior", 0, "weight of dim's prior matching (default the objective's)")
+	fs.StringVar(&m.coordinates, "coordinates", "", "what dim predicts besides from cells and code: none, absolute (a cell's row and column), relative (those from another cell to it), both (default none)")
+	fs.Float64Var(&m.occlude, "occlude", 0, "side of a square that is hidden from dim's global path, as a share of the image's, as 0.5; cells see all (0: nothing is hidden)")
 	fs.IntVar(&m.logEvery, "log-every", 10, "steps between entries of metrics.jsonl")
 }
 
@@ -355,6 +359,9 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 	}
 	if given("dim-objective") {
 		cfg.SetPairing(contrast.Pairing(m.objective))
+	}
+	if given("coordinates") {
+		cfg.Coordinates = contrast.Coordinates(m.coordinates)
 	}
 	if given("critic") {
 		cfg.SetCritic(contrast.Critic(m.critic))
@@ -397,7 +404,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *float64
 		from float64
-	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}, {"prior", &cfg.Prior, m.prior}, {"ema", &cfg.EMA, m.ema}, {"bound-alpha", &cfg.BoundAlpha, m.boundAlpha}} {
+	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}, {"prior", &cfg.Prior, m.prior}, {"occlude", &cfg.Occlude, m.occlude}, {"ema", &cfg.EMA, m.ema}, {"bound-alpha", &cfg.BoundAlpha, m.boundAlpha}} {
 		if given(f.name) {
 			*f.to = f.from
 		}

@@ -308,6 +308,7 @@ func (j *trainJob) resolved() map[string]any {
 		"split-bn": c.SplitBN, "lr": c.Schedule.Base, "weight-decay": c.WeightDecay, "optimizer": string(c.Optimizer), "clip-norm": c.ClipNorm, "schedule": string(c.Schedule.Kind),
 		"ema": c.EMA, "chunk": c.Chunk, "warmup": c.Schedule.Warmup, "warmup-epochs": c.Schedule.WarmupEpochs, "normalize": formatNormalize(c.Encoder.Normalize), "conv": j.method.conv, "seed": c.Seed,
 		"depth": c.Depth, "estimator": string(c.Estimator), "dim-objective": string(c.Pairing), "critic": string(c.Critic), "prior": c.Prior,
+		"coordinates": string(c.Coordinates), "occlude": c.Occlude,
 		"hidden": c.Hidden, "bound": string(c.Bound), "bound-alpha": c.BoundAlpha,
 	}
 	for _, name := range contrast.Particular() {

@@ -59,7 +59,23 @@ def uniform(seed, step, index, n):
     return [np.float32((next(words) >> 11) * 2.0**-53) for _ in range(n)]
 
 
-CELL, PRIOR = 10, 11  # purposes, see internal/rng
+def hidden(seed, step, index, side):
+    """The upper left corner of a square, side places along each axis."""
+    words = draws(seed, OCCLUSION, step, index)
+    return next(words) % side, next(words) % side
+
+
+def partners(seed, step, index, n):
+    """A permutation: each of n cells' partner."""
+    words, p = draws(seed, CELL_PAIRS, step, index), [0] * n
+    for i in range(n):
+        j = next(words) % (i + 1)
+        p[i] = p[j]
+        p[j] = i
+    return p
+
+
+CELL, PRIOR, OCCLUSION, CELL_PAIRS = 10, 11, 13, 14  # purposes, see internal/rng
 
 
 # Networks: parameters are made when they are first named.
@@ -225,8 +241,8 @@ class DIM:
     def layer(self, x, name, out, k, stride=1, pad=0):
         return F.relu(self.net.bn(self.net.conv(x, name, out, k, stride, pad), name + ".bn"))
 
-    def critic(self, x, name):
-        n, units = self.net, self.cfg["hidden"]
+    def critic(self, x, name, units=None):
+        n, units = self.net, units or self.cfg["hidden"]
         y = n.conv(self.layer(x, name + ".conv1", units, 1), name + ".conv2", units, 1, bias=True)
         return n.ln(y + n.conv(x, name + ".shortcut", units, 1), name + ".norm")
 
@@ -253,11 +269,42 @@ class DIM:
             x = self.layer(x, f"conv{i + 1}", max(1, round(out * self.cfg["width"])), 4, 2, 1)
         return x, self.upper(x, "")
 
+    def occluded(self, pixels, step):
+        c, pixels = self.cfg, pixels.copy()
+        size, side = c["size"], round(c["occlude"] * c["size"])
+        for i in range(len(pixels)):
+            top, left = hidden(c["seed"], step, i, size - side + 1)
+            pixels[i, top:top + side, left:left + side] = [round(255 * m) for m in c["mean"]]
+        return pixels
+
+    def coordinates(self, x, y, step):
+        """Cross-entropies of where cells lie, and of how far from one another."""
+        c, (n, _, side, _) = self.cfg, x.shape
+        given = torch.cat([x, y[:, :, None, None].expand(-1, -1, side, side)], 1)
+        row, column = (v.flatten() for v in torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"))
+        loss = 0
+        if c["coordinates"] in ("absolute", "both"):
+            logits = self.critic(given, "place_net", 2 * side).flatten(2)
+            for k, target in enumerate([row, column]):
+                loss = loss + F.cross_entropy(logits[:, k * side:(k + 1) * side], target.expand(n, -1))
+        if c["coordinates"] in ("relative", "both"):
+            p = torch.tensor([partners(c["seed"], step, i, side * side) for i in range(n)])
+            other = torch.stack([x[i].flatten(1)[:, p[i]] for i in range(n)]).view_as(x)
+            width = 2 * side - 1
+            logits = self.critic(torch.cat([given, other], 1), "offset_net", 2 * width).flatten(2)
+            for k, at in enumerate([row, column]):
+                loss = loss + F.cross_entropy(logits[:, k * width:(k + 1) * width], at - at[p] + side - 1)
+        return loss
+
     def losses(self, views, step):
         c, n = self.cfg, self.net
         x, h = self.encode(image(views[0], c))
         y = n.linear(h, "code", c["dim"])
-        loss = 0
+        # The cells, and what is predicted of them, come of the whole images; the
+        # code that is scored of the occluded ones.
+        loss = self.coordinates(x, y, step) if "coordinates" in c else 0
+        if "occlude" in c:
+            y = n.linear(self.encode(image(self.occluded(views[0], step), c))[1], "code", c["dim"])
         if c.get("convolve"):
             # Negatives: the image's cells beside the next image's code.
             loss = loss + c["beta"] * estimate(self.score(x, y), self.score(x, y.roll(-1, 0))[:, None], c["estimator"])
@@ -388,6 +435,8 @@ RUNS = [
     dict(name="dim-convolve-jsd", seed=10, estimator="jsd", alpha=0, beta=1, gamma=0.1, convolve=True, **{**DIMS, "width": 0.0625}),
     dict(name="dim-convolve-nce", seed=12, estimator="nce", alpha=0, beta=1, gamma=0, convolve=True, **{**DIMS, "width": 0.0625}),
     dict(name="dim-convolve-dv", seed=13, estimator="dv", alpha=0, beta=1, gamma=0, convolve=True, **{**DIMS, "width": 0.0625}),
+    dict(name="dim-coordinates", seed=14, estimator="jsd", alpha=0, beta=1, gamma=0, coordinates="both", **{**DIMS, "width": 0.0625}),
+    dict(name="dim-occluded", seed=15, estimator="nce", alpha=0.5, beta=0.1, gamma=0.1, coordinates="relative", occlude=0.4, **{**DIMS, "width": 0.0625}),
     dict(name="dim-global", seed=7, estimator="jsd", alpha=1, beta=0, gamma=1, **{**DIMS, "size": 64, "width": 0.0625, "sgd": 2e-4}),
     dict(name="amdim", method="amdim", seed=8, batch=5, size=32, width=8 / 128, dim=20, depth=2, clip=20.0, penalty=0.04,
          sgd=1e-3, adam=2e-4, beta1=0.8, eps=1e-8, weight_decay=1e-5, **CIFAR10),

@@ -26,6 +26,8 @@ const (
 	Cell                        // AMDIM's source cells: step, direction and image
 	Prior                       // draws of Deep InfoMax's prior: step, image
 	Order                       // order of the samples of an indexed set: epoch
+	Occlusion                   // what Deep InfoMax hides of images: step, image
+	CellPairs                   // its cells that are paired: step, image
 )
 
 // Stream is a sequence of draws. The zero value is not useful; make one with
