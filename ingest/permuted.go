@@ -98,18 +98,6 @@ func (s *Source) reasonOf(name string) string {
 	return ""
 }
 
-// HeldBytes is what reading holds of the images for the sake of their order, and
-// of the index.
-func (s *Source) HeldBytes() int64 {
-	switch {
-	case s.Permuted():
-		return s.cfg.AheadBytes + s.index.held
-	case s.index != nil:
-		return s.cfg.ShuffleBytes + s.index.held
-	}
-	return s.cfg.ShuffleBytes
-}
-
 // permutedShards returns the order of the shards in an epoch. Rank r has those in
 // the places r, r+World and so on.
 func (s *Source) permutedShards(epoch uint32) []int {

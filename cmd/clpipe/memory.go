@@ -32,7 +32,8 @@ func (c *commonFlags) memoryCeiling() (int64, error) {
 // buffers is what streams, shuffle and decoding may hold at once.
 type buffers struct {
 	shuffle int64 // the shuffle buffer's ceiling, or what is read ahead by an index, and the index
-	records int64 // of images, between the stages and in work
+	reading int64 // of shards, ahead of their turn, and of images and records in work
+	records int64 // of images, between the stages
 	pairs   int64 // likewise
 }
 
@@ -42,6 +43,7 @@ type buffers struct {
 func buffersOf(src *ingest.Source, rows, side, views int) buffers {
 	return buffers{
 		shuffle: src.HeldBytes(),
+		reading: src.ReadingBytes(),
 		records: (streamDepth + 2) * src.Config().RecordBytes,
 		pairs:   (streamDepth + 2) * int64(rows) * int64(side*side*3*views),
 	}
@@ -55,9 +57,9 @@ func (c *commonFlags) keepWithin(b buffers, fixed int64) error {
 		return err
 	}
 	size := func(n int64) string { return humanize.IBytes(uint64(n)) }
-	if need := b.shuffle + b.records + b.pairs; need > ceiling {
-		return usagef("--mem is %s, but the shuffle buffer may take %s, records of images %s and of pairs %s: raise --mem, or lower --shuffle-bytes, --batch or --size",
-			size(ceiling), size(b.shuffle), size(b.records), size(b.pairs))
+	if need := b.shuffle + b.reading + b.records + b.pairs; need > ceiling {
+		return usagef("--mem is %s, but the shuffle buffer may take %s, reading %s, records of images %s and of pairs %s: raise --mem, or lower --shuffle-bytes, --workers, --interleave, --batch or --size",
+			size(ceiling), size(b.shuffle), size(b.reading), size(b.records), size(b.pairs))
 	}
 	debug.SetMemoryLimit(ceiling + fixed)
 	return nil

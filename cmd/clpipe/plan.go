@@ -37,7 +37,8 @@ type plan struct {
 
 // planned is memory in bytes.
 type planned struct {
-	Order       int64 `json:"order"` // shuffle buffer, or what is read ahead by an index and the index
+	Order       int64 `json:"order"`   // shuffle buffer, or what is read ahead by an index and the index
+	Reading     int64 `json:"reading"` // of shards, ahead of their turn, and of images and records in work
 	Records     int64 `json:"records"`
 	Pairs       int64 `json:"pairs"`
 	Ceiling     int64 `json:"ceiling"` // --mem, of those above; 0: not known
@@ -165,7 +166,7 @@ func (j *trainJob) planMemory() (planned, error) {
 		return planned{}, err
 	}
 	arenas, weights := fixedMemory(trainer)
-	return planned{Order: b.shuffle, Records: b.records, Pairs: b.pairs, Ceiling: ceiling, Weights: weights, Activations: arenas}, nil
+	return planned{Order: b.shuffle, Reading: b.reading, Records: b.records, Pairs: b.pairs, Ceiling: ceiling, Weights: weights, Activations: arenas}, nil
 }
 
 // planTime measures some steps.
@@ -215,9 +216,9 @@ func (p *plan) print(out io.Writer) error {
 	p.printMixing(w)
 	p.printReads(w, size)
 	m := p.Memory
-	fmt.Fprintf(w, "memory\t%s for the order, %s for records of images, %s for pairs, of --mem %s\n", size(m.Order), size(m.Records), size(m.Pairs), size(m.Ceiling))
-	if need := m.Order + m.Records + m.Pairs; m.Ceiling > 0 && need > m.Ceiling {
-		fmt.Fprintf(w, "\ttoo much: raise --mem, or lower --shuffle-bytes, --batch or --size\n")
+	fmt.Fprintf(w, "memory\t%s for the order, %s for reading, %s for records of images, %s for pairs, of --mem %s\n", size(m.Order), size(m.Reading), size(m.Records), size(m.Pairs), size(m.Ceiling))
+	if need := m.Order + m.Reading + m.Records + m.Pairs; m.Ceiling > 0 && need > m.Ceiling {
+		fmt.Fprintf(w, "\ttoo much: raise --mem, or lower --shuffle-bytes, --workers, --interleave, --batch or --size\n")
 	}
 	fmt.Fprintf(w, "\t%s for weights, %s for activations beside that\n", size(m.Weights), size(m.Activations))
 	if p.SecondsPer != nil {

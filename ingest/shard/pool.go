@@ -19,6 +19,7 @@ const (
 	largestCut    = slabBytes / 8 // longer blocks are slabs by themselves
 	cutAtOnce     = 256 << 10     // so many bytes of small blocks at a time
 	smallestBlock = 64
+	spareBytes    = 32 << 20 // may wait for images of sizes that do not come
 )
 
 // class is the memory of one size.
@@ -44,6 +45,20 @@ func classOf(n int) (size int, c *class) {
 	shift := bits.Len(uint(max(n, smallestBlock)-1)) - 4 // sizes of four significant bits, the first of which is set
 	eighths := (max(n, smallestBlock)-1)>>shift + 1      // 9 to 16
 	return eighths << shift, &classes[8*shift+eighths-9]
+}
+
+// BlockBytes is what images of so many bytes together take, at most: the blocks are
+// up to an eighth longer, and as many and some more wait for images of other sizes.
+func BlockBytes(images int64) int64 {
+	blocks := images + images/8
+	return blocks + blocks/8 + spareBytes + slabBytes
+}
+
+// HeldBytes is what images and the blocks that wait for others take.
+func HeldBytes() int64 {
+	slabs.mu.Lock()
+	defer slabs.mu.Unlock()
+	return int64(slabs.cut)
 }
 
 // NewImage gives the sample an Image of Size bytes, which hold anything, and has
@@ -89,7 +104,7 @@ func (c *class) cut(size int) *byte {
 		slabs.peak = used + n*size
 	}
 	// Images of other sizes come than those that went: what they left is no use.
-	if most := slabs.peak + slabs.peak/8 + 4*slabBytes; slabs.cut+n*size > most {
+	if slabs.cut+n*size > slabs.peak+slabs.peak/8+spareBytes {
 		dropFree()
 	}
 	slabs.cut += n * size

@@ -65,16 +65,13 @@ func TestMemoryOfOtherSizesIsGivenUp(t *testing.T) {
 	for i := range buffer {
 		used += cap(buffer[i].Image)
 	}
-	slabs.mu.Lock()
-	cut := slabs.cut
-	slabs.mu.Unlock()
-	if most := used + used/8 + 4*slabBytes; cut > most {
-		t.Errorf("%d bytes are held for images that take %d, want at most %d", cut, used, most)
+	if most := int64(used + used/8 + spareBytes); HeldBytes() > most {
+		t.Errorf("%d bytes are held for images that take %d, want at most %d", HeldBytes(), used, most)
 	}
 	for i := range buffer {
 		buffer[i].Recycle()
 	}
-	if DropFree(); slabs.cut != 0 {
-		t.Errorf("%d bytes are still counted once all are free", slabs.cut)
+	if DropFree(); HeldBytes() != 0 {
+		t.Errorf("%d bytes are still counted once all are free", HeldBytes())
 	}
 }
