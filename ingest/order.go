@@ -61,13 +61,14 @@ func (o *epochOrder) skip(ctx context.Context, from uint64) (int, error) {
 		if uint64(n) >= from || limit >= 0 && int64(n) >= limit {
 			return n, nil
 		}
-		_, err := o.next(ctx)
+		e, err := o.next(ctx)
 		if errors.Is(err, io.EOF) {
 			return n, nil
 		}
 		if err != nil {
 			return n, err
 		}
+		e.release()
 	}
 }
 
@@ -110,7 +111,12 @@ func (o *epochOrder) next(ctx context.Context) (entry, error) {
 	return e, nil
 }
 
-func (o *epochOrder) close() { o.mixed.close() }
+func (o *epochOrder) close() {
+	o.mixed.close()
+	for i := range o.buffer {
+		o.buffer[i].sample.Recycle()
+	}
+}
 
 // interleave takes a sample from each of several open shards in turn.
 type interleave struct {

@@ -77,11 +77,11 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 	w := writer{source: s, readable: make([]int, len(s.cfg.Sources))}
 	g.Go(func() error { return w.write(ctx, order, spare, out) })
 	err := g.Wait()
-	shard.DropFree()
 	w.current.drop()
 	for j := range order { // results that were never written
 		j.drop()
 	}
+	shard.DropFree()
 	return err
 }
 
@@ -117,10 +117,16 @@ type result struct {
 	seen    int // samples it accounts for
 }
 
-// drop releases the results of a job, which may be nil, that nobody waits for
-// any more. All workers have ended.
+// drop releases the images and results of a job, which may be nil, that nobody
+// waits for any more. All workers have ended.
 func (j *job) drop() {
-	for j != nil {
+	if j == nil {
+		return
+	}
+	for i := range j.entries {
+		j.entries[i].sample.Recycle()
+	}
+	for {
 		select {
 		case r, ok := <-j.results:
 			if !ok {
@@ -204,6 +210,7 @@ func (s *Source) dealEpoch(ctx context.Context, epoch uint32, samples epochSampl
 		select {
 		case order <- j:
 		case <-ctx.Done():
+			j.drop()
 			return ctx.Err()
 		}
 		select {
@@ -219,6 +226,7 @@ func (s *Source) dealEpoch(ctx context.Context, epoch uint32, samples epochSampl
 			break
 		}
 		if err != nil {
+			j.drop()
 			return err
 		}
 		if len(j.entries) == s.cfg.RecordRows || len(j.entries) > 0 && j.bytes+e.sample.Size > s.cfg.RecordBytes {
@@ -286,6 +294,7 @@ func (w *writer) write(ctx context.Context, order <-chan *job, spare chan<- []en
 		case spare <- j.entries[:0]:
 		default:
 		}
+		j.entries = nil
 		if j.ends {
 			if err := w.endEpoch(j); err != nil {
 				return err

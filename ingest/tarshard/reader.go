@@ -54,7 +54,12 @@ func (g *group) damage(what, format string, args ...any) {
 	}
 }
 
-func (r *reader) Close() error { return r.close() }
+func (r *reader) Close() error {
+	if r.group != nil {
+		r.group.Recycle()
+	}
+	return r.close()
+}
 
 func (r *reader) Next() (shard.Sample, error) {
 	for r.end == nil {
@@ -208,6 +213,7 @@ func (r *reader) broken(offset int64, what string, why error) error {
 	d := &shard.Damage{Offset: offset, What: what, Why: why}
 	if r.group != nil {
 		d.Key = r.group.Key
+		r.group.Recycle()
 		r.group = nil
 	}
 	return d
