@@ -50,6 +50,7 @@ func TestStepOfEveryMethodAllocatesNothing(t *testing.T) {
 		func(c *Config) { c.Method, c.Bound, c.Critic = "infonce", BoundTUBA, BilinearCritic },
 		func(c *Config) { c.Method = "cpc" },
 		func(c *Config) { c.Method = "amdim" },
+		func(c *Config) { c.Method, c.Mixture = "amdim", 3 },
 		func(c *Config) { c.Method = "dim" },
 		func(c *Config) { c.Method, c.Critic = "dim", ConvolveCritic },
 		func(c *Config) { c.Method, c.Coordinates, c.Occlude = "dim", BothCoordinates, 0.5 },

@@ -15,9 +15,10 @@ const (
 
 // amdimMethod is Augmented Multiscale Deep InfoMax (Bachman et al. 2019).
 var amdimMethod = method{
-	name: "amdim", policy: "amdim", uses: "depth", encoder: "amdim", build: buildAMDIM, check: checkAMDIM,
+	name: "amdim", policy: "amdim", uses: "depth mixture mixture-sharpness mixture-entropy", encoder: "amdim", build: buildAMDIM, check: checkAMDIM,
 	recipe: func(c *Config, size int) {
 		c.Batch, c.Dim, c.Depth, c.SplitBN, c.Encoder.Width = 200, 1024, 3, 1, 1
+		c.MixtureSharpness, c.MixtureEntropy = 1, 1
 		c.Optimizer, c.SGDMomentum, c.WeightDecay = encoder.AdamOptimizer, 0.8, 1e-5
 		c.Schedule = encoder.Schedule{Kind: encoder.StepDecay, Base: 2e-4, Epochs: 300, Warmup: 500, Factor: 0.2, First: 250. / 300, Second: 280. / 300}
 		switch {
@@ -34,19 +35,23 @@ var amdimMethod = method{
 		c.Batch, c.Dim, c.Depth, c.Encoder.Width = 64, 256, 1, 0.5
 	},
 	graph: func(c Config) *encoder.Graph {
-		return encoder.AMDIM(encoder.AMDIMConfig{Size: c.Encoder.Size, Width: c.Encoder.Width, RKHS: c.Dim, Depth: c.Depth, Normalize: c.Encoder.Normalize})
+		return encoder.AMDIM(encoder.AMDIMConfig{Size: c.Encoder.Size, Width: c.Encoder.Width, RKHS: c.Dim, Depth: c.Depth, Mixture: c.Mixture, Normalize: c.Encoder.Normalize})
 	},
 }
 
 func checkAMDIM(c Config) []error {
 	return slices.Concat(
 		expect(slices.Contains([]int{32, 64, 128}, c.Encoder.Size), "size", c.Encoder.Size, "32, 64 or 128"),
-		expect(c.Depth >= 1 && c.Depth <= maxDepth, "depth", c.Depth, fmt.Sprintf("1 to %d", maxDepth)))
+		expect(c.Depth >= 1 && c.Depth <= maxDepth, "depth", c.Depth, fmt.Sprintf("1 to %d", maxDepth)),
+		expect(c.Mixture >= 0 && c.Mixture <= maxMixture, "mixture", c.Mixture, fmt.Sprintf("0 to %d", maxMixture)),
+		expect(c.MixtureSharpness >= 0 && c.MixtureSharpness <= 1e3, "mixture-sharpness", c.MixtureSharpness, "in [0,1000]"),
+		expect(c.MixtureEntropy >= 0 && c.MixtureEntropy <= 1e3, "mixture-entropy", c.MixtureEntropy, "in [0,1000]"))
 }
 
 // amdim predicts across two views, each encoded by itself, and across scales:
 // from the 1×1 map the cells of the 5×5 and the 7×7 map, and from one cell of
-// the 5×5 map all of it.
+// the 5×5 map all of it. With a mixture the 7×7 map is predicted by all components
+// of the 1×1 map's vector, the rest as without.
 type amdim struct {
 	net    Net
 	passes [2]Pass
@@ -56,14 +61,21 @@ type amdim struct {
 func buildAMDIM(x Executor, g *encoder.Graph, c Config) Method {
 	m := &amdim{net: x.Network("encoder_q", g)}
 	for v := range m.passes {
-		m.passes[v] = x.Pass(m.net, PassSpec{View: View(v), Grads: []string{"r1", "r5", "r7"}})
+		m.passes[v] = x.Pass(m.net, PassSpec{View: View(v), Grads: append([]string{"r1", "r5", "r7"}, encoder.AMDIMComponents(c.Mixture)...)})
 	}
 	for _, task := range [][2]string{{"r1", "r5"}, {"r1", "r7"}, {"r5", "r5"}} {
 		for v, from := range m.passes {
-			m.losses = append(m.losses, x.Loss(GlobalLocal{
+			loss := GlobalLocal{
 				Global: Out{from, task[0]}, Local: Out{m.passes[1-v], task[1]}, RandomCell: task[0] == "r5", Draw: v,
 				Estimator: NCE, Scale: 1 / math.Sqrt(float64(c.Dim)), Clip: amdimClip, Penalty: amdimPenalty, Weight: 0.5,
-			}))
+				Sharpness: c.MixtureSharpness, Entropy: c.MixtureEntropy,
+			}
+			if task[1] == "r7" {
+				for _, name := range encoder.AMDIMComponents(c.Mixture) {
+					loss.Components = append(loss.Components, Out{from, name})
+				}
+			}
+			m.losses = append(m.losses, x.Loss(loss))
 		}
 	}
 	x.Loss(Spread{Of: Out{m.passes[0], "features"}, Other: &Out{m.passes[1], "features"}})

@@ -55,6 +55,13 @@ type Config struct {
 	Coordinates Coordinates
 	Occlude     float64
 
+	// Of AMDIM: the components of the mixture that predicts the 7×7 map (0: the one
+	// global vector), how sharp a cell's posterior over them is, and what its
+	// entropy counts (Bachman et al. 2019, section 3.5). The paper's values are not
+	// known to us: with both at 1 the posterior is the best one for its scores.
+	Mixture                          int
+	MixtureSharpness, MixtureEntropy float64
+
 	// Chunk is the number of pairs that go through the network at once, a divisor
 	// of Batch; 0: all. The step is that of the whole batch, but statistics of
 	// batch normalisation are those of a chunk.
@@ -181,6 +188,8 @@ const (
 	maxQueue = 1 << 24
 	maxSize  = 1 << 13
 	maxDepth = 64
+
+	maxMixture = 64
 )
 
 // Validate reports all that is wrong, each with field, value and what is allowed.

@@ -15,6 +15,11 @@ import (
 // outputs receive gradients.
 type GlobalLocal struct {
 	Global, Local Out
+	// Components are the global vectors of a mixture, in place of Global. A cell's
+	// posterior over them has the softmax' Sharpness τ, and its entropy counts
+	// Entropy α (kernel.GlobalLocal).
+	Components         []Out
+	Sharpness, Entropy float64
 	// RandomCell takes as the global vector one cell of a map, drawn for every
 	// image and step under Draw.
 	RandomCell bool
@@ -37,17 +42,25 @@ const (
 var estimators = map[Estimator]kernel.Estimator{NCE: kernel.NCEEstimator, JSD: kernel.JSDEstimator, DV: kernel.DVEstimator}
 
 func (o GlobalLocal) bind(c *cpu) boundLoss {
-	global, local := c.rows(o.Global), c.rows(o.Local)
+	globals := o.Components
+	if len(globals) == 0 {
+		globals = []Out{o.Global}
+	}
+	global, local := c.rows(globals[0]), c.rows(o.Local)
 	n := c.cfg.Batch
-	s := kernel.GlobalLocalShape{N: n, Q: local.N / n, D: global.Stride}
+	s := kernel.GlobalLocalShape{N: n, Q: local.N / n, D: global.Stride, K: len(globals)}
 	if global.Stride != local.Stride {
 		panic(fmt.Sprintf("contrast: global-local: global vectors of %d floats, cells of %d", global.Stride, local.Stride))
 	}
 	result := &kernel.GlobalLocalResult{}
 	args := &kernel.GlobalLocalArgs{
-		Global: global.Data, Local: local.Data, DGlobal: c.grad(o.Global).Data, DLocal: c.grad(o.Local).Data,
+		Local: local.Data, DLocal: c.grad(o.Local).Data, Sharpness: float32(o.Sharpness), Entropy: float32(o.Entropy),
 		Estimator: estimators[o.Estimator], Scale: float32(o.Scale), Clip: float32(o.Clip), Penalty: float32(o.Penalty),
 		GradScale: float32(o.Weight), Result: result,
+	}
+	for _, g := range globals {
+		args.Components = append(args.Components, c.rows(g).Data)
+		args.DComponents = append(args.DComponents, c.grad(g).Data)
 	}
 	b := boundLoss{
 		value: func() float64 { return o.Weight * (result.Loss + result.Penalty) },

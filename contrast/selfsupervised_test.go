@@ -57,6 +57,8 @@ type selfsupervisedRun struct {
 		WeightDecay                   float64 `json:"weight_decay"`
 		Alpha, Beta, Gamma, Occlude   float64
 		Coordinates                   string
+		Mixture                       int
+		Sharpness, Entropy            float64
 		Convolve, Learn               bool
 		Critic, Bound                 string
 		Queue                         int
@@ -112,6 +114,9 @@ func (r selfsupervisedRun) config(t *testing.T, kind encoder.OptimizerKind, step
 	}
 	if g.Momentum > 0 {
 		cfg.Momentum = g.Momentum
+	}
+	if cfg.Mixture = g.Mixture; g.Mixture > 0 {
+		cfg.MixtureSharpness, cfg.MixtureEntropy = g.Sharpness, g.Entropy
 	}
 	if g.Method == "dim" {
 		cfg.Hidden, cfg.Estimator = g.Hidden, contrast.Estimator(g.Estimator)
@@ -411,6 +416,8 @@ func TestSelfSupervisedSettingsAreChecked(t *testing.T) {
 		{"infonce", 32, func(c *contrast.Config) { c.BoundAlpha = math.NaN() }, "bound-alpha is NaN, want in [0,1]"},
 		{"infonce", 32, func(c *contrast.Config) { c.Bound, c.Batch = contrast.BoundNWJ, 1<<14 }, "batch is 16384, want at most 8192"},
 		{"amdim", 224, func(*contrast.Config) {}, "size is 224, want 32, 64 or 128"},
+		{"amdim", 64, func(c *contrast.Config) { c.Mixture = -1 }, "mixture is -1, want 0 to 64"},
+		{"amdim", 64, func(c *contrast.Config) { c.MixtureEntropy = math.NaN() }, "mixture-entropy is NaN, want in [0,1000]"},
 		{"amdim", 64, func(c *contrast.Config) { c.Depth = 1 << 20 }, "depth is 1048576, want 1 to"},
 	} {
 		cfg, err := contrast.Recipe(c.method, c.size, contrast.Small)

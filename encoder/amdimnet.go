@@ -12,6 +12,7 @@ type AMDIMConfig struct {
 	Width     float64 // ndf is 128·Width
 	RKHS      int     // n_rkhs, the size of the outputs
 	Depth     int     // n_depth, blocks of a stage
+	Mixture   int     // components of a mixture in place of r1 alone; 0: none
 	Normalize Normalize
 }
 
@@ -23,6 +24,9 @@ type AMDIMConfig struct {
 //	r5        [N,5,5,RKHS]
 //	r7        [N,7,7,RKHS]
 //	features  r1 again: for probes
+//	mixture0 … [N,RKHS]: r1 plus what a network of one hidden layer makes of it for
+//	          each component (Bachman et al. 2019, section 3.5; the layer's size,
+//	          RKHS, is our choice)
 func AMDIM(c AMDIMConfig) *Graph {
 	ndf := max(1, int(math.Round(128*c.Width)))
 	g := NewGraph(c.Size, c.Size)
@@ -52,9 +56,25 @@ func AMDIM(c AMDIMConfig) *Graph {
 	r1 := g.Add("rkhs1.bn", BatchNorm{}, a.residual("rkhs1", x, c.RKHS, 3, 1))
 	g.Output("features", r1)
 	g.Output("r1", r1)
+	if c.Mixture > 0 {
+		hidden := g.Add("mixture.relu", ReLU{}, g.Add("mixture.fc1", Linear{Out: c.RKHS, Bias: true}, r1))
+		for i, name := range AMDIMComponents(c.Mixture) {
+			own := g.Add(fmt.Sprintf("mixture.fc2.%d", i), Linear{Out: c.RKHS, Bias: true}, hidden)
+			g.Output(name, g.Add(name, Add{}, own, r1))
+		}
+	}
 	g.Output("r5", a.rkhs("rkhs5", r5))
 	g.Output("r7", a.rkhs("rkhs7", r7))
 	return g
+}
+
+// AMDIMComponents names the outputs of a mixture of k components.
+func AMDIMComponents(k int) []string {
+	names := make([]string, k)
+	for i := range names {
+		names[i] = fmt.Sprint("mixture", i)
+	}
+	return names
 }
 
 // amdim adds the parts of the network.

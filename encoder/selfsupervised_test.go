@@ -40,6 +40,7 @@ func TestSelfSupervisedNetworksMatchReference(t *testing.T) {
 		})},
 		{"dim 64", infoMaxNet(64, 1./32, 12)},
 		{"amdim 32", amdimNet(32, 2, 5./128, 20)},
+		{"amdim of a mixture", encoder.AMDIM(encoder.AMDIMConfig{Size: 32, Width: 4. / 128, RKHS: 19, Depth: 1, Mixture: 3, Normalize: pixelNorm})},
 		{"amdim 64, fewer channels at the end", amdimNet(64, 1, 3./128, 18)},
 		{"amdim 128", amdimNet(128, 1, 4./128, 21)},
 	} {

@@ -284,6 +284,9 @@ type methodFlags struct {
 	prior                 float64
 	coordinates           string
 	occlude               float64
+	mixture               int
+	mixtureSharpness      float64
+	mixtureEntropy        float64
 	logEvery              int
 }
 
@@ -328,6 +331,9 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&m.prior, "prior", 0, "weight of dim's prior matching (default the objective's)")
 	fs.StringVar(&m.coordinates, "coordinates", "", "what dim predicts besides from cells and code: none, absolute (a cell's row and column), relative (those from another cell to it), both (default none)")
 	fs.Float64Var(&m.occlude, "occlude", 0, "side of a square that is hidden from dim's global path, as a share of the image's, as 0.5; cells see all (0: nothing is hidden)")
+	fs.IntVar(&m.mixture, "mixture", 0, "components of amdim's mixture, which together predict the 7×7 map in place of one global vector (0: none)")
+	fs.Float64Var(&m.mixtureSharpness, "mixture-sharpness", 0, "tau of a cell's posterior over the components, softmax(tau·score) (default 1)")
+	fs.Float64Var(&m.mixtureEntropy, "mixture-entropy", 0, "alpha, what that posterior's entropy counts; 1/tau makes it the best one there is (default 1)")
 	fs.IntVar(&m.logEvery, "log-every", 10, "steps between entries of metrics.jsonl")
 }
 
@@ -395,7 +401,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *int
 		from int
-	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"warmup-epochs", &cfg.Schedule.WarmupEpochs, m.warmupEpochs}, {"depth", &cfg.Depth, m.depth}, {"chunk", &cfg.Chunk, m.chunk}, {"hidden", &cfg.Hidden, m.hidden}} {
+	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"warmup-epochs", &cfg.Schedule.WarmupEpochs, m.warmupEpochs}, {"depth", &cfg.Depth, m.depth}, {"chunk", &cfg.Chunk, m.chunk}, {"hidden", &cfg.Hidden, m.hidden}, {"mixture", &cfg.Mixture, m.mixture}} {
 		if given(f.name) {
 			*f.to = f.from
 		}
@@ -404,7 +410,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *float64
 		from float64
-	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}, {"prior", &cfg.Prior, m.prior}, {"occlude", &cfg.Occlude, m.occlude}, {"ema", &cfg.EMA, m.ema}, {"bound-alpha", &cfg.BoundAlpha, m.boundAlpha}} {
+	}{{"temperature", &cfg.Temperature, m.temperature}, {"momentum", &cfg.Momentum, m.momentum}, {"lr", &cfg.Schedule.Base, m.lr}, {"weight-decay", &cfg.WeightDecay, m.weightDecay}, {"clip-norm", &cfg.ClipNorm, m.clipNorm}, {"prior", &cfg.Prior, m.prior}, {"occlude", &cfg.Occlude, m.occlude}, {"mixture-sharpness", &cfg.MixtureSharpness, m.mixtureSharpness}, {"mixture-entropy", &cfg.MixtureEntropy, m.mixtureEntropy}, {"ema", &cfg.EMA, m.ema}, {"bound-alpha", &cfg.BoundAlpha, m.boundAlpha}} {
 		if given(f.name) {
 			*f.to = f.from
 		}

@@ -368,14 +368,40 @@ class AMDIM:
         r5 = self.stage(r7, "res3", wide * w, 3, 1)
         x = self.stage(r5, "res4", wide * w, 3, 1)
         r1 = n.bn(self.residual(x, "rkhs1", c["dim"], 3, 1), "rkhs1.bn")
+        self.components = None
+        if c.get("mixture"):
+            v = r1.flatten(1)
+            h = F.relu(n.linear(v, "mixture.fc1", c["dim"]))
+            self.components = torch.stack([v + n.linear(h, f"mixture.fc2.{k}", c["dim"]) for k in range(c["mixture"])], 1)
         return {1: cells(r1), 5: cells(self.rkhs(r5, "rkhs5")), 7: cells(self.rkhs(r7, "rkhs7"))}
+
+    def mixture(self, f, m):
+        """Components [n,k,d] against cells [n,q,d]: section 3.5."""
+        c = self.cfg
+        n, k, q = len(f), f.shape[1], m.shape[1]
+        raw = c["dim"] ** -0.5 * torch.einsum("ikd,jqd->ikjq", f, m)
+        t = c["clip"] * torch.tanh(raw / c["clip"])
+        total = 0
+        for i in range(n):
+            positive = t[i, :, i]
+            negatives = torch.cat([t[i, :, j] for j in range(n) if j != i], 1)
+            s = positive - torch.logsumexp(torch.cat([positive[:, :, None], negatives[:, None].expand(-1, q, -1)], 2), 2)
+            log = F.log_softmax(c["sharpness"] * s, 0)
+            total = total - (log.exp() * s - c["entropy"] * log.exp() * log).sum() / (n * q)
+        return total + c["penalty"] * (raw**2).mean()
 
     def losses(self, views, step):
         c = self.cfg
-        r = [self.encode(v) for v in views]
+        r = []
+        for v in views:
+            r.append(self.encode(v))
+            r[-1]["components"] = self.components
         loss, n = 0, c["batch"]
         for a, b in ((1, 5), (1, 7), (5, 5)):
             for d in range(2):
+                if b == 7 and c.get("mixture"):
+                    loss = loss + 0.5 * self.mixture(r[d]["components"], r[1 - d][7])
+                    continue
                 source = r[d][a]
                 at = [cell(c["seed"], step, d * n + i, 25) if a == 5 else 0 for i in range(n)]
                 source = torch.stack([source[i, at[i]] for i in range(n)])
@@ -440,6 +466,8 @@ RUNS = [
     dict(name="dim-global", seed=7, estimator="jsd", alpha=1, beta=0, gamma=1, **{**DIMS, "size": 64, "width": 0.0625, "sgd": 2e-4}),
     dict(name="amdim", method="amdim", seed=8, batch=5, size=32, width=8 / 128, dim=20, depth=2, clip=20.0, penalty=0.04,
          sgd=1e-3, adam=2e-4, beta1=0.8, eps=1e-8, weight_decay=1e-5, **CIFAR10),
+    dict(name="amdim-mixture", method="amdim", seed=16, batch=4, size=32, width=4 / 128, dim=18, depth=1, clip=20.0, penalty=0.04,
+         mixture=3, sharpness=1.5, entropy=0.3, sgd=1e-3, adam=2e-4, beta1=0.8, eps=1e-8, weight_decay=1e-5, **CIFAR10),
     dict(name="amdim-64", method="amdim", seed=9, batch=4, size=64, width=4 / 128, dim=18, depth=1, clip=20.0, penalty=0.04,
          sgd=1e-3, adam=2e-4, beta1=0.8, eps=1e-8, weight_decay=1e-5, **CIFAR10),
 ]

@@ -8,8 +8,14 @@ import (
 )
 
 // GlobalLocalShape is a contrast of the global vectors of N images with the Q
-// cells of their local maps, all of D dimensions.
-type GlobalLocalShape struct{ N, Q, D int }
+// cells of their local maps, all of D dimensions. K is the number of global
+// vectors an image has, the components of a mixture; 0: one.
+type GlobalLocalShape struct{ N, Q, D, K int }
+
+// vectors returns how many global vectors there are, components how many of an
+// image.
+func (s GlobalLocalShape) vectors() int    { return s.N * s.components() }
+func (s GlobalLocalShape) components() int { return max(s.K, 1) }
 
 // An Estimator turns scores into a bound on mutual information, of which the
 // loss is the negative.
@@ -31,24 +37,30 @@ const (
 type GlobalLocalArgs struct {
 	Global    []float32 // [N,D], or as many rows as GlobalRow names
 	GlobalRow []int32   // [N]: the row of Global that is image n's; nil: row n
-	Local     []float32 // [N,Q,D]
+	// Components are the global vectors of a mixture, [K] times as Global, in
+	// place of it.
+	Components [][]float32
+	Local      []float32 // [N,Q,D]
 
 	Estimator Estimator
 	Scale     float32 // a of raw = a·<global,cell>
 	Clip      float32 // c of t = c·tanh(raw/c); 0: t = raw
 	Penalty   float32 // λ of the penalty λ·mean(raw²) over all pairs
+	Sharpness float32 // τ of a mixture
+	Entropy   float32 // α of a mixture
 	GradScale float32 // the gradient is that of GradScale·(loss + penalty)
 
-	DGlobal []float32 // as Global: added to
-	DLocal  []float32 // [N,Q,D]: added to
-	Result  *GlobalLocalResult
+	DGlobal     []float32   // as Global: added to
+	DComponents [][]float32 // as Components: added to
+	DLocal      []float32   // [N,Q,D]: added to
+	Result      *GlobalLocalResult
 }
 
 // GlobalLocalResult is what a contrast comes to, in nats.
 type GlobalLocalResult struct {
 	Loss    float64 // the estimator's
 	Penalty float64
-	NCE     float64 // the loss of NCEEstimator on the same scores
+	NCE     float64 // the loss of NCEEstimator on the same scores, without entropy
 	Top1    float64 // share of positives that score above all their negatives
 }
 
@@ -62,7 +74,15 @@ const globalLocalBlock = 1 << 18
 //	JSD  mean_{i≠j,l}( sp(t_ijl) ) + mean_il( sp(-t_iil) ) - 2·log 2
 //	DV   log mean_{i≠j,l}( exp t_ijl ) - mean_il( t_iil )
 //
-// sp(x) = log(1+exp x). An image's own cells are never its negatives. The N²Q
+// sp(x) = log(1+exp x). Of an image with K global vectors each has a score
+// s_kl = t - log(exp t + Σ exp t_ijm) with each of its cells, as in NCE, and a cell
+// its posterior over them, q_k = softmax_k(τ·s_kl); then NCE is (Bachman et al.
+// 2019, section 3.5)
+//
+//	-mean_il( Σ_k q_k·s_kl + α·H(q) ),  H(q) = -Σ_k q_k·log q_k
+//
+// and the gradient goes through q too; with α·τ = 1, where q is the best there is,
+// none comes by that way. The other estimators take one vector. An image's own cells are never its negatives. The N²Q
 // scores are never held at once: blocks of whole images are scored, summed per
 // pair of images around the pair's maximum, and, now that the denominators are
 // known, scored again for the gradients. All sums have an order that the shape
@@ -71,7 +91,7 @@ const globalLocalBlock = 1 << 18
 // The phases of one plan, bound however often, run one after another.
 type GlobalLocal struct {
 	shape   GlobalLocalShape
-	width   int // N rounded up to whole vectors: the stride of a cell's scores
+	width   int // global vectors, rounded up to whole SIMD ones: the stride of a cell's scores
 	images  int // of a block, but the last
 	workers int
 	expSum  expSumKernel
@@ -79,15 +99,18 @@ type GlobalLocal struct {
 
 	// Per pair of images, [N (of the cells)][width (of the global vectors)].
 	top, sum []float32
-	// Per cell, [N,Q]: the score of the positive, and its gradient before the
-	// clip.
+	// Per global vector and cell of its image, [N,K,Q]: the score, which is a
+	// positive, and its gradient before the clip.
 	positive, pull []float32
-	// Per image: of the cells, and of the global vector.
-	squares, jsd       []float64
-	denominator        []float64 // log Σ over the negatives
-	nce, score, better []float64
-	push               []float32 // the shift of a negative's exponential in the gradient
-	share              float64   // what that exponential counts
+	// Per image: of the cells, and of the global vectors.
+	squares, jsd                []float64
+	nce, score, better, entropy []float64
+	// Per global vector: the greatest of the negatives, their log Σ exp, and the
+	// sum over its cells of exp(log Σ exp - Z), weighed, with Z = log(exp t + Σ exp).
+	greatest, denominator, inverse []float64
+	push                           []float32 // the shift of a negative's exponential in the gradient
+	turn                           []float32 // and its sign; 0: there is none
+	share                          float64   // what that exponential counts
 }
 
 // globalLocalGemms are the products of a block.
@@ -95,25 +118,27 @@ type globalLocalGemms struct{ score, local, global *Gemm }
 
 // NewGlobalLocal plans the contrast for at most so many workers.
 func NewGlobalLocal(s GlobalLocalShape, workers int) *GlobalLocal {
-	if s.N < 1 || s.Q < 1 || s.D < 1 || workers < 1 {
+	if s.N < 1 || s.Q < 1 || s.D < 1 || s.K < 0 || workers < 1 {
 		panic(fmt.Sprintf("kernel: global-local: shape %+v, %d workers: want all positive", s, workers))
 	}
-	width := roundUp(s.N, lanes)
+	vectors := s.vectors()
+	width := roundUp(vectors, lanes)
 	x := &GlobalLocal{
 		shape: s, width: width, workers: workers, expSum: active.expSum,
 		images: max(1, min(s.N, globalLocalBlock/(width*s.Q))),
 		top:    make([]float32, s.N*width), sum: make([]float32, s.N*width),
-		positive: make([]float32, s.N*s.Q), pull: make([]float32, s.N*s.Q),
-		squares: make([]float64, s.N), jsd: make([]float64, s.N), denominator: make([]float64, s.N),
-		nce: make([]float64, s.N), score: make([]float64, s.N), better: make([]float64, s.N),
-		push: make([]float32, width),
+		positive: make([]float32, vectors*s.Q), pull: make([]float32, vectors*s.Q),
+		squares: make([]float64, s.N), jsd: make([]float64, s.N),
+		greatest: make([]float64, vectors), denominator: make([]float64, vectors), inverse: make([]float64, vectors),
+		nce: make([]float64, s.N), score: make([]float64, s.N), better: make([]float64, s.N), entropy: make([]float64, s.N),
+		push: make([]float32, width), turn: make([]float32, width),
 	}
 	for first := 0; first < s.N; first += x.images {
 		cells := min(x.images, s.N-first) * s.Q
 		x.blocks = append(x.blocks, globalLocalGemms{
-			score:  NewGemm(GemmShape{M: cells, N: s.N, K: s.D, TransB: true, LDC: width}, workers),
-			local:  NewGemm(GemmShape{M: cells, N: s.D, K: s.N, LDA: width}, workers),
-			global: NewGemm(GemmShape{M: s.N, N: s.D, K: cells, TransA: true, LDA: width}, workers),
+			score:  NewGemm(GemmShape{M: cells, N: vectors, K: s.D, TransB: true, LDC: width}, workers),
+			local:  NewGemm(GemmShape{M: cells, N: s.D, K: vectors, LDA: width}, workers),
+			global: NewGemm(GemmShape{M: vectors, N: s.D, K: cells, TransA: true, LDA: width}, workers),
 		})
 	}
 	return x
@@ -135,14 +160,14 @@ func (x *GlobalLocal) gemmLen() int {
 // ScratchLen is the length of the scratch of Bind.
 func (x *GlobalLocal) ScratchLen() int {
 	s := x.shape
-	return 2*roundUp(s.N*s.D, lanes) + x.images*s.Q*x.width + x.workers*x.tileLen() + x.gemmLen()
+	return 2*roundUp(s.vectors()*s.D, lanes) + x.images*s.Q*x.width + x.workers*x.tileLen() + x.gemmLen()
 }
 
 // globalLocalRun is a binding.
 type globalLocalRun struct {
 	*GlobalLocal
 	a               *GlobalLocalArgs
-	global, dglobal []float32 // [N,D]
+	global, dglobal []float32 // [N,K,D]
 	scores          []float32 // [images·Q,width]: inner products, then their gradient
 	tiles           []float32
 }
@@ -157,10 +182,16 @@ func (x *GlobalLocal) Bind(a *GlobalLocalArgs, scratch []float32) []par.Phase {
 		return part
 	}
 	r := &globalLocalRun{GlobalLocal: x, a: a}
-	r.global, r.dglobal = take(roundUp(s.N*s.D, lanes)), take(roundUp(s.N*s.D, lanes))
+	r.global, r.dglobal = take(roundUp(s.vectors()*s.D, lanes)), take(roundUp(s.vectors()*s.D, lanes))
 	r.scores, r.tiles = take(x.images*s.Q*x.width), take(x.workers*x.tileLen())
 
-	phases := []par.Phase{{Tasks: s.N, Run: func(_, n int) { copy(r.global[n*s.D:(n+1)*s.D], a.Global[r.row(n)*s.D:]) }}}
+	components := s.components()
+	phases := []par.Phase{{Tasks: s.N, Run: func(_, n int) {
+		for k := range components {
+			g := n*components + k
+			copy(r.global[g*s.D:(g+1)*s.D], r.component(k)[r.row(n)*s.D:])
+		}
+	}}}
 	score := func(b, cells int) {
 		phases = append(phases, x.blocks[b].score.Run(r.scores, a.Local[cells*s.D:], r.global, scratch, false)...)
 	}
@@ -185,7 +216,13 @@ func (x *GlobalLocal) Bind(a *GlobalLocalArgs, scratch []float32) []par.Phase {
 	add := active.vector.add
 	return append(phases, par.Phase{Tasks: 1, Run: func(_, _ int) {
 		for n := range s.N { // one after the other: images may share a row
-			add(a.DGlobal[r.row(n)*s.D:][:s.D], r.dglobal[n*s.D:])
+			for k := range components {
+				to := a.DGlobal
+				if a.DComponents != nil {
+					to = a.DComponents[k]
+				}
+				add(to[r.row(n)*s.D:][:s.D], r.dglobal[(n*components+k)*s.D:])
+			}
 		}
 	}})
 }
@@ -195,13 +232,22 @@ func (x *GlobalLocal) check(a *GlobalLocalArgs, scratch int) {
 	for _, r := range a.GlobalRow {
 		rows = max(rows, int(r)+1)
 	}
+	globals, dglobals := a.Components, a.DComponents
+	if globals == nil {
+		globals, dglobals = [][]float32{a.Global}, [][]float32{a.DGlobal}
+	}
+	if len(globals) != s.components() || len(dglobals) != s.components() || s.K > 1 && a.Estimator != NCEEstimator {
+		panic(fmt.Sprintf("kernel: global-local: %d components and %d gradients under estimator %d, want %d, and InfoNCE for more than one", len(globals), len(dglobals), a.Estimator, s.components()))
+	}
+	for k := range globals {
+		checkLen("global-local", s, "global", len(globals[k]), rows*s.D)
+		checkLen("global-local", s, "dglobal", len(dglobals[k]), rows*s.D)
+	}
 	for _, b := range []struct {
 		name      string
 		got, want int
 	}{
-		{"global", len(a.Global), rows * s.D},
 		{"local", len(a.Local), s.N * s.Q * s.D},
-		{"dglobal", len(a.DGlobal), rows * s.D},
 		{"dlocal", len(a.DLocal), s.N * s.Q * s.D},
 		{"scratch", scratch, x.ScratchLen()},
 	} {
@@ -218,6 +264,14 @@ func (r *globalLocalRun) row(n int) int {
 		return n
 	}
 	return int(r.a.GlobalRow[n])
+}
+
+// component returns the vectors of a component.
+func (r *globalLocalRun) component(k int) []float32 {
+	if r.a.Components == nil {
+		return r.a.Global
+	}
+	return r.a.Components[k]
 }
 
 // tile returns a worker's memory.
@@ -242,7 +296,7 @@ func (r *globalLocalRun) load(scores, products, exps, stats []float32) (squares 
 		r.expSum(exps, stats, r.width, 2*a.Scale/a.Clip)
 	}
 	for lo := 0; lo < len(scores); lo += r.width {
-		row, from := scores[lo:lo+r.width], products[lo:lo+r.shape.N]
+		row, from := scores[lo:lo+r.width], products[lo:lo+r.shape.vectors()]
 		clear(row[len(from):])
 		for i, p := range from {
 			raw := a.Scale * p
@@ -278,8 +332,11 @@ func (r *globalLocalRun) sumUp(worker, i, j int) {
 			top[n] = max(top[n], t)
 		}
 	}
-	for l := range s.Q {
-		r.positive[j*s.Q+l] = scores[l*w+j]
+	components := s.components()
+	for g := j * components; g < (j+1)*components; g++ {
+		for l := range s.Q {
+			r.positive[g*s.Q+l] = scores[l*w+g]
+		}
 	}
 	if r.a.Estimator == JSDEstimator {
 		r.decays(exps, scores, stats)
@@ -325,42 +382,99 @@ func softplusSum(scores, decays []float32, width, n, own int) float64 {
 // softplus is log(1+exp(x)); its derivative is sigmoid.
 func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
 
-// join adds up what concerns the global vector of image n.
+// join adds up what concerns the global vectors of image n.
 func (r *globalLocalRun) join(n int) {
-	s, top := r.shape, math.Inf(-1)
-	for j := range s.N {
+	s, components := r.shape, r.shape.components()
+	for g := n * components; g < (n+1)*components; g++ {
+		r.denominate(n, g)
+	}
+	r.nce[n], r.score[n], r.better[n], r.entropy[n] = 0, 0, 0, 0
+	for l := range s.Q {
+		r.weigh(n, l)
+	}
+	for g := n * components; g < (n+1)*components; g++ {
+		// exp(t-negatives)·inverse is a negative's gradient in all rows of g. It may
+		// be negative with several components.
+		inverse := r.inverse[g]
+		r.push[g], r.turn[g] = float32(r.denominator[g]-math.Log(math.Abs(inverse))), 1
+		if inverse < 0 {
+			r.turn[g] = -1
+		}
+		if s.N == 1 || inverse == 0 {
+			r.push[g], r.turn[g] = 0, 0
+		}
+	}
+}
+
+// denominate sums up the negatives of global vector g of image n.
+func (r *globalLocalRun) denominate(n, g int) {
+	top, sum := math.Inf(-1), 0.0
+	for j := range r.shape.N {
 		if j != n {
-			top = max(top, float64(r.top[j*r.width+n]))
+			top = max(top, float64(r.top[j*r.width+g]))
 		}
 	}
-	var sum float64
-	for j := range s.N {
+	for j := range r.shape.N {
 		if j != n {
-			sum += float64(r.sum[j*r.width+n]) * math.Exp(float64(r.top[j*r.width+n])-top)
+			sum += float64(r.sum[j*r.width+g]) * math.Exp(float64(r.top[j*r.width+g])-top)
 		}
 	}
-	negatives := math.Inf(-1)
-	if s.N > 1 {
-		negatives = top + math.Log(sum)
+	r.greatest[g], r.denominator[g], r.inverse[g] = top, math.Inf(-1), 0
+	if r.shape.N > 1 {
+		r.denominator[g] = top + math.Log(sum)
 	}
-	r.denominator[n] = negatives
-	r.nce[n], r.score[n], r.better[n] = 0, 0, 0
-	var inverse float64 // Σ exp(negatives - Z) over the cells, Z = log(exp t + exp negatives)
-	for l, score := range r.positive[n*s.Q : (n+1)*s.Q] {
-		t := float64(score)
-		lost := sigmoid(negatives - t) // the softmax' share of the negatives
-		r.nce[n] += softplus(negatives - t)
-		r.score[n] += t
-		if t > top {
-			r.better[n]++
+}
+
+// weigh finds how far each global vector of image n accounts for its cell l, and
+// with it the gradients of the positives.
+func (r *globalLocalRun) weigh(n, l int) {
+	s, components := r.shape, r.shape.components()
+	first, sharpness, alpha := n*components, float64(r.a.Sharpness), float64(r.a.Entropy)
+	// s = -softplus(negatives - t): log q = τ·s - normaliser.
+	score := func(g int) (t, s float64) {
+		t = float64(r.positive[g*r.shape.Q+l])
+		return t, -softplus(r.denominator[g] - t)
+	}
+	normaliser := 0.0
+	if components > 1 {
+		top, sum := math.Inf(-1), 0.0
+		for g := first; g < first+components; g++ {
+			_, v := score(g)
+			top = max(top, sharpness*v)
 		}
-		inverse += lost
-		r.pull[n*s.Q+l] = float32(-lost)
+		for g := first; g < first+components; g++ {
+			_, v := score(g)
+			sum += math.Exp(sharpness*v - top)
+		}
+		normaliser = top + math.Log(sum)
 	}
-	// exp(t-negatives)·inverse is a negative's gradient in all rows of n.
-	r.push[n] = float32(negatives - math.Log(inverse))
-	if s.N == 1 {
-		r.push[n] = 0
+	// of returns a vector's share q, its score, and what q is worth to the
+	// objective: s - α·log q.
+	of := func(g int) (q, t, v, worth float64) {
+		t, v = score(g)
+		if components == 1 {
+			return 1, t, v, v
+		}
+		log := sharpness*v - normaliser
+		return math.Exp(log), t, v, v - alpha*log
+	}
+	mean := 0.0
+	for g := first; g < first+components; g++ {
+		q, t, v, worth := of(g)
+		mean += q * worth
+		r.nce[n] -= q * v
+		r.entropy[n] += q * (worth - v)
+		r.score[n] += q * t
+		if t > r.greatest[g] {
+			r.better[n] += q
+		}
+	}
+	for g := first; g < first+components; g++ {
+		q, t, _, worth := of(g)
+		lost := sigmoid(r.denominator[g] - t) // the softmax' share of the negatives
+		lost *= q * (1 + sharpness*(worth-mean))
+		r.inverse[g] += lost
+		r.pull[g*s.Q+l] = float32(-lost)
 	}
 }
 
@@ -369,21 +483,23 @@ func (r *globalLocalRun) join(n int) {
 func (r *globalLocalRun) finish() {
 	s, out := r.shape, r.a.Result
 	cells, pairs := float64(s.N*s.Q), float64(s.N*(s.N-1)*s.Q)
-	var nce, score, better, squares, jsd float64
+	var nce, score, better, entropy, squares, jsd float64
 	top := math.Inf(-1)
 	for n := range s.N {
 		nce, score, better = nce+r.nce[n], score+r.score[n], better+r.better[n]
-		squares, jsd = squares+r.squares[n], jsd+r.jsd[n]
-		top = max(top, r.denominator[n])
+		entropy, squares, jsd = entropy+r.entropy[n], squares+r.squares[n], jsd+r.jsd[n]
+	}
+	for _, d := range r.denominator {
+		top = max(top, d)
 	}
 	*out = GlobalLocalResult{
 		NCE: nce / cells, Top1: better / cells,
-		Penalty: float64(r.a.Penalty) * squares / (cells * float64(s.N)),
+		Penalty: float64(r.a.Penalty) * squares / (cells * float64(s.vectors())),
 	}
 	r.share = 1 / cells
 	switch r.a.Estimator {
 	case NCEEstimator:
-		out.Loss = out.NCE
+		out.Loss = out.NCE - entropy/cells
 	case JSDEstimator:
 		var positives float64
 		for i, t := range r.positive {
@@ -432,21 +548,25 @@ func (r *globalLocalRun) differentiate(worker, i, j int) {
 	}
 	cells := float64(s.N * s.Q)
 	push, pull := float32(r.share), float32(1/cells)
-	penalty := 2 * a.Penalty * a.Scale / float32(cells*float64(s.N))
+	penalty := 2 * a.Penalty * a.Scale / float32(cells*float64(s.vectors()))
+	vectors, mixed := s.vectors(), s.K > 1
+	first, last := j*s.components(), (j+1)*s.components()
 	bend := float32(0)
 	if a.Clip > 0 {
 		bend = 1 / (a.Clip * a.Clip)
 	}
 	for l := range s.Q {
 		row, t, e := products[l*w:(l+1)*w], scores[l*w:(l+1)*w], exps[l*w:(l+1)*w]
-		own := pull * r.pull[j*s.Q+l]
-		for n, p := range row[:s.N] {
+		for n, p := range row[:vectors] {
 			g := push * e[n]
-			if n == j {
-				g = own
+			if mixed {
+				g *= r.turn[n]
+			}
+			if n >= first && n < last {
+				g = pull * r.pull[n*s.Q+l]
 			}
 			row[n] = a.GradScale * a.Scale * (g*(1-bend*t[n]*t[n]) + penalty*p)
 		}
-		clear(row[s.N:])
+		clear(row[vectors:])
 	}
 }

@@ -15,10 +15,10 @@ func BenchmarkGlobalLocal(b *testing.B) {
 		estimator Estimator
 		clip      float32
 	}{
-		{GlobalLocalShape{64, 64, 512}, JSDEstimator, 0},
-		{GlobalLocalShape{64, 64, 512}, NCEEstimator, 0},
-		{GlobalLocalShape{64, 49, 256}, NCEEstimator, 20},
-		{GlobalLocalShape{200, 49, 1024}, NCEEstimator, 20},
+		{GlobalLocalShape{N: 64, Q: 64, D: 512}, JSDEstimator, 0},
+		{GlobalLocalShape{N: 64, Q: 64, D: 512}, NCEEstimator, 0},
+		{GlobalLocalShape{N: 64, Q: 49, D: 256}, NCEEstimator, 20},
+		{GlobalLocalShape{N: 200, Q: 49, D: 1024}, NCEEstimator, 20},
 	} {
 		for _, impl := range Variants() {
 			b.Run(fmt.Sprintf("n=%d/q=%d/d=%d/estimator=%d/impl=%s", c.s.N, c.s.Q, c.s.D, c.estimator, impl), func(b *testing.B) {

@@ -10,6 +10,45 @@ type globalLocalInput struct {
 	row                             []int32
 	estimator                       Estimator
 	scale, clip, penalty, gradScale float64
+	sharpness, entropy              float64
+}
+
+// globalLocalMixtureRef is the loss of a mixture, without penalty, of global
+// vectors [N,K,D], and its mean -Σ q·s.
+func globalLocalMixtureRef(in globalLocalInput) (loss, nce float64) {
+	n, q, d, k := in.shape.N, in.shape.Q, in.shape.D, in.shape.K
+	score := func(g, cell int) float64 {
+		var dot float64
+		for i := range d {
+			dot += in.global[g*d+i] * in.local[cell*d+i]
+		}
+		if dot *= in.scale; in.clip > 0 {
+			dot = in.clip * math.Tanh(dot/in.clip)
+		}
+		return dot
+	}
+	for i := range n {
+		for l := range q {
+			s, sum := make([]float64, k), 0.0
+			for g := range k {
+				t := score(i*k+g, i*q+l)
+				z := math.Exp(t)
+				for c := range n * q {
+					if c/q != i {
+						z += math.Exp(score(i*k+g, c))
+					}
+				}
+				s[g] = t - math.Log(z)
+				sum += math.Exp(in.sharpness * s[g])
+			}
+			for _, v := range s {
+				p := math.Exp(in.sharpness*v) / sum
+				nce -= p * v / float64(n*q)
+				loss -= p * (v - in.entropy*math.Log(p)) / float64(n*q)
+			}
+		}
+	}
+	return loss, nce
 }
 
 // globalLocalRef is the contrast with its scores [N,N,Q] written out, and the

@@ -87,13 +87,13 @@ func (in globalLocalInput) check(t *testing.T, r, want GlobalLocalResult, dgloba
 func globalLocalCases() []globalLocalInput {
 	var cases []globalLocalInput
 	for i, c := range []globalLocalInput{
-		{shape: GlobalLocalShape{5, 4, 7}, scale: 1, gradScale: 1},
-		{shape: GlobalLocalShape{2, 1, 16}, scale: 1, gradScale: 0.5},
-		{shape: GlobalLocalShape{17, 9, 20}, scale: 0.3, clip: 2, penalty: 0.04, gradScale: 0.5},
-		{shape: GlobalLocalShape{6, 25, 33}, scale: 5, gradScale: 1},
-		{shape: GlobalLocalShape{6, 25, 64}, scale: 4, clip: 20, penalty: 0.01, gradScale: 1},
-		{shape: GlobalLocalShape{70, 64, 6}, scale: 0.5, gradScale: 1, clip: 20},
-		{shape: GlobalLocalShape{4, 3, 5}, scale: 1, gradScale: 1, row: []int32{7, 2, 2, 0}},
+		{shape: GlobalLocalShape{N: 5, Q: 4, D: 7}, scale: 1, gradScale: 1},
+		{shape: GlobalLocalShape{N: 2, Q: 1, D: 16}, scale: 1, gradScale: 0.5},
+		{shape: GlobalLocalShape{N: 17, Q: 9, D: 20}, scale: 0.3, clip: 2, penalty: 0.04, gradScale: 0.5},
+		{shape: GlobalLocalShape{N: 6, Q: 25, D: 33}, scale: 5, gradScale: 1},
+		{shape: GlobalLocalShape{N: 6, Q: 25, D: 64}, scale: 4, clip: 20, penalty: 0.01, gradScale: 1},
+		{shape: GlobalLocalShape{N: 70, Q: 64, D: 6}, scale: 0.5, gradScale: 1, clip: 20},
+		{shape: GlobalLocalShape{N: 4, Q: 3, D: 5}, scale: 1, gradScale: 1, row: []int32{7, 2, 2, 0}},
 	} {
 		r := rand.New(rand.NewPCG(31, uint64(i)))
 		rows := c.shape.N
@@ -140,7 +140,7 @@ func TestGlobalLocalAgainstReference(t *testing.T) {
 // is the penalty.
 func TestGlobalLocalOfOneImage(t *testing.T) {
 	r := rand.New(rand.NewPCG(32, 0))
-	in := globalLocalInput{shape: GlobalLocalShape{1, 5, 6}, global: randoms(r, 6), local: randoms(r, 30), scale: 1, gradScale: 1}
+	in := globalLocalInput{shape: GlobalLocalShape{N: 1, Q: 5, D: 6}, global: randoms(r, 6), local: randoms(r, 30), scale: 1, gradScale: 1}
 	got, dglobal, dlocal := in.run(t, 2, 0)
 	if got != (GlobalLocalResult{Top1: 1}) || slices.Max(dglobal) != 0 || slices.Min(dlocal) != 0 || slices.Max(dlocal) != 0 {
 		t.Errorf("got %+v, gradients %v and %v, want none", got, dglobal, dlocal)
@@ -218,7 +218,7 @@ func TestGlobalLocalGolden(t *testing.T) {
 	estimators := map[string]Estimator{"nce": NCEEstimator, "jsd": JSDEstimator, "dv": DVEstimator}
 	for _, c := range golden.Cases {
 		in := globalLocalInput{
-			shape: GlobalLocalShape{c.N, c.Q, c.D}, global: c.Global, local: c.Local, estimator: estimators[c.Estimator],
+			shape: GlobalLocalShape{N: c.N, Q: c.Q, D: c.D}, global: c.Global, local: c.Local, estimator: estimators[c.Estimator],
 			scale: c.Scale, clip: c.Clip, penalty: c.Penalty, gradScale: 1,
 		}
 		t.Run(in.name(), func(t *testing.T) {
@@ -226,6 +226,68 @@ func TestGlobalLocalGolden(t *testing.T) {
 			want := r // of what the script does not compute
 			want.Loss, want.Penalty = c.Loss, c.Reg
 			in.check(t, r, want, dglobal, dlocal, c.DGlobal, c.DLocal)
+		})
+	}
+}
+
+// A mixture against its definition in float64, gradients by central differences
+// of that, whose step of 1e-5 leaves errors of 1e-9.
+func TestGlobalLocalMixture(t *testing.T) {
+	for i, in := range []globalLocalInput{
+		{shape: GlobalLocalShape{N: 4, Q: 5, D: 6, K: 3}, scale: 0.7, gradScale: 0.5, sharpness: 1, entropy: 1},
+		{shape: GlobalLocalShape{N: 3, Q: 4, D: 9, K: 2}, scale: 1.5, clip: 4, gradScale: 1, sharpness: 2.5, entropy: 0.125},
+		{shape: GlobalLocalShape{N: 9, Q: 2, D: 5, K: 5}, scale: 2, clip: 20, gradScale: 1, sharpness: 0.5, entropy: 0},
+		{shape: GlobalLocalShape{N: 3, Q: 2, D: 4, K: 1}, scale: 1, gradScale: 1, sharpness: 3, entropy: 2},
+	} {
+		s := in.shape
+		r := rand.New(rand.NewPCG(35, uint64(i)))
+		in.global, in.local = randoms(r, s.vectors()*s.D), randoms(r, s.N*s.Q*s.D)
+		in.scale, in.clip = float64(float32(in.scale)), float64(float32(in.clip))
+		var want GlobalLocalResult
+		want.Loss, want.NCE = globalLocalMixtureRef(in)
+		differences := func(values []float64) []float64 {
+			out := make([]float64, len(values))
+			for i, v := range values {
+				const h = 1e-5
+				values[i] = v + h
+				above, _ := globalLocalMixtureRef(in)
+				values[i] = v - h
+				below, _ := globalLocalMixtureRef(in)
+				values[i] = v
+				out[i] = in.gradScale * (above - below) / (2 * h)
+			}
+			return out
+		}
+		wantGlobal, wantLocal := differences(in.global), differences(in.local)
+		eachVariant(t, func(t *testing.T) {
+			for _, workers := range []int{1, 3} {
+				var got GlobalLocalResult
+				plan := NewGlobalLocal(s, workers)
+				args := GlobalLocalArgs{
+					Local: narrowed(in.local), DLocal: Alloc(len(in.local)), Scale: float32(in.scale), Clip: float32(in.clip),
+					Sharpness: float32(in.sharpness), Entropy: float32(in.entropy), GradScale: float32(in.gradScale), Result: &got,
+				}
+				vector := func(from []float64, n, k int) []float64 { return from[(n*s.K+k)*s.D:][:s.D] }
+				for k := range s.K {
+					component := Alloc(s.N * s.D)
+					for n := range s.N {
+						copy(component[n*s.D:], narrowed(vector(in.global, n, k)))
+					}
+					args.Components = append(args.Components, component)
+					args.DComponents = append(args.DComponents, Alloc(s.N*s.D))
+				}
+				pool := par.NewPool(workers)
+				runPhases(pool, plan.Bind(&args, Alloc(plan.ScratchLen())))
+				pool.Close()
+				dglobal := make([]float32, len(in.global))
+				for n := range s.N {
+					for k := range s.K {
+						copy(dglobal[(n*s.K+k)*s.D:], args.DComponents[k][n*s.D:][:s.D])
+					}
+				}
+				want.Top1 = got.Top1 // the definition does not count it
+				in.check(t, got, want, dglobal, args.DLocal, wantGlobal, wantLocal)
+			}
 		})
 	}
 }

@@ -52,7 +52,7 @@ func TestBindingPanicsOnMisuse(t *testing.T) {
 		{"infonce with ids of one side", "want both or none", func() { a := loss; a.KeyIDs = make([]uint64, 3); nce.Bind(&a, nceScratch) }},
 		{"infonce without workers", "0 workers", func() { NewInfoNCE(InfoNCEShape{N: 1, D: 1}, 0) }},
 		{"global-local cells", "local: got 11 elements, want 12", func() {
-			NewGlobalLocal(GlobalLocalShape{2, 3, 2}, 1).Bind(&GlobalLocalArgs{Global: Alloc(4), Local: Alloc(11), DGlobal: Alloc(4), DLocal: Alloc(12)}, nil)
+			NewGlobalLocal(GlobalLocalShape{N: 2, Q: 3, D: 2}, 1).Bind(&GlobalLocalArgs{Global: Alloc(4), Local: Alloc(11), DGlobal: Alloc(4), DLocal: Alloc(12)}, nil)
 		}},
 		{"global-local of nothing", "want all positive", func() { NewGlobalLocal(GlobalLocalShape{}, 1) }},
 		{"max pool padding", "pad <= kernel/2", func() { s := pool; s.Pad = 2; s.Forward(nil, nil, nil) }},
