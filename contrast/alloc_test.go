@@ -49,6 +49,7 @@ func TestStepOfEveryMethodAllocatesNothing(t *testing.T) {
 		func(c *Config) { c.Method, c.Bound, c.LearnTemperature = "infonce", BoundInterpolated, true },
 		func(c *Config) { c.Method, c.Bound, c.Critic = "infonce", BoundTUBA, BilinearCritic },
 		func(c *Config) { c.Method = "cpc" },
+		func(c *Config) { c.Method, c.Directions = "cpc", 4 },
 		func(c *Config) { c.Method = "amdim" },
 		func(c *Config) { c.Method, c.Mixture = "amdim", 3 },
 		func(c *Config) { c.Method = "dim" },
@@ -94,9 +95,10 @@ func TestStepOfEveryMethodAllocatesNothing(t *testing.T) {
 }
 
 // Of row r and column c of image b the prediction o rows on is of the patch
-// (r+o, c) of the same image; upwards rows count from below (methods.md 11.4).
+// (r+o, c) of the same image; upwards rows count from below, and sideways columns
+// are rows (methods.md 11.4).
 func TestCPCTargets(t *testing.T) {
-	for _, p := range encoder.CPCPredictions() {
+	for _, p := range encoder.CPCPredictions(4) {
 		rows := cpcTargets(3, p)
 		if want := 3 * (7 - p.Offset) * 7; len(rows) != want {
 			t.Fatalf("%s: %d targets, want %d", p.Output, len(rows), want)
@@ -104,8 +106,13 @@ func TestCPCTargets(t *testing.T) {
 		for i, row := range rows {
 			image, r, c := i/((7-p.Offset)*7), i/7%(7-p.Offset), i%7
 			gotImage, gotRow, gotColumn := int(row)/49, int(row)/7%7, int(row)%7
-			if p.Up {
+			switch p.Direction {
+			case encoder.CPCUp:
 				gotRow = 6 - gotRow
+			case encoder.CPCRight:
+				gotRow, gotColumn = gotColumn, gotRow
+			case encoder.CPCLeft:
+				gotRow, gotColumn = 6-gotColumn, gotRow
 			}
 			if gotImage != image || gotRow != r+p.Offset || gotColumn != c {
 				t.Errorf("%s: the target of (%d,%d,%d) is %d", p.Output, image, r, c, row)

@@ -20,12 +20,15 @@ type Config struct {
 	// method's, see Policy.
 	Augmentation string
 	Depth        int // blocks of a stage, of CPC's and AMDIM's networks
-	Head         encoder.HeadKind
-	Hidden       int // of an MLP head; 0: the size of the features
-	Dim          int // D, size of the embedding
-	Batch        int // N, pairs per step
-	Queue        int // K, rows of the queue
-	QueueInit    QueueInit
+	// Directions is how many ways CPC's predictions go: 1 down, 2 up too, 4 right
+	// and left too.
+	Directions int
+	Head       encoder.HeadKind
+	Hidden     int // of an MLP head; 0: the size of the features
+	Dim        int // D, size of the embedding
+	Batch      int // N, pairs per step
+	Queue      int // K, rows of the queue
+	QueueInit  QueueInit
 	// MaskSameID leaves queue rows out that come from the query's own sample.
 	MaskSameID  bool
 	Temperature float64 // τ

@@ -57,7 +57,7 @@ type selfsupervisedRun struct {
 		WeightDecay                   float64 `json:"weight_decay"`
 		Alpha, Beta, Gamma, Occlude   float64
 		Coordinates                   string
-		Mixture                       int
+		Mixture, Directions           int
 		Sharpness, Entropy            float64
 		Convolve, Learn               bool
 		Critic, Bound                 string
@@ -114,6 +114,9 @@ func (r selfsupervisedRun) config(t *testing.T, kind encoder.OptimizerKind, step
 	}
 	if g.Momentum > 0 {
 		cfg.Momentum = g.Momentum
+	}
+	if g.Directions > 0 {
+		cfg.Directions = g.Directions
 	}
 	if cfg.Mixture = g.Mixture; g.Mixture > 0 {
 		cfg.MixtureSharpness, cfg.MixtureEntropy = g.Sharpness, g.Entropy
@@ -401,6 +404,7 @@ func TestSelfSupervisedSettingsAreChecked(t *testing.T) {
 	}{
 		{"cpc", 30, func(*contrast.Config) {}, "size is 30, want a multiple of 8"},
 		{"cpc", 32, func(c *contrast.Config) { c.Depth = 0 }, "depth is 0, want 1 to"},
+		{"cpc", 32, func(c *contrast.Config) { c.Directions = 3 }, "directions is 3, want 1, 2 or 4"},
 		{"dim", 48, func(*contrast.Config) {}, "size is 48, want 32 or 64"},
 		{"dim", 32, func(c *contrast.Config) { c.Estimator = "kl" }, `estimator is "kl", want jsd, nce or dv`},
 		{"dim", 32, func(c *contrast.Config) { c.Pairing = "all" }, `dim-objective is "all", want local, global or both`},

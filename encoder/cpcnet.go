@@ -11,41 +11,67 @@ type CPCConfig struct {
 	Grid, Patch int // a view is Grid×Grid patches of Patch pixels each side
 	// Whole takes images [S,S,3] and cuts the patches itself, half a patch
 	// apart: for probes. Training augments every patch, so that views come cut.
-	Whole     bool
-	Blocks    int     // residual blocks of a stage
-	Width     float64 // factor of all channel counts but Target
-	Target    int     // size of targets and predictions
-	Normalize Normalize
+	Whole  bool
+	Blocks int     // residual blocks of a stage
+	Width  float64 // factor of all channel counts but Target
+	Target int     // size of targets and predictions
+	// Directions is how many ways predictions go: 1, 2 or 4, see CPCPredictions.
+	Directions int
+	Normalize  Normalize
 }
+
+// A CPCDirection is the way that predictions go over the grid.
+type CPCDirection string
+
+const (
+	CPCDown  CPCDirection = "down"
+	CPCUp    CPCDirection = "up"
+	CPCRight CPCDirection = "right"
+	CPCLeft  CPCDirection = "left"
+)
+
+// cpcDirections are the directions in the order in which they are added: down
+// alone is van den Oord et al.'s, all four are Hénaff et al.'s.
+var cpcDirections = []CPCDirection{CPCDown, CPCUp, CPCRight, CPCLeft}
 
 // A CPCPrediction is one of the network's predictions: the target of the patch
-// Offset rows further on, in reading direction or, with Up, against it. The
-// output of its name is [N,Grid-Offset,Grid,Target], for those rows, in the
-// order of reading, that have a row so far on.
+// Offset lines further on in a direction, where a line lies across it. The output
+// of its name is [N,Grid-Offset,Grid,Target], for those lines, the first of the
+// direction first, that have a line so far on; see At.
 type CPCPrediction struct {
-	Output string
-	Offset int
-	Up     bool
+	Output    string
+	Offset    int
+	Direction CPCDirection
 }
 
-// CPCPredictions lists the predictions of the network. Patches overlap by half,
-// so that the next row shares pixels with its own: the first offset is 2.
-func CPCPredictions() []CPCPrediction {
+// CPCPredictions lists the predictions in the first so many directions, of which
+// there are four. Patches overlap by half, so that the next line shares pixels
+// with its own: the first offset is 2.
+func CPCPredictions(directions int) []CPCPrediction {
 	var out []CPCPrediction
-	for _, up := range []bool{false, true} {
+	for _, d := range cpcDirections[:directions] {
 		for offset := 2; offset <= 4; offset++ {
-			name := "down"
-			if up {
-				name = "up"
-			}
-			out = append(out, CPCPrediction{fmt.Sprint(name, offset), offset, up})
+			out = append(out, CPCPrediction{fmt.Sprint(d, offset), offset, d})
 		}
 	}
 	return out
 }
 
+// At returns the row and column of the grid at a place of a line.
+func (d CPCDirection) At(line, place, grid int) (row, column int) {
+	switch d {
+	case CPCUp:
+		return grid - 1 - line, place
+	case CPCRight:
+		return place, line
+	case CPCLeft:
+		return place, grid - 1 - line
+	}
+	return line, place
+}
+
 // cpcContextBlocks is the depth of the context network, which so sees the five
-// rows before its own.
+// lines before its own.
 const cpcContextBlocks = 5
 
 // CPC describes the network. Every patch is encoded by itself, by residual
@@ -84,12 +110,24 @@ func CPC(c CPCConfig) *Graph {
 	g.Output("features", g.Add("mean", GlobalAvgPool{}, z))
 	g.Output("target", g.Add("target", Conv{Out: c.Target, K: 1, Stride: 1, Init: DefaultUniform}, z))
 
-	contexts := map[bool]Value{
-		false: cpcContext(g, "context_down", z, width(256)),
-		true:  cpcContext(g, "context_up", g.Add("flip", FlipRows{}, z), width(256)),
+	// Contexts are read from the grid turned so that lines become rows from above.
+	contexts := map[CPCDirection]Value{}
+	across := z
+	for i, d := range cpcDirections[:c.Directions] {
+		turned := z
+		if d == CPCRight {
+			across = g.Add("turn", Transpose{}, z)
+		}
+		if d == CPCRight || d == CPCLeft {
+			turned = across
+		}
+		if i%2 == 1 {
+			turned = g.Add("flip_"+string(d), FlipRows{}, turned)
+		}
+		contexts[d] = cpcContext(g, "context_"+string(d), turned, width(256))
 	}
-	for _, p := range CPCPredictions() {
-		seen := g.Add(p.Output+".rows", CropRows{Bottom: p.Offset}, contexts[p.Up])
+	for _, p := range CPCPredictions(c.Directions) {
+		seen := g.Add(p.Output+".rows", CropRows{Bottom: p.Offset}, contexts[p.Direction])
 		g.Output(p.Output, g.Add(p.Output, Conv{Out: c.Target, K: 1, Stride: 1, Init: DefaultUniform}, seen))
 	}
 	return g

@@ -237,6 +237,8 @@ func TestOperationsMatchReference(t *testing.T) {
 			x = g.Add("a", conv(6, 3, 1, 1), x)
 			g.Output("y", g.Add("crop", encoder.CropRows{Bottom: 2}, g.Add("flip", encoder.FlipRows{}, x)))
 			g.Output("z", g.Add("crop2", encoder.CropRows{Top: 1, Bottom: 1}, x))
+			g.Output("t", g.Add("turn", encoder.Transpose{}, x))
+			g.Output("u", g.Add("c", conv(5, 3, 1, 1), g.Add("turn2", encoder.Transpose{}, g.Add("d", conv(7, 1, 1, 0), x))))
 		}},
 		{"means of windows", 6, 6, func(g graph, x value) {
 			x = g.Add("a", conv(20, 3, 1, 1), x)

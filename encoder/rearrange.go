@@ -20,6 +20,8 @@ type (
 	CropRows struct{ Top, Bottom int }
 	// FlipRows turns an image upside down.
 	FlipRows struct{}
+	// Transpose exchanges rows and columns.
+	Transpose struct{}
 	// Patches cuts an image into the square patches of Size pixels that lie
 	// Stride apart, each a sample of its own.
 	Patches struct{ Size, Stride int }
@@ -50,6 +52,7 @@ func (AvgPool) params([]Shape) []paramSpec     { return nil }
 func (Pad) params([]Shape) []paramSpec         { return nil }
 func (CropRows) params([]Shape) []paramSpec    { return nil }
 func (FlipRows) params([]Shape) []paramSpec    { return nil }
+func (Transpose) params([]Shape) []paramSpec   { return nil }
 func (Patches) params([]Shape) []paramSpec     { return nil }
 func (Twice) params([]Shape) []paramSpec       { return nil }
 func (Repeat) params([]Shape) []paramSpec      { return nil }
@@ -88,6 +91,12 @@ func (c CropRows) infer(in []Shape) (Shape, error) {
 }
 
 func (FlipRows) infer(in []Shape) (Shape, error) { return one(in) }
+
+func (Transpose) infer(in []Shape) (Shape, error) {
+	s, err := one(in)
+	s.H, s.W = s.W, s.H
+	return s, err
+}
 
 func (p Patches) infer(in []Shape) (Shape, error) {
 	s, err := one(in)
@@ -220,6 +229,34 @@ func (r Repeat) forward(n int, in, out Shape, y, x []float32) []par.Phase {
 
 func (r Repeat) backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase {
 	return r.pixels(n, in, out).Backward(dx, dy, add)
+}
+
+func (Transpose) forward(n int, in, out Shape, y, x []float32) []par.Phase {
+	return transposed(n, in, y, x, func(to, from []float32) { copy(to, from) })
+}
+
+// transposed gives to move each pixel of the result y with that of x it is of.
+func transposed(n int, in Shape, y, x []float32, move func(of, from []float32)) []par.Phase {
+	width, size := kernel.PadC(in.C), in.H*in.W
+	return []par.Phase{{Tasks: n, Run: func(_, i int) {
+		for l := range size {
+			of := (i*size + l%in.W*in.H + l/in.W) * width
+			from := (i*size + l) * width
+			move(y[of:of+width], x[from:from+width])
+		}
+	}}}
+}
+
+func (Transpose) backward(n int, in, out Shape, dx, dy []float32, add bool) []par.Phase {
+	return transposed(n, in, dy, dx, func(dy, dx []float32) {
+		if !add {
+			copy(dx, dy)
+			return
+		}
+		for k, g := range dy {
+			dx[k] += g
+		}
+	})
 }
 
 func (PadChannels) channels(n int, in, out Shape) kernel.ChannelMapShape {

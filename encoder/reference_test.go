@@ -119,7 +119,7 @@ func (r *reference) value(node encoder.Node, y image) {
 		}
 	case encoder.AvgPool:
 		means(op, x, y, func(from, to int) { y.v[to] += x.v[from] / float64(op.K*op.K) })
-	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels, encoder.Patches:
+	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.Transpose, encoder.PadChannels, encoder.Patches:
 		moves(op, x, y, func(from, to int) { y.v[to] = x.v[from] })
 	case encoder.Twice:
 		twice(op, x, y, func(from, to int) { y.v[to] = x.v[from] })
@@ -187,7 +187,7 @@ func (r *reference) gradient(node encoder.Node, y, dy image) {
 		}
 	case encoder.AvgPool:
 		means(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] / float64(op.K*op.K) })
-	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.PadChannels, encoder.Patches:
+	case encoder.Pad, encoder.CropRows, encoder.FlipRows, encoder.Transpose, encoder.PadChannels, encoder.Patches:
 		moves(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] })
 	case encoder.Twice:
 		twice(op, x, y, func(from, to int) { dx.v[from] += dy.v[to] })
@@ -329,6 +329,8 @@ func moves(op encoder.Op, x, y image, f func(from, to int)) {
 						h += op.Top
 					case encoder.FlipRows:
 						h = x.h - 1 - i
+					case encoder.Transpose:
+						h, w = j, i
 					}
 					if h >= 0 && h < x.h && w >= 0 && w < x.w {
 						f(x.at(from, c, h, w), y.at(n, c, i, j))

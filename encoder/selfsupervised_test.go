@@ -11,7 +11,7 @@ import (
 )
 
 func cpcNet(grid, patch int, width float64) *encoder.Graph {
-	return encoder.CPC(encoder.CPCConfig{Grid: grid, Patch: patch, Blocks: 1, Width: width, Target: 6, Normalize: pixelNorm})
+	return encoder.CPC(encoder.CPCConfig{Grid: grid, Patch: patch, Blocks: 1, Width: width, Target: 6, Directions: 4, Normalize: pixelNorm})
 }
 
 func amdimNet(size, depth int, width float64, rkhs int) *encoder.Graph {
@@ -58,7 +58,7 @@ func TestSelfSupervisedNetworksMatchReference(t *testing.T) {
 }
 
 func TestSelfSupervisedNetworksHavePublishedShapes(t *testing.T) {
-	cpc := encoder.CPCConfig{Grid: 7, Patch: 8, Blocks: 2, Width: 1, Target: 64}
+	cpc := encoder.CPCConfig{Grid: 7, Patch: 8, Blocks: 2, Width: 1, Target: 64, Directions: 2}
 	dim := encoder.InfoMaxConfig{Size: 32, Width: 1, Code: 64, Units: 2048, Local: true}
 	amdim := encoder.AMDIMConfig{Size: 32, Width: 1, RKHS: 1024, Depth: 3}
 	for _, c := range []struct {
@@ -113,17 +113,20 @@ func seen(t *testing.T, g *encoder.Graph, name string, change func(h, w int) boo
 func TestCPCPredictsFromWhatWasReadBefore(t *testing.T) {
 	const grid, patch = 7, 4
 	g := cpcNet(grid, patch, 1./16)
-	for _, p := range encoder.CPCPredictions() {
-		for row := range grid {
-			changed := seen(t, g, p.Output, func(h, _ int) bool { return h/patch/grid == row })
-			for i, got := range changed {
-				from := i / grid // the row that predicts
-				at := row
-				if p.Up {
-					at = grid - 1 - row
+	for _, p := range encoder.CPCPredictions(4) {
+		for line := range grid { // of the direction
+			changed := seen(t, g, p.Output, func(h, _ int) bool {
+				for place := range grid {
+					if row, column := p.Direction.At(line, place, grid); h/patch == row*grid+column {
+						return true
+					}
 				}
-				if want := at <= from && at >= from-5; got != want {
-					t.Fatalf("%s: row %d depends on row %d: %v, want %v", p.Output, from, at, got, want)
+				return false
+			})
+			for i, got := range changed {
+				from := i / grid // the line that predicts
+				if want := line <= from && line >= from-5; got != want {
+					t.Fatalf("%s: line %d depends on line %d: %v, want %v", p.Output, from, line, got, want)
 				}
 			}
 		}
@@ -134,7 +137,7 @@ func TestCPCPredictsFromWhatWasReadBefore(t *testing.T) {
 func TestCPCOfWholeImages(t *testing.T) {
 	const grid, patch, size = 7, 8, 32
 	cut := cpcNet(grid, patch, 1./16)
-	whole := encoder.CPC(encoder.CPCConfig{Grid: grid, Patch: patch, Whole: true, Blocks: 1, Width: 1. / 16, Target: 6, Normalize: pixelNorm})
+	whole := encoder.CPC(encoder.CPCConfig{Grid: grid, Patch: patch, Whole: true, Blocks: 1, Width: 1. / 16, Target: 6, Directions: 4, Normalize: pixelNorm})
 	params := randomParams(t, cut, 1)
 	a := model(t, whole, params, encoder.Options{Batch: 2, Mode: encoder.Eval}).NewArena()
 	b := model(t, cut, params, encoder.Options{Batch: 2, Mode: encoder.Eval}).NewArena()

@@ -284,6 +284,7 @@ type methodFlags struct {
 	prior                 float64
 	coordinates           string
 	occlude               float64
+	directions            int
 	mixture               int
 	mixtureSharpness      float64
 	mixtureEntropy        float64
@@ -331,6 +332,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&m.prior, "prior", 0, "weight of dim's prior matching (default the objective's)")
 	fs.StringVar(&m.coordinates, "coordinates", "", "what dim predicts besides from cells and code: none, absolute (a cell's row and column), relative (those from another cell to it), both (default none)")
 	fs.Float64Var(&m.occlude, "occlude", 0, "side of a square that is hidden from dim's global path, as a share of the image's, as 0.5; cells see all (0: nothing is hidden)")
+	fs.IntVar(&m.directions, "directions", 0, "ways that cpc's predictions go over the grid: 1 down, 2 up too, 4 right and left too (default the preset's)")
 	fs.IntVar(&m.mixture, "mixture", 0, "components of amdim's mixture, which together predict the 7×7 map in place of one global vector (0: none)")
 	fs.Float64Var(&m.mixtureSharpness, "mixture-sharpness", 0, "tau of a cell's posterior over the components, softmax(tau·score) (default 1)")
 	fs.Float64Var(&m.mixtureEntropy, "mixture-entropy", 0, "alpha, what that posterior's entropy counts; 1/tau makes it the best one there is (default 1)")
@@ -401,7 +403,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		name string
 		to   *int
 		from int
-	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"warmup-epochs", &cfg.Schedule.WarmupEpochs, m.warmupEpochs}, {"depth", &cfg.Depth, m.depth}, {"chunk", &cfg.Chunk, m.chunk}, {"hidden", &cfg.Hidden, m.hidden}, {"mixture", &cfg.Mixture, m.mixture}} {
+	}{{"queue", &cfg.Queue, m.queue}, {"dim", &cfg.Dim, m.dim}, {"split-bn", &cfg.SplitBN, m.splitBN}, {"epochs", &cfg.Schedule.Epochs, m.epochs}, {"steps", &cfg.Schedule.Steps, m.steps}, {"warmup", &cfg.Schedule.Warmup, m.warmup}, {"warmup-epochs", &cfg.Schedule.WarmupEpochs, m.warmupEpochs}, {"depth", &cfg.Depth, m.depth}, {"chunk", &cfg.Chunk, m.chunk}, {"hidden", &cfg.Hidden, m.hidden}, {"mixture", &cfg.Mixture, m.mixture}, {"directions", &cfg.Directions, m.directions}} {
 		if given(f.name) {
 			*f.to = f.from
 		}

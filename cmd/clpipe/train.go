@@ -309,7 +309,7 @@ func (j *trainJob) resolved() map[string]any {
 		"ema": c.EMA, "chunk": c.Chunk, "warmup": c.Schedule.Warmup, "warmup-epochs": c.Schedule.WarmupEpochs, "normalize": formatNormalize(c.Encoder.Normalize), "conv": j.method.conv, "seed": c.Seed,
 		"depth": c.Depth, "estimator": string(c.Estimator), "dim-objective": string(c.Pairing), "critic": string(c.Critic), "prior": c.Prior,
 		"coordinates": string(c.Coordinates), "occlude": c.Occlude,
-		"mixture": c.Mixture, "mixture-sharpness": c.MixtureSharpness, "mixture-entropy": c.MixtureEntropy,
+		"directions": c.Directions, "mixture": c.Mixture, "mixture-sharpness": c.MixtureSharpness, "mixture-entropy": c.MixtureEntropy,
 		"hidden": c.Hidden, "bound": string(c.Bound), "bound-alpha": c.BoundAlpha,
 	}
 	for _, name := range contrast.Particular() {

@@ -188,18 +188,15 @@ class CPC:
         z = self.codes(x)
         targets = n.conv(z, "target", c["dim"], 1).permute(0, 2, 3, 1).reshape(b * g * g, -1)
         loss = 0
-        for up in (False, True):
-            context = self.context(z.flip(2) if up else z, "context_up" if up else "context_down", width(256))
+        place = torch.arange(b * g * g).view(b, 1, g, g)  # of the targets
+        turns = {"down": lambda m: m, "up": lambda m: m.flip(2), "right": lambda m: m.mT, "left": lambda m: m.mT.flip(2)}
+        for name in list(turns)[:c.get("directions", 2)]:
+            context = self.context(turns[name](z), "context_" + name, width(256))
             for o in (2, 3, 4):
-                prediction = 0.1 * n.conv(context, ("up" if up else "down") + str(o), c["dim"], 1)
-                labels = []
-                for i in range(b):
-                    for r in range(g - o):
-                        for k in range(g):
-                            to = r + o
-                            labels.append((i * g + (g - 1 - to if up else to)) * g + k)
+                prediction = 0.1 * n.conv(context, name + str(o), c["dim"], 1)
+                labels = turns[name](place)[:, :, o:].flatten()
                 rows = prediction[:, :, :g - o].permute(0, 2, 3, 1).reshape(len(labels), -1)
-                loss = loss + F.cross_entropy(rows @ targets.T, torch.tensor(labels))
+                loss = loss + F.cross_entropy(rows @ targets.T, labels)
         return {"encoder_q": loss}
 
 
@@ -454,6 +451,8 @@ CIFAR10 = dict(mean=[.4914, .4822, .4465], std=[.2023, .1994, .2010])
 DIMS = dict(method="dim", batch=5, size=32, width=0.125, dim=9, hidden=20, depth=0, sgd=1e-3, adam=1e-4, beta1=0.9, eps=1e-8, weight_decay=0, **CIFAR10)
 RUNS = [
     dict(name="cpc", method="cpc", seed=3, batch=3, size=32, grid=7, patch=8, width=0.125, dim=12, depth=1,
+         sgd=1e-3, adam=2e-4, beta1=0.8, eps=1e-7, weight_decay=1e-5, **CIFAR10),
+    dict(name="cpc-four", method="cpc", seed=17, batch=2, size=32, grid=7, patch=8, width=0.0625, dim=12, depth=1, directions=4,
          sgd=1e-3, adam=2e-4, beta1=0.8, eps=1e-7, weight_decay=1e-5, **CIFAR10),
     dict(name="dim-local-jsd", seed=4, estimator="jsd", alpha=0, beta=1, gamma=0.1, **DIMS),
     dict(name="dim-local-nce", seed=5, estimator="nce", alpha=0, beta=1, gamma=0.1, **DIMS),
