@@ -93,7 +93,7 @@ func (m *moco) Step(x Executor) {
 		x.Forward(d.k)
 		x.Contrast(d.loss)
 	}
-	for _, d := range m.directions {
+	for _, d := range slices.Backward(m.directions) { // the anchors' keys first, as the notebook
 		x.Enqueue(m.queue, d.k)
 	}
 	for _, d := range m.directions {

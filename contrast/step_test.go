@@ -168,6 +168,7 @@ func TestStepsTakenApart(t *testing.T) {
 				queue := openQueue(t, before.Under("queue."))
 				var sum naive
 				var q, k []float32
+				var keys [][]float32
 				for direction := range 2 {
 					if direction == 1 && !c.symmetric {
 						break
@@ -184,6 +185,9 @@ func TestStepsTakenApart(t *testing.T) {
 					n := contrastNaively(cfg, query, key, queue, ids)
 					sum.loss, sum.entropy, sum.candidates = sum.loss+n.loss, sum.entropy+n.entropy, sum.candidates+n.candidates
 					sum.masked, sum.acc1, sum.acc5 = sum.masked+n.masked, sum.acc1+n.acc1, sum.acc5+n.acc5
+					keys = append(keys, key)
+				}
+				for _, key := range slices.Backward(keys) { // those of the anchors first
 					model.enqueue(key, ids, cfg.Dim, cfg.Queue)
 				}
 				if got := openQueue(t, after.Under("queue.")).inOrder(cfg.Dim); !got.equal(&model) {

@@ -129,7 +129,7 @@ class MoCo:
         keys = [keys]
         if c.get("symmetric"):
             other, k = self.direction(positive, anchor)
-            loss, keys = loss + other, keys + [k]
+            loss, keys = loss + other, [k] + keys  # those of the first view go first
         self.opt.zero_grad()
         loss.backward()
         self.opt.step()
