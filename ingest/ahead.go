@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -24,8 +25,9 @@ const (
 	remoteReads = remote.MaxIdle // requests under way
 	localReads  = 8
 	remoteGap   = 128 << 10 // most bytes that are read to be dropped, in a row
-	localGap    = 8 << 10
-	longestSpan = 4 << 20 // unless a single image is longer
+	keptGap     = 8 << 10   // most of them that are held with the images about them
+	longestSpan = 4 << 20   // unless a single image is longer
+	passBytes   = 64 << 10  // read at a time where some are dropped
 )
 
 // readAhead reads the images of an indexed set before their turn: a planner goes
@@ -49,11 +51,18 @@ type span struct {
 	of       *readAhead
 	shard    int
 	from, to int64
+	pieces   []piece       // what is held of it, in order
 	room     int64         // taken of the bytes that may be held
 	left     atomic.Int32  // samples in it that are still to be used
 	done     chan struct{} // closed once bytes or err is there
-	bytes    shard.Sample  // whose Image they are
+	bytes    shard.Sample  // whose Image the pieces are, one after the other
 	err      error
+}
+
+// piece is a run of bytes of a span: an image, or some that lie close together.
+type piece struct {
+	from, to int64
+	at       int64 // of the first in the span's Image
 }
 
 func newReadAhead(s *Source) *readAhead {
@@ -79,14 +88,50 @@ func (a *readAhead) start(ctx context.Context, g *errgroup.Group) {
 	}
 	for range readers {
 		g.Go(func() error {
+			var pass *bufio.Reader
 			for sp := range a.spans {
 				sp.bytes.NewImage(0)
-				sp.err = a.files.read(ctx, sp.shard, sp.bytes.Image, sp.from)
+				if len(sp.pieces) == 1 {
+					sp.err = a.files.read(ctx, sp.shard, sp.bytes.Image, sp.from)
+				} else {
+					if pass == nil {
+						pass = bufio.NewReaderSize(nil, passBytes)
+					}
+					sp.err = sp.pass(ctx, a.source.shards[sp.shard].obj, pass)
+				}
 				close(sp.done)
 			}
 			return nil
 		})
 	}
+}
+
+// pass reads the span from end to end and keeps its pieces.
+func (sp *span) pass(ctx context.Context, obj shard.Object, through *bufio.Reader) error {
+	src, err := shard.OpenRange(ctx, obj, sp.from, sp.to)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	through.Reset(src)
+	at := sp.from
+	for _, p := range sp.pieces {
+		if _, err := through.Discard(int(p.from - at)); err != nil {
+			return sp.short(err)
+		}
+		if _, err := io.ReadFull(through, sp.bytes.Image[p.at:][:p.to-p.from]); err != nil {
+			return sp.short(err)
+		}
+		at = p.to
+	}
+	return nil
+}
+
+func (sp *span) short(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the %d bytes at %d are cut off: %w", sp.to-sp.from, sp.from, io.ErrUnexpectedEOF)
+	}
+	return err
 }
 
 // close closes what the readers have opened. They have ended.
@@ -144,7 +189,7 @@ func (a *readAhead) send(ctx context.Context, w window) error {
 		return ctx.Err()
 	}
 	for _, sp := range spans {
-		sp.of, sp.bytes.Size = a, sp.to-sp.from
+		sp.of = a
 		sp.room = min(sp.bytes.Size, a.source.cfg.AheadBytes)
 		if err := a.room.Acquire(ctx, sp.room); err != nil {
 			return err
@@ -176,25 +221,25 @@ func (s *Source) cut(entries []entry) []*span {
 		first int
 	}
 	var spans []ordered
-	spare := s.cfg.AheadBytes / 4 // bytes that may be read to be dropped
+	spare := s.cfg.AheadBytes / 4 // bytes that may be held without being wanted
 	for _, i := range places {
 		e := &entries[i]
 		from, to := e.sample.At, e.sample.At+e.sample.Size
 		if last := len(spans) - 1; last >= 0 && spans[last].shard == e.shard {
 			sp := &spans[last]
 			gap := max(from-sp.to, 0)
-			if gap <= min(s.gap(e.shard), spare) && to-sp.from <= longestSpan {
-				spare -= gap
-				sp.to = max(sp.to, to)
+			held := gap <= min(keptGap, spare)
+			if (held || gap <= s.gap(e.shard)) && to-sp.from <= longestSpan {
+				if held {
+					spare -= gap
+				}
+				sp.add(e, held)
 				sp.first = min(sp.first, i)
-				sp.left.Add(1)
-				e.ahead = sp.span
 				continue
 			}
 		}
-		sp := &span{shard: e.shard, from: from, to: to, done: make(chan struct{})}
-		sp.left.Store(1)
-		e.ahead = sp
+		sp := &span{shard: e.shard, from: from, to: from, done: make(chan struct{})}
+		sp.add(e, false)
 		spans = append(spans, ordered{sp, i})
 	}
 	slices.SortFunc(spans, func(x, y ordered) int { return cmp.Compare(x.first, y.first) })
@@ -205,9 +250,27 @@ func (s *Source) cut(entries []entry) []*span {
 	return out
 }
 
+// add makes the span bring an entry's image, which does not begin before those that
+// it brings: in its last piece, up to which the bytes between are held then, or in
+// one of its own.
+func (sp *span) add(e *entry, held bool) {
+	from, to := e.sample.At, e.sample.At+e.sample.Size
+	if !held {
+		sp.pieces = append(sp.pieces, piece{from: from, to: from, at: sp.bytes.Size})
+	}
+	p := &sp.pieces[len(sp.pieces)-1]
+	e.ahead, e.at = sp, p.at+from-p.from
+	p.to = max(p.to, to)
+	sp.bytes.Size = p.at + p.to - p.from
+	sp.to = max(sp.to, to)
+	sp.left.Add(1)
+}
+
+// gap is how many bytes of a shard may be read to be dropped, in a row: none of a
+// local one, which is read at any place as fast.
 func (s *Source) gap(place int) int64 {
 	if _, local := s.shards[place].obj.(shard.RandomAccess); local {
-		return localGap
+		return -1
 	}
 	return remoteGap
 }
@@ -221,7 +284,7 @@ func (sp *span) image(ctx context.Context, e *entry) ([]byte, error) {
 	}
 	file, err := []byte(nil), sp.err
 	if err == nil {
-		file = sp.bytes.Image[e.sample.At-sp.from:][:e.sample.Size]
+		file = sp.bytes.Image[e.at:][:e.sample.Size]
 	} else if !errors.Is(err, shard.ErrFinal) && ctx.Err() == nil { // not all of the span may be lost
 		file = make([]byte, e.sample.Size)
 		err = sp.of.files.read(ctx, e.shard, file, e.sample.At)

@@ -2,9 +2,14 @@ package ingest_test
 
 import (
 	"math"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"clpipe/ingest"
+	"clpipe/ingest/index"
+	"clpipe/ingest/internal/testserver"
 )
 
 func mixing(t *testing.T, cfg ingest.Config) ingest.Mixing {
@@ -90,5 +95,39 @@ func TestReadsAreForeseen(t *testing.T) {
 	}
 	if r := src.Reads(); r.Ranged || r.Requests != -1 || r.Bytes != src.Shards()[0].Bytes+src.Shards()[1].Bytes {
 		t.Errorf("in sequence: got %+v", r)
+	}
+}
+
+// TestImagesNearEachOtherAreOneRequest reads an indexed set whose windows hold a
+// few images of each shard: what lies between them is dropped on the way.
+func TestImagesNearEachOtherAreOneRequest(t *testing.T) {
+	dir := shards(t, 50, 50)
+	makeIndex(t, ingest.Config{Sources: []string{dir}}, "")
+	cfg := ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 4, Index: filepath.Join(dir, index.Name), AheadBytes: 4000}
+	want, err := digest(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := testserver.New(t, contents(t, dir, "set/"))
+	storeEnvironment(t, server.URL)
+	var parts atomic.Int64
+	server.Fault = func(_ int, _ http.ResponseWriter, r *http.Request) bool {
+		if isPart(r) {
+			parts.Add(1)
+		}
+		return false
+	}
+	cfg.Sources = []string{"s3://bucket/set"}
+	src, err := ingest.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := src.Reads()
+	parts.Store(0)
+	if got, err := digest(t, cfg); err != nil || got != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+	if reads.Requests >= 50 || parts.Load() != reads.Requests || reads.Bytes < 2*reads.Wanted {
+		t.Errorf("%d requests for 100 images, foreseen were %+v: want as many, each for several images and what lies between", parts.Load(), reads)
 	}
 }

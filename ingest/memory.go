@@ -33,7 +33,7 @@ func (s *Source) ReadingBytes() int64 {
 		total += workers * c.RecordBytes // an image each, decoded
 	}
 	if s.Permuted() {
-		total += shard.BlockBytes(c.AheadBytes) - c.AheadBytes
+		total += shard.BlockBytes(c.AheadBytes) - c.AheadBytes + remoteReads*passBytes
 		if c.CacheDir != "" {
 			total += remoteReads * cache.MinBytes
 		}

@@ -18,6 +18,7 @@ type entry struct {
 	sample  shard.Sample
 	givenUp bool   // the entry is the point at which the shard was given up
 	ahead   *span  // that brings the image, nil: none
+	at      int64  // of the image among the bytes that ahead brings
 	crc32c  uint32 // of the image, where it is known by an index
 	// readable is set by the worker once the image is in a record.
 	readable bool
