@@ -34,8 +34,17 @@ func (p *Policy) crops(w, h int, key SampleKey) cropFound {
 		}
 		mirrored := all.mirrored
 		all.scale = imagecodec.Scales[0]
-		for v, steps := range p.views {
-			of := firstCrop(steps, w, h, key, id, uint64(v))
+		locals, _ := p.Locals()
+		for v := range p.Views() + locals {
+			view := uint64(v)
+			var steps []step
+			if v < p.Views() {
+				steps = p.views[v]
+			} else {
+				view = viewLocal + uint64(v-p.Views())
+				steps = p.local.steps
+			}
+			of := firstCrop(steps, w, h, key, id, view)
 			if !of.found {
 				return cropFound{}
 			}

@@ -19,12 +19,17 @@ func (p *Policy) WithFastDecode() (*Policy, error) {
 	if p.fastDecode {
 		return p, nil
 	}
-	if first := firstGeometric(p.shared); first != "" && first != "random_resized_crop" {
+	if first := firstGeometric(p.shared); first != "" && first != cropOperator {
 		return nil, noFastDecode(viewNames[viewShared], first)
 	} else if first == "" {
 		for v, steps := range p.views {
-			if first := firstGeometric(steps); first != "random_resized_crop" {
+			if first := firstGeometric(steps); first != cropOperator {
 				return nil, noFastDecode(viewNames[v], first)
+			}
+		}
+		if p.local != nil {
+			if first := firstGeometric(p.local.steps); first != cropOperator {
+				return nil, noFastDecode(localSection, first)
 			}
 		}
 	}
@@ -44,7 +49,7 @@ func noFastDecode(view, first string) error {
 	if first == "" {
 		first = "no operator"
 	}
-	return fmt.Errorf("fast decode: %s begins with %s, want random_resized_crop", view, first)
+	return fmt.Errorf("fast decode: %s begins with %s, want %s", view, first, cropOperator)
 }
 
 // firstGeometric names the first operator that does not leave pixels at their places.

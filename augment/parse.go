@@ -27,6 +27,8 @@ const maxPolicyBytes = 1 << 20
 //	  - {op: color_jitter, brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1, p: 0.8}
 //	patches:           # optional, of one view: cut it up, and each patch by itself
 //	  {size: 56, stride: 28, ops: [{op: color_drop, p: 0.5}]}
+//	local:             # optional: more views, smaller and of smaller parts (multi-crop)
+//	  {count: 6, size: 96, ops: [{op: random_resized_crop, scale: [0.05, 0.14]}]}
 //	fast_decode: true  # optional: see WithFastDecode
 //
 // Arguments are torchvision's; p is the probability that an operator is
@@ -119,7 +121,7 @@ func checkNodes(node *yaml.Node) error {
 }
 
 // sections are the keys of a policy file.
-var sections = []string{"name", "shared", "both", "anchor", "positive", "patches", fastDecodeKey}
+var sections = []string{"name", "shared", "both", "anchor", "positive", "patches", localSection, fastDecodeKey}
 
 // policy reads the whole file.
 func (f *policyFile) policy(root *yaml.Node, size int) *Policy {
@@ -171,6 +173,11 @@ func (f *policyFile) policy(root *yaml.Node, size int) *Policy {
 	}
 	if cut != nil && p.side > 0 {
 		p.cut = f.parsePatches(cut, p.side, text)
+	}
+	if local := entry(root, localSection); local != nil {
+		if p.local = f.parseLocal(local, text); cut != nil {
+			f.fail(local, "local: stands beside patches, want either")
+		}
 	}
 	text.WriteString("}")
 	p.text = text.String()

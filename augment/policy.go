@@ -14,6 +14,7 @@ type Policy struct {
 	shared []step
 	views  [][]step // by view: anchor, positive
 	cut    *patches // of the anchor; nil: views are whole
+	local  *localViews
 	text   string
 
 	fastDecode bool
@@ -40,9 +41,18 @@ const (
 	viewPositive = 1
 	viewShared   = 2
 	viewPatches  = 3
+	viewLocal    = 4 // the first of them
 )
 
-var viewNames = [...]string{viewAnchor: "anchor", viewPositive: "positive", viewShared: "shared"}
+var viewNames = [...]string{viewAnchor: "anchor", viewPositive: "positive", viewShared: "shared", viewPatches: "patches"}
+
+// viewName returns the name of a view for messages.
+func viewName(view uint64) string {
+	if view >= viewLocal {
+		return fmt.Sprintf("local view %d", view-viewLocal)
+	}
+	return viewNames[view]
+}
 
 // SampleKey names the draws of one sample: the same key gives the same views.
 type SampleKey struct {
@@ -77,7 +87,7 @@ func (p *Policy) viewBytes() int {
 func (p *Policy) Views() int { return len(p.views) }
 
 // RowBytes returns the bytes of all views of a sample.
-func (p *Policy) RowBytes() int { return p.Views() * p.viewBytes() }
+func (p *Policy) RowBytes() int { return p.Views()*p.viewBytes() + p.LocalBytes() }
 
 // String returns the policy as one line of JSON in which every argument stands
 // with its resolved value. It is a policy file again: Parse gives an equal
@@ -96,36 +106,64 @@ func (p *Policy) Apply(anchor, positive []byte, img *imagecodec.Image, key Sampl
 			panic(fmt.Sprintf("augment: %s: got %d bytes, want %d", viewNames[v], len(views[v]), want))
 		}
 	}
-	source, err := newRaster(img)
-	if err != nil {
-		return fmt.Errorf("augment: sample %s: %w", quote(key.ID), err)
-	}
 	id := rng.HashID(key.ID)
-	s.held = callersImage
-	source, err = run(p.shared, source, key, id, viewShared, s)
+	source, err := p.source(img, key, id, s)
 	if err != nil {
 		return err
 	}
-	s.held = source.plane
 	for v, steps := range p.views {
 		im, err := run(steps, source, key, id, uint64(v), s)
 		if err != nil {
 			return err
 		}
-		if im.w != p.side || im.h != p.side {
-			return fmt.Errorf("augment: sample %s: %s: got a view of %dx%d, want %dx%d: the policy does not fix the size of this image",
-				quote(key.ID), viewNames[v], im.w, im.h, p.side, p.side)
-		}
-		if p.cut != nil {
-			s.held = im.plane
-			if err := p.cut.cut(views[v], im, key, id, s); err != nil {
+		if p.cut == nil {
+			if err := store(views[v], im, p.side, uint64(v), key); err != nil {
 				return err
 			}
 			continue
 		}
-		for y := range im.h {
-			copy(views[v][3*p.side*y:], im.row(y))
+		if err := checkView(im, p.side, uint64(v), key); err != nil {
+			return err
 		}
+		s.held = im.plane
+		if err := p.cut.cut(views[v], im, key, id, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// source returns what all views of a sample are made of: img after the shared
+// operators.
+func (p *Policy) source(img *imagecodec.Image, key SampleKey, id uint64, s *Scratch) (raster, error) {
+	source, err := newRaster(img)
+	if err != nil {
+		return raster{}, fmt.Errorf("augment: sample %s: %w", quote(key.ID), err)
+	}
+	s.held = callersImage
+	if source, err = run(p.shared, source, key, id, viewShared, s); err != nil {
+		return raster{}, err
+	}
+	s.held = source.plane
+	return source, nil
+}
+
+// store writes a view of a side into dst.
+func store(dst []byte, im raster, side int, view uint64, key SampleKey) error {
+	if err := checkView(im, side, view, key); err != nil {
+		return err
+	}
+	for y := range im.h {
+		copy(dst[3*side*y:], im.row(y))
+	}
+	return nil
+}
+
+// checkView returns an error if a view has another size than the policy's.
+func checkView(im raster, side int, view uint64, key SampleKey) error {
+	if im.w != side || im.h != side {
+		return fmt.Errorf("augment: sample %s: %s: got a view of %dx%d, want %dx%d: the policy does not fix the size of this image",
+			quote(key.ID), viewName(view), im.w, im.h, side, side)
 	}
 	return nil
 }
@@ -138,11 +176,11 @@ func run(steps []step, im raster, key SampleKey, id, view uint64, s *Scratch) (r
 			continue
 		}
 		if _, takesScaled := st.op.(*randomResizedCrop); im.scale > 1 && !takesScaled && !leavesPixels(st.op) {
-			return raster{}, fmt.Errorf("augment: sample %s: %s: %s: got a picture decoded at 1/%d, want it whole", quote(key.ID), viewNames[view], st.name, im.scale)
+			return raster{}, fmt.Errorf("augment: sample %s: %s: %s: got a picture decoded at 1/%d, want it whole", quote(key.ID), viewName(view), st.name, im.scale)
 		}
 		var err error
 		if im, err = st.op.apply(im, s); err != nil {
-			return raster{}, fmt.Errorf("augment: sample %s: %s: %s: %w", quote(key.ID), viewNames[view], st.name, err)
+			return raster{}, fmt.Errorf("augment: sample %s: %s: %s: %w", quote(key.ID), viewName(view), st.name, err)
 		}
 	}
 	return im, nil

@@ -60,6 +60,9 @@ func Stage(cfg StageConfig) batch.Stage {
 		meta[batch.KeySeed] = strconv.FormatUint(st.seed, 10)
 		meta[batch.KeyPolicy] = cfg.Policy.String()
 		st.schema = batch.PairsSchema(meta, cfg.Policy.Views(), cfg.Policy.Shape()...)
+		if count, size := cfg.Policy.Locals(); count > 0 {
+			st.schema = batch.WithLocal(st.schema, count, size)
+		}
 		if err := out.Open(ctx, st.schema); err != nil {
 			return err
 		}
@@ -256,7 +259,11 @@ func (st *stage) view(workerNumber, i int) {
 	if st.Policy.Views() > 1 {
 		positive = st.builder.View(1, i)
 	}
-	if err := st.Policy.Apply(st.builder.View(0, i), positive, img, key, &w.scratch); err != nil {
+	err := st.Policy.Apply(st.builder.View(0, i), positive, img, key, &w.scratch)
+	if err == nil {
+		err = st.Policy.ApplyLocal(st.builder.Local(i), img, key, &w.scratch)
+	}
+	if err != nil {
 		reject("augment", err)
 	}
 }

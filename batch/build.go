@@ -181,25 +181,38 @@ func (b *ImagesBuilder) Release() { b.release(); b.image.Release() }
 type PairsBuilder struct {
 	schema *arrow.Schema
 	mem    memory.Allocator
-	width  int // bytes of a view
 	rows   []Row
-	views  []*memory.Buffer
+	views  []viewColumn // anchor, positive, local: as far as the schema has them
+	local  int          // which of them holds the local views; -1: none
 }
+
+// viewColumn is a column of views that is being built.
+type viewColumn struct {
+	kind  *FixedShapeTensor
+	width int // bytes of a row
+	*memory.Buffer
+}
+
+// row returns the bytes of a row.
+func (c viewColumn) row(i int) []byte { return c.Bytes()[i*c.width : (i+1)*c.width : (i+1)*c.width] }
 
 // NewPairsBuilder returns a builder of up to rows rows; schema is PairsSchema's.
 // Views begin as zeros.
 func NewPairsBuilder(mem memory.Allocator, schema *arrow.Schema, rows int) *PairsBuilder {
-	return newPairsBuilder(mem, mem, schema, rows)
+	return newPairsBuilder(mem, mem, mem, schema, rows)
 }
 
-func newPairsBuilder(mem, blocks memory.Allocator, schema *arrow.Schema, rows int) *PairsBuilder {
-	b := &PairsBuilder{schema: schema, mem: mem, rows: make([]Row, rows)}
+func newPairsBuilder(mem, blocks, local memory.Allocator, schema *arrow.Schema, rows int) *PairsBuilder {
+	b := &PairsBuilder{schema: schema, mem: mem, rows: make([]Row, rows), local: -1}
 	for _, f := range schema.Fields() {
 		if t, ok := f.Type.(*FixedShapeTensor); ok {
-			b.width = product(t.Shape)
-			buf := memory.NewResizableBuffer(blocks)
-			buf.Resize(rows * b.width)
-			b.views = append(b.views, buf)
+			from := blocks
+			if f.Name == localColumn {
+				b.local, from = len(b.views), local
+			}
+			c := viewColumn{t, product(t.Shape), memory.NewResizableBuffer(from)}
+			c.Resize(rows * c.width)
+			b.views = append(b.views, c)
 		}
 	}
 	return b
@@ -207,34 +220,51 @@ func newPairsBuilder(mem, blocks memory.Allocator, schema *arrow.Schema, rows in
 
 // ViewMemory is memory for the views of a stream's records: that of released
 // records is used again. Safe for concurrent use.
-type ViewMemory struct{ blocks recycler }
+type ViewMemory struct {
+	blocks recycler
+	local  recycler // of local views, which are of another size
+}
 
 // NewViewMemory returns memory taken from mem.
 func NewViewMemory(mem memory.Allocator) *ViewMemory {
 	const views = 2
-	return &ViewMemory{recycler{Allocator: mem, blocks: views}}
+	return &ViewMemory{blocks: recycler{Allocator: mem, blocks: views}, local: recycler{Allocator: mem}}
 }
 
 // NewPairsBuilder is the function of that name, but that views hold what they
 // held before: all bytes of those that are kept must be written.
 func (m *ViewMemory) NewPairsBuilder(schema *arrow.Schema, rows int) *PairsBuilder {
-	return newPairsBuilder(m.blocks.Allocator, &m.blocks, schema, rows)
+	return newPairsBuilder(m.blocks.Allocator, &m.blocks, &m.local, schema, rows)
 }
 
 // Close gives back what waits for another record. Records that are still out give
 // theirs back when they are released.
-func (m *ViewMemory) Close() { m.blocks.close() }
+func (m *ViewMemory) Close() {
+	m.blocks.close()
+	m.local.close()
+}
 
 // SetRow says what row i is.
 func (b *PairsBuilder) SetRow(i int, r Row) { b.rows[i] = r }
 
 // View returns the bytes of row i's anchor (view 0) or positive (view 1).
-func (b *PairsBuilder) View(view, i int) []byte {
-	return b.views[view].Bytes()[i*b.width : (i+1)*b.width : (i+1)*b.width]
+func (b *PairsBuilder) View(view, i int) []byte { return b.views[view].row(i) }
+
+// Local returns the bytes of row i's local views, nil if the schema has none.
+func (b *PairsBuilder) Local(i int) []byte {
+	if b.local < 0 {
+		return nil
+	}
+	return b.views[b.local].row(i)
 }
 
-// Views returns the number of views a row has.
-func (b *PairsBuilder) Views() int { return len(b.views) }
+// Views returns the number of views a row has beside its local ones.
+func (b *PairsBuilder) Views() int {
+	if b.local >= 0 {
+		return len(b.views) - 1
+	}
+	return len(b.views)
+}
 
 // NewRecord returns the rows for which keep (nil: all) is true and ends the
 // builder. Rows that are left out close up. The caller releases the record.
@@ -247,24 +277,18 @@ func (b *PairsBuilder) NewRecord(keep []bool) arrow.Record {
 			continue
 		}
 		if n != i {
-			for v := range b.views {
-				copy(b.View(v, n), b.View(v, i))
+			for _, v := range b.views {
+				copy(v.row(n), v.row(i))
 			}
 		}
 		samples.append(r)
 		n++
 	}
 	cols := samples.finish()
-	at := 0
-	for _, f := range b.schema.Fields() {
-		t, ok := f.Type.(*FixedShapeTensor)
-		if !ok {
-			continue
-		}
-		b.views[at].ResizeNoShrink(n * b.width)
-		cols = append(cols, tensorColumn(t, n, b.views[at]))
-		b.views[at].Release()
-		at++
+	for _, v := range b.views {
+		v.ResizeNoShrink(n * v.width)
+		cols = append(cols, tensorColumn(v.kind, n, v.Buffer))
+		v.Release()
 	}
 	b.views = nil
 	return record(b.schema, n, cols)

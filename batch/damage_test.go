@@ -74,6 +74,7 @@ func view(s *arrow.Schema, rec arrow.Record) error {
 		look(&p.Samples)
 		add(p.Anchor)
 		add(p.Positive)
+		add(p.Local)
 		p.AnchorTensor()
 		p.PositiveTensor()
 	}

@@ -297,6 +297,10 @@ type Pairs struct {
 	// Anchor and Positive are the views of all rows, one after the other,
 	// len = rows * product(Shape). Positive is nil for one-view streams.
 	Anchor, Positive []byte
+	// Local holds the local views of all rows, LocalShape, [V,s,s,3], each; both are
+	// nil for streams without them.
+	Local      []byte
+	LocalShape []int
 }
 
 // NewPairs views rec, which the caller keeps holding while the view is used.
@@ -306,11 +310,11 @@ func NewPairs(rec arrow.Record) (*Pairs, error) {
 		return nil, err
 	}
 	p := &Pairs{Samples: s}
-	if p.Anchor, p.Shape, err = fixedRows(rec, "anchor"); err != nil {
+	if p.Anchor, p.Shape, err = fixedRows(rec, "anchor", isView); err != nil {
 		return nil, err
 	}
 	if column(rec, "positive") != nil {
-		positive, shape, err := fixedRows(rec, "positive")
+		positive, shape, err := fixedRows(rec, "positive", isView)
 		if err != nil {
 			return nil, err
 		}
@@ -319,11 +323,17 @@ func NewPairs(rec arrow.Record) (*Pairs, error) {
 		}
 		p.Positive = positive
 	}
+	if column(rec, localColumn) != nil {
+		if p.Local, p.LocalShape, err = fixedRows(rec, localColumn, isLocal); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 
-// fixedRows returns the bytes of all rows of a fixed-shape tensor column.
-func fixedRows(rec arrow.Record, name string) ([]byte, []int, error) {
+// fixedRows returns the bytes of all rows of a fixed-shape tensor column whose
+// shape is as allowed says.
+func fixedRows(rec arrow.Record, name string, allowed func(shape []int) bool) ([]byte, []int, error) {
 	const want = "arrow.fixed_shape_tensor of uint8"
 	ext, ok := column(rec, name).(array.ExtensionArray)
 	if !ok {
@@ -338,8 +348,12 @@ func fixedRows(rec arrow.Record, name string) ([]byte, []int, error) {
 	if !ok {
 		return nil, nil, wrongType(name, list.ListValues(), want)
 	}
-	if !isView(t.Shape) {
-		return nil, nil, fmt.Errorf("batch: record: column %q has shape %v, want [S,S,3] or [G,G,P,P,3]", name, t.Shape)
+	if !allowed(t.Shape) {
+		want := "[S,S,3] or [G,G,P,P,3]"
+		if name == localColumn {
+			want = "[V,s,s,3]"
+		}
+		return nil, nil, fmt.Errorf("batch: record: column %q has shape %v, want %s", name, t.Shape, want)
 	}
 	if err := checkNoNulls(name, ext, values); err != nil {
 		return nil, nil, err
@@ -350,6 +364,11 @@ func fixedRows(rec arrow.Record, name string) ([]byte, []int, error) {
 		return nil, nil, fmt.Errorf("batch: record: column %q holds %d bytes, want %d", name, values.Len(), to)
 	}
 	return values.Uint8Values()[from:to], t.Shape, nil
+}
+
+// isLocal reports whether a shape is that of local views: [V,s,s,3].
+func isLocal(s []int) bool {
+	return len(s) == 4 && s[0] > 0 && s[1] > 0 && s[1] == s[2] && s[3] == 3
 }
 
 // isView reports whether a shape is that of a view: [S,S,3] or [G,G,P,P,3].

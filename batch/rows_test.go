@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +62,57 @@ func TestWrongColumns(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%v: got error %v, want %q", c.rec.Schema().Fields(), err, c.want)
 		}
+	}
+}
+
+// TestLocalViews: a column of their own, of rows that are kept; without it pairs
+// are as before.
+func TestLocalViews(t *testing.T) {
+	plain := batch.PairsSchema(batch.Metadata{batch.KeySeed: "7"}, 2, 2, 2, 3)
+	s := batch.WithLocal(plain, 3, 1)
+	if got := batch.LocalShape(s); !slices.Equal(got, []int{3, 1, 1, 3}) || batch.LocalShape(plain) != nil || batch.MetadataOf(s)[batch.KeySeed] != "7" {
+		t.Errorf("got shape %v, without local views %v, metadata %v", got, batch.LocalShape(plain), batch.MetadataOf(s))
+	}
+	views := batch.NewViewMemory(memory.DefaultAllocator)
+	defer views.Close()
+	b := views.NewPairsBuilder(s, 3)
+	if b.Views() != 2 {
+		t.Errorf("got %d views, want 2 beside the local ones", b.Views())
+	}
+	for i := range 3 {
+		for v := range 2 {
+			for j := range b.View(v, i) {
+				b.View(v, i)[j] = byte(100*v + 10*i + j)
+			}
+		}
+		for j := range b.Local(i) {
+			b.Local(i)[j] = byte(200 + 10*i + j)
+		}
+	}
+	rec := b.NewRecord([]bool{true, false, true})
+	defer rec.Release()
+	p, err := batch.NewPairs(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []byte{200, 201, 202, 203, 204, 205, 206, 207, 208, 220, 221, 222, 223, 224, 225, 226, 227, 228}
+	if !slices.Equal(p.Local, want) || !slices.Equal(p.LocalShape, []int{3, 1, 1, 3}) || p.Positive[12] != 120 {
+		t.Errorf("got %v of %v, positives %v", p.Local, p.LocalShape, p.Positive)
+	}
+	b = batch.NewPairsBuilder(memory.DefaultAllocator, plain, 1)
+	if b.Local(0) != nil {
+		t.Error("a schema without local views has some")
+	}
+	rec = b.NewRecord(nil)
+	defer rec.Release()
+	if p, err = batch.NewPairs(rec); err != nil || p.Local != nil || p.LocalShape != nil {
+		t.Errorf("a record without local views: got %v, %v", p.Local, err)
+	}
+	anchor := rec.Column(int(rec.NumCols()) - 1)
+	wrong := arrow.NewSchema([]arrow.Field{{Name: "anchor", Type: anchor.DataType()}, {Name: "local", Type: anchor.DataType()}}, nil)
+	_, err = batch.NewPairs(array.NewRecord(wrong, []arrow.Array{anchor, anchor}, 1))
+	if err == nil || !strings.Contains(err.Error(), `column "local" has shape [2 2 3], want [V,s,s,3]`) {
+		t.Errorf("local views without a number: got %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -139,6 +140,29 @@ func PairsSchema(m Metadata, views int, shape ...int) *arrow.Schema {
 		fields = append(fields, arrow.Field{Name: "positive", Type: NewFixedShapeTensor(shape...)})
 	}
 	return schemaOf(PairsKind, m, fields...)
+}
+
+// localColumn holds the local views of pairs, uint8 [V,s,s,3]. Readers that do not
+// know it pass over it.
+const localColumn = "local"
+
+// WithLocal returns a schema of pairs with count local views of size x size pixels
+// for each row.
+func WithLocal(s *arrow.Schema, count, size int) *arrow.Schema {
+	m := s.Metadata()
+	fields := append(slices.Clone(s.Fields()), arrow.Field{Name: localColumn, Type: NewFixedShapeTensor(count, size, size, 3)})
+	return arrow.NewSchema(fields, &m)
+}
+
+// LocalShape returns the shape [V,s,s,3] of the local views of a schema of pairs,
+// nil if it has none.
+func LocalShape(s *arrow.Schema) []int {
+	for _, f := range s.Fields() {
+		if t, ok := f.Type.(*FixedShapeTensor); ok && f.Name == localColumn && isLocal(t.Shape) {
+			return t.Shape
+		}
+	}
+	return nil
 }
 
 // EmbeddingsSchema is the schema of embeddings of dim numbers.

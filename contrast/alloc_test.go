@@ -8,19 +8,23 @@ import (
 
 // A step allocates nothing: neither in the method nor in what it runs on.
 func TestStepAllocatesNothing(t *testing.T) {
-	for _, symmetric := range []bool{false, true} {
+	for _, c := range []struct {
+		symmetric bool
+		local     int
+	}{{}, {symmetric: true}, {local: 3}} {
 		cfg, err := Recipe("moco-cifar", 8, Small)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg.Encoder.Width, cfg.Dim, cfg.Batch, cfg.Queue, cfg.SplitBN, cfg.Symmetric, cfg.Workers = 0.0625, 8, 8, 40, 2, symmetric, 2
+		cfg.Encoder.Width, cfg.Dim, cfg.Batch, cfg.Queue, cfg.SplitBN, cfg.Symmetric, cfg.Workers = 0.0625, 8, 8, 40, 2, c.symmetric, 2
+		cfg.Local, cfg.LocalSize = c.local, 12
 		cfg.Schedule = encoder.Schedule{Kind: encoder.Constant, Base: 0.01, Steps: 1}
 		trainer, err := New(cfg, Hooks{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer trainer.Close()
-		b := &Batch{Anchor: make([]byte, 8*8*8*3), Positive: make([]byte, 8*8*8*3), IDs: make([]uint64, 8)}
+		b := &Batch{Anchor: make([]byte, 8*8*8*3), Positive: make([]byte, 8*8*8*3), Local: make([]byte, 8*c.local*12*12*3), IDs: make([]uint64, 8)}
 		for i := range b.Anchor {
 			b.Anchor[i], b.Positive[i] = byte(i*7), byte(i*5)
 		}
@@ -30,7 +34,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 			trainer.method.Step(trainer.x)
 			step++
 		}); n != 0 {
-			t.Errorf("symmetric %v: %v allocations a step, want none", symmetric, n)
+			t.Errorf("%+v: %v allocations a step, want none", c, n)
 		}
 	}
 }

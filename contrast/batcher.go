@@ -17,6 +17,7 @@ import (
 // Batch is what a step trains on.
 type Batch struct {
 	Anchor, Positive []byte         // uint8 [N,S,S,3], or as the method has its views; Positive nil where it has one
+	Local            []byte         // uint8 [N,V,s,s,3], the local views; nil where the method takes none
 	IDs              []uint64       // [N]: hashes of the samples' ids, 0 for none
 	Labels           []int32        // [N], in [0,Config.Dim); nil where the method takes none
 	Epoch            uint32         // of all rows
@@ -32,6 +33,7 @@ type batcher struct {
 	shape   []int          // of a view
 	width   int            // bytes of a view
 	one     bool           // the method takes one view
+	local   []int          // shape of a sample's local views; nil: the method takes none
 	classes int            // of the labels; 0: the method takes none
 	from    batch.Position // rows before it are dropped
 	stated  bool           // the stream says itself where it begins
@@ -44,12 +46,12 @@ type batcher struct {
 	begun  bool           // a row has been seen
 	last   int64          // epoch of the batch last given, -1 before the first
 	out    Batch
-	copies [2][]byte // the batch being copied together
+	copies [3][]byte // the batch being copied together: anchors, positives, local views
 	ids    [][]byte  // copies: a record may be gone before the batch is trained
 }
 
 func newBatcher(in batch.Reader, cfg Config, from batch.Position, order orderHash) *batcher {
-	b := &batcher{in: in, n: cfg.Batch, shape: cfg.ViewShape(), width: 1, one: cfg.OneView(), from: from, order: order, last: -1}
+	b := &batcher{in: in, n: cfg.Batch, shape: cfg.ViewShape(), width: 1, one: cfg.OneView(), local: cfg.LocalShape(), from: from, order: order, last: -1}
 	for _, d := range b.shape {
 		b.width *= d
 	}
@@ -98,7 +100,7 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 			filled = 0 // the tail of the epoch before
 		}
 		if filled == 0 && b.isBatch() {
-			b.out.Anchor, b.out.Positive = b.pairs.Anchor, b.pairs.Positive
+			b.out.Anchor, b.out.Positive, b.out.Local = b.pairs.Anchor, b.pairs.Positive, b.pairs.Local
 			if err := b.take(0, 0); err != nil {
 				return nil, err
 			}
@@ -119,6 +121,10 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 		if !b.one {
 			copy(b.out.Positive[filled*b.width:], b.pairs.Positive[b.row*b.width:(b.row+1)*b.width])
 		}
+		if b.local != nil {
+			width := b.localWidth()
+			copy(b.out.Local[filled*width:], b.pairs.Local[b.row*width:(b.row+1)*width])
+		}
 		if err := b.take(filled, b.row); err != nil {
 			return nil, err
 		}
@@ -133,12 +139,25 @@ func (b *batcher) next(ctx context.Context) (*Batch, error) {
 
 // copyAnew begins a batch that is copied together.
 func (b *batcher) copyAnew() {
-	for v := range b.copies {
-		if b.copies[v] == nil && (v == 0 || !b.one) {
-			b.copies[v] = make([]byte, b.n*b.width)
+	if b.copies[0] == nil {
+		b.copies[0] = make([]byte, b.n*b.width)
+		if !b.one {
+			b.copies[1] = make([]byte, b.n*b.width)
+		}
+		if b.local != nil {
+			b.copies[2] = make([]byte, b.n*b.localWidth())
 		}
 	}
-	b.out.Anchor, b.out.Positive = b.copies[0], b.copies[1]
+	b.out.Anchor, b.out.Positive, b.out.Local = b.copies[0], b.copies[1], b.copies[2]
+}
+
+// localWidth is the bytes of a sample's local views.
+func (b *batcher) localWidth() int {
+	width := 1
+	for _, d := range b.local {
+		width *= d
+	}
+	return width
 }
 
 // isFirst reports whether a batch of the epoch would be its first one.
@@ -228,6 +247,9 @@ func (b *batcher) read(ctx context.Context) error {
 	}
 	if !slices.Equal(b.pairs.Shape, b.shape) {
 		return fmt.Errorf("contrast: the stream holds views of %v, the method takes %v: give both the same --size", b.pairs.Shape, b.shape)
+	}
+	if b.local != nil && !slices.Equal(b.pairs.LocalShape, b.local) {
+		return fmt.Errorf("contrast: the stream holds local views of %v, the method takes %v: give both the same --local-crops and --local-size", b.pairs.LocalShape, b.local)
 	}
 	if !b.one && b.pairs.Positive == nil && b.pairs.Len() > 0 {
 		return errors.New("contrast: the stream has no column \"positive\", which this method needs: augment with a policy of two views")

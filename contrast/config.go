@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"clpipe/encoder"
@@ -42,6 +43,9 @@ type Config struct {
 	// at a step; 0: there is none.
 	EMA       float64
 	Symmetric bool // both directions of a pair
+	// Local is V, the number of local views of a sample, and LocalSize their side in
+	// pixels: further queries, see Locals. 0: there are none.
+	Local, LocalSize int
 	// Critic is the form of the scores.
 	Critic Critic
 	// Bound is the objective of InfoNCE within the batch, BoundAlpha α of I_α.
@@ -226,6 +230,9 @@ func (c Config) Validate() error {
 	check(c.ClipNorm >= 0 && !math.IsInf(c.ClipNorm, 0), "clip-norm", c.ClipNorm, "at least 0")
 	check(c.Schedule.Epochs >= 0, "epochs", c.Schedule.Epochs, "at least 0")
 	check(c.Schedule.Steps > 0 || c.Schedule.Steps == 0 && c.Schedule.Epochs > 0, "steps", c.Schedule.Steps, "a length of the run, in --steps or --epochs")
+	check(c.Local == 0 || m != nil && m.local, "local-crops", c.Local, fmt.Sprintf("0 for this method; %s take local views", strings.Join(Locals(), ", ")))
+	check(c.Local == 0 || c.Local > 0 && c.LocalSize >= 8 && c.LocalSize <= maxSize, "local-size", c.LocalSize, fmt.Sprintf("8 to %d", maxSize))
+	check(c.Local == 0 || !c.Symmetric, "local-crops", c.Local, "0 with both directions of a pair (symmetric)")
 	if m != nil && m.check != nil {
 		wrong = append(wrong, m.check(c)...)
 	}
@@ -236,6 +243,11 @@ func (c Config) Validate() error {
 		o := encoder.Options{Batch: c.Batch, Mode: encoder.Train, Groups: c.SplitBN, Conv: c.Conv}
 		if _, err := encoder.Compile(c.Graph(), o); err != nil {
 			wrong = append(wrong, err)
+		}
+		if c.Local > 0 {
+			if _, err := encoder.Compile(c.localGraph(), o); err != nil {
+				wrong = append(wrong, err)
+			}
 		}
 	}
 	return errors.Join(wrong...)

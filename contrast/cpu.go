@@ -59,7 +59,7 @@ type cpuNet struct {
 
 // A cpuModel is a network compiled for the passes of one kind.
 type cpuModel struct {
-	spec  PassSpec // of views only whether they are Both
+	spec  PassSpec // of views only whether they are Both, or Local
 	again bool     // a second forward pass, which leaves running statistics alone
 	plan  *encoder.Plan
 	bound *encoder.Model
@@ -75,6 +75,8 @@ type cpuPass struct {
 	cache *gradCache
 	// occlusion is that of a pass over Occluded.
 	occlusion *occlusion
+	// pixels gathers the local views that the pass reads, [N,s,s,3].
+	pixels []byte
 }
 
 type cpuRing struct {
@@ -139,9 +141,13 @@ func (c *cpu) model(n *cpuNet, s PassSpec, again bool) cpuModel {
 	if s.Chunk > 0 {
 		batch = s.Chunk
 	}
-	if s.View == Both {
+	graph := n.graph
+	switch {
+	case s.View == Both:
 		batch *= 2
-	} else {
+	case s.View >= Local:
+		s.View, graph = Local, c.cfg.localGraph()
+	default:
 		s.View = Anchor
 	}
 	for _, m := range n.models {
@@ -156,7 +162,6 @@ func (c *cpu) model(n *cpuNet, s PassSpec, again bool) cpuModel {
 	if len(s.Grads) > 0 {
 		o.Mode = encoder.Train
 	}
-	graph := n.graph
 	if len(s.Part) > 0 {
 		graph = graph.Part(s.Part...)
 	}
@@ -178,6 +183,9 @@ func (c *cpu) Pass(n Net, s PassSpec) Pass {
 	}
 	if s.View == Occluded {
 		pass.occlusion = newOcclusion(c.cfg)
+	}
+	if s.View >= Local {
+		pass.pixels = make([]byte, c.cfg.Batch*c.cfg.localBytes())
 	}
 	c.passes = append(c.passes, pass)
 	return Pass(len(c.passes) - 1)
@@ -280,6 +288,11 @@ func (c *cpu) Forward(p Pass) {
 		pass.cache.forward(c.batch)
 		return
 	}
+	if pass.spec.View >= Local {
+		c.gatherLocal(pass.pixels, int(pass.spec.View-Local))
+		pass.arena.Forward(pass.pixels)
+		return
+	}
 	c.pairCells(pass.arena.Cells())
 	switch pass.spec.View {
 	case Fed:
@@ -310,6 +323,14 @@ func (c *cpu) pairCells(cells []int32) {
 		for l, p := range c.partners[:q] {
 			cells[i*q+l] = int32(p)
 		}
+	}
+}
+
+// gatherLocal puts local view v of all samples together.
+func (c *cpu) gatherLocal(dst []byte, v int) {
+	size := c.cfg.localBytes()
+	for i := range c.cfg.Batch {
+		copy(dst[i*size:(i+1)*size], c.batch.Local[(i*c.cfg.Local+v)*size:])
 	}
 }
 

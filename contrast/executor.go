@@ -27,6 +27,7 @@ const (
 	Fed                  // float vectors that Feed or Draw put there
 	Occluded             // anchors with a part hidden, drawn for each image and step
 	Both                 // anchors, then positives: 2N samples with batch statistics in common
+	Local                // the first of each sample's local views; Local+v is number v
 )
 
 // Grouping says how the samples of a pass share batch statistics.

@@ -14,7 +14,7 @@ type Metrics struct {
 	Step    int     `json:"step"`
 	Epoch   int     `json:"epoch"`
 	Samples int64   `json:"samples"`
-	Loss    float64 `json:"loss"`          // nats, mean over queries, sum of the directions
+	Loss    float64 `json:"loss"`          // nats, mean over queries, local views among them; sum of the directions
 	MIBound float64 `json:"mi_bound_nats"` // log of the candidates per query - loss: InfoNCE's bound on I(anchor; positive)
 	Acc1    float64 `json:"acc1"`          // share of queries whose positive scores above all negatives
 	// Acc5 is the share above all but at most four, Entropy, in nats, that of the

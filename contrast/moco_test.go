@@ -63,6 +63,7 @@ func initial(s batch.State, seed int) {
 type hashedPairs struct {
 	schema                     *arrow.Schema
 	seed, step, steps, n, side int
+	local, localSide           int
 }
 
 func (p *hashedPairs) Schema(context.Context) (*arrow.Schema, error) { return p.schema, nil }
@@ -73,17 +74,26 @@ func (p *hashedPairs) Read(context.Context) (arrow.Record, error) {
 	}
 	b := batch.NewPairsBuilder(memory.DefaultAllocator, p.schema, p.n)
 	base := hashed(p.seed*1000+p.step*3, p.n*4*4*3)
-	for view := range 2 {
-		noise := hashed(p.seed*1000+p.step*3+1+view, p.n*p.side*p.side*3)
+	for view := range 2 + p.local {
+		side, noisy := p.side, p.seed*1000+p.step*3+1+view
+		if view >= 2 {
+			side, noisy = p.localSide, p.seed*1000+500+p.step*p.local+view
+		}
+		noise := hashed(noisy, p.n*side*side*3)
 		for i := range p.n {
 			b.SetRow(i, batch.Row{Index: uint64(p.step*p.n + i)})
-			dst := b.View(view, i)
-			for y := range p.side {
-				for x := range p.side {
-					r, c := (y*4+view)/p.side%4, (x*4+view)/p.side%4
+			var dst []byte
+			if view < 2 {
+				dst = b.View(view, i)
+			} else {
+				dst = b.Local(i)[(view-2)*side*side*3:]
+			}
+			for y := range side {
+				for x := range side {
+					r, c := (y*4+view)/side%4, (x*4+view)/side%4
 					for ch := range 3 {
-						at := (y*p.side+x)*3 + ch
-						dst[at] = byte(base[((i*4+r)*4+c)*3+ch]*200 + noise[i*p.side*p.side*3+at]*55)
+						at := (y*side+x)*3 + ch
+						dst[at] = byte(base[((i*4+r)*4+c)*3+ch]*200 + noise[i*side*side*3+at]*55)
 					}
 				}
 			}
@@ -124,6 +134,8 @@ type goldenRun struct {
 		Width, Temperature, Momentum, LR float64
 		WeightDecay                      float64 `json:"weight_decay"`
 		MLP, Symmetric                   bool
+		Local                            int
+		LocalSide                        int `json:"local_side"`
 		Mean, Std                        [3]float32
 	}
 	Losses []float64
@@ -162,6 +174,7 @@ func TestStepsMatchPyTorch(t *testing.T) {
 			cfg.Temperature, cfg.Momentum, cfg.WeightDecay, cfg.SplitBN = g.Temperature, g.Momentum, g.WeightDecay, 1
 			cfg.Schedule = encoder.Schedule{Kind: encoder.Constant, Base: g.LR, Steps: len(run.Losses)}
 			cfg.LogEvery, cfg.CheckpointSteps, cfg.Workers = 1, 2, 2
+			cfg.Local, cfg.LocalSize = g.Local, g.LocalSide
 			trainer, err := contrast.New(cfg, contrast.Hooks{})
 			if err != nil {
 				t.Fatal(err)
@@ -174,6 +187,9 @@ func TestStepsMatchPyTorch(t *testing.T) {
 			}
 			var rec recorder
 			in := &hashedPairs{schema: batch.PairsSchema(nil, 2, g.Side, g.Side, 3), seed: g.Seed, steps: len(run.Losses), n: g.Batch, side: g.Side}
+			if g.Local > 0 {
+				in.schema, in.local, in.localSide = batch.WithLocal(in.schema, g.Local, g.LocalSide), g.Local, g.LocalSide
+			}
 			if _, err := trainer.Train(t.Context(), in, &rec); err != nil {
 				t.Fatal(err)
 			}

@@ -15,15 +15,20 @@ import (
 type QueueNCE struct {
 	Query, Key Out
 	Queue      Ring
-	AnyLength  bool // the queries are not of unit length; keys are
+	AnyLength  bool    // the queries are not of unit length; keys are
+	Weight     float64 // factor of the loss; 0: 1
 }
 
 func (o QueueNCE) bind(c *cpu) boundLoss {
 	queue := c.rings[o.Queue].queue
 	query, n, k := c.rows(o.Query), c.cfg.Batch, c.cfg.Queue
+	weight := o.Weight
+	if weight == 0 {
+		weight = 1
+	}
 	args := &kernel.InfoNCEArgs{
 		Query: query.Data, Positive: c.rows(o.Key).Data, Keys: queue.keys,
-		AnyLength: o.AnyLength, Temperature: float32(c.cfg.Temperature), GradScale: 1 / float32(n),
+		AnyLength: o.AnyLength, Temperature: float32(c.cfg.Temperature), GradScale: float32(weight / float64(n)),
 		Score: make([]float32, n), Loss: make([]float32, n), Entropy: make([]float32, n), Above: make([]int32, n), Masked: make([]int32, n),
 		DQuery: c.grad(o.Query).Data,
 	}
@@ -31,7 +36,7 @@ func (o QueueNCE) bind(c *cpu) boundLoss {
 		args.QueryIDs, args.KeyIDs = make([]uint64, n), queue.ids
 	}
 	plan := kernel.NewInfoNCE(kernel.InfoNCEShape{N: n, D: c.cfg.Dim, K: k}, c.pool.Workers())
-	temper, learn := c.temperature.teach(args, 1)
+	temper, learn := c.temperature.teach(args, weight)
 	phases := plan.Bind(args, c.scratchOf(plan.ScratchLen()))
 	if query.Stride != c.cfg.Dim {
 		phases = compacted(args, query, c.grad(o.Query), phases)
@@ -45,7 +50,7 @@ func (o QueueNCE) bind(c *cpu) boundLoss {
 			}
 		},
 		phases: append(phases, learn...),
-		value:  func() float64 { return mean(args.Loss) },
+		value:  func() float64 { return weight * mean(args.Loss) },
 		acc1:   func() float64 { return shareBelow(args.Above, 1) },
 		report: func(m *Metrics) {
 			var candidates float64

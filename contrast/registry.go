@@ -31,6 +31,7 @@ type method struct {
 	shape    func(c Config) []int
 	oneView  bool // the stream needs no positives
 	labelled bool // every sample needs a label
+	local    bool // local views may be further queries
 	// check returns what is wrong beyond what concerns every method.
 	check func(c Config) []error
 	// build declares what the method needs of the network that graph describes.
@@ -58,6 +59,43 @@ func Contrastive() []string {
 		}
 	}
 	return names
+}
+
+// Locals lists the methods that train on local views too: the multi-crop of Caron
+// et al. 2020 (SwAV, section 3.2). Each is a further query against the key of its
+// sample's positive, and the loss is the mean over queries,
+//
+//	L = 1/(1+V) Σ_{v=0..V} L_q(q_v, k₊)
+//
+// of q_0 from the anchor, q_1 to q_V from the local views, k₊ from the positive; keys
+// and queue are as without them.
+func Locals() []string {
+	var names []string
+	for _, m := range registry {
+		if m.local {
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
+// LocalShape returns the shape of a sample's local views in the stream of pairs,
+// [V,s,s,3], nil if there are none.
+func (c Config) LocalShape() []int {
+	if c.Local == 0 {
+		return nil
+	}
+	return []int{c.Local, c.LocalSize, c.LocalSize, 3}
+}
+
+// localBytes is the length of one local view.
+func (c Config) localBytes() int { return c.LocalSize * c.LocalSize * 3 }
+
+// localGraph describes the network of Graph on local views: convolutions and a
+// global mean have the same parameters for any size.
+func (c Config) localGraph() *encoder.Graph {
+	c.Encoder.Size = c.LocalSize
+	return c.Graph()
 }
 
 // lookup returns a method of the registry, nil if the name is none's.

@@ -51,7 +51,7 @@ type gemmShape struct {
 // gemm measures matrix products: those of the projection head and of the
 // logits, and square ones for comparison.
 func (b *bench) gemm(ctx context.Context) ([]timing, error) {
-	cfg, err := b.trainConfig(max(b.viewSize(), 1))
+	cfg, err := b.trainConfig(max(b.viewSize(), 1), 0, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ type convShape struct {
 // conv measures the convolutions of the network, each pass apart. The whole is
 // one forward and one backward pass of all of them.
 func (b *bench) conv(ctx context.Context) ([]timing, error) {
-	cfg, err := b.trainConfig(max(b.viewSize(), 1))
+	cfg, err := b.trainConfig(max(b.viewSize(), 1), 0, 0)
 	if err != nil {
 		return nil, err
 	}

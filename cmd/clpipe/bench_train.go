@@ -62,7 +62,8 @@ func (b *bench) trainInput(ctx context.Context) (*trainInput, error) {
 		return nil, err
 	}
 	t := &trainInput{files: files, pairs: &shelf{}}
-	if t.cfg, err = b.trainConfig(policy.Size()); err != nil {
+	locals, side := policy.Locals()
+	if t.cfg, err = b.trainConfig(policy.Size(), locals, side); err != nil {
 		t.release()
 		return nil, err
 	}
@@ -96,12 +97,13 @@ func (b *bench) viewSize() int {
 }
 
 // trainConfig is the method's configuration for views of a size, of a length
-// that the bench decides itself.
-func (b *bench) trainConfig(size int) (contrast.Config, error) {
+// that the bench decides itself, with so many local views of a side.
+func (b *bench) trainConfig(size, locals, localSize int) (contrast.Config, error) {
 	cfg, err := b.method.config(b.fs, &b.common, size, nil)
 	if err != nil {
 		return cfg, err
 	}
+	cfg.Local, cfg.LocalSize = locals, localSize
 	cfg.Schedule.Kind, cfg.Schedule.Steps, cfg.Schedule.Epochs = encoder.Constant, math.MaxInt32, 0
 	if err := cfg.Validate(); err != nil {
 		return cfg, usageError{err}

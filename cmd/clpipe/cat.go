@@ -176,7 +176,11 @@ func drawStream(ctx context.Context, std stdio, in batch.Reader, n int, output s
 		if sheet.Columns == nil {
 			sheet.Columns = []string{"image"}
 			if r.Views > 0 {
-				sheet.Columns = slices.Clone([]string{"anchor", "positive"}[:r.Views])
+				locals := 0
+				if r.Local != nil {
+					locals = r.Local[0]
+				}
+				sheet.Columns = viewColumns(r.Views, locals)
 			}
 		}
 		row := sink.SheetRow{Caption: r.ID}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"clpipe/batch"
 	"clpipe/internal/imagecodec"
@@ -20,6 +21,7 @@ type streamRow struct {
 	// embedding; unknown of a file that cannot be read.
 	Shape  []int  `json:"shape,omitempty"`
 	Views  int    `json:"views,omitempty"`  // of a pair
+	Local  []int  `json:"local,omitempty"`  // [V,s,s,3] of the local views of a pair
 	Format string `json:"format,omitempty"` // of an encoded image, "damaged" if it has none
 	Bytes  int    `json:"bytes,omitempty"`  // of an encoded image
 }
@@ -122,16 +124,38 @@ func pairRows(pairs *batch.Pairs) *recordRows {
 	}
 	return &recordRows{
 		Samples:  &pairs.Samples,
-		describe: func(_ int, r *streamRow) { r.Shape, r.Views = pairs.Shape, len(views) },
+		describe: func(_ int, r *streamRow) { r.Shape, r.Views, r.Local = pairs.Shape, len(views), pairs.LocalShape },
 		pictures: func(i int) ([]sink.Picture, error) {
 			var out []sink.Picture
 			for _, v := range views {
 				size := len(v) / pairs.Len()
 				out = append(out, viewPicture(v[i*size:(i+1)*size], pairs.Shape))
 			}
-			return out, nil
+			return append(out, localPictures(pairs, i)...), nil
 		},
 	}
+}
+
+// localPictures returns the local views of a row, none if the stream has none.
+func localPictures(pairs *batch.Pairs, i int) []sink.Picture {
+	var out []sink.Picture
+	if shape := pairs.LocalShape; shape != nil {
+		size := 3 * shape[1] * shape[2]
+		for v := range shape[0] {
+			at := (i*shape[0] + v) * size
+			out = append(out, sink.Picture{Pix: pairs.Local[at : at+size], W: shape[2], H: shape[1]})
+		}
+	}
+	return out
+}
+
+// viewColumns names the columns of a sheet of pairs.
+func viewColumns(views, locals int) []string {
+	columns := slices.Clone([]string{"anchor", "positive"}[:views])
+	for v := range locals {
+		columns = append(columns, fmt.Sprintf("local %d", v+1))
+	}
+	return columns
 }
 
 // viewPicture returns a view, [S,S,3] or a grid of patches [G,G,P,P,3], as one

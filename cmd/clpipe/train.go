@@ -206,6 +206,7 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 	if j.cfg, err = j.method.config(j.fs, &j.common, j.policy.Size(), inferred); err != nil {
 		return nil, err
 	}
+	j.cfg.Local, j.cfg.LocalSize = j.policy.Locals()
 	if err := j.readOnce(); err != nil {
 		return nil, err
 	}
@@ -271,6 +272,12 @@ func (j *trainJob) openStream(ctx context.Context, in *inputStream, inferred *en
 	if j.cfg, err = j.method.config(j.fs, &j.common, size, inferred); err != nil {
 		return err
 	}
+	if local := batch.LocalShape(schema); local != nil {
+		j.cfg.Local, j.cfg.LocalSize = local[0], local[1]
+	}
+	if v := j.views; v.localCrops > 0 && v.localCrops != j.cfg.Local || v.localSize > 0 && v.localSize != j.cfg.LocalSize {
+		return usagef("--local-crops is %d and --local-size %d, the stream has %d local views of %d px", v.localCrops, v.localSize, j.cfg.Local, j.cfg.LocalSize)
+	}
 	if !changed(j.fs, "epochs") && !changed(j.fs, "steps") {
 		j.log.Info("the run ends with the stream: its length is not known, so the learning rate stays constant; give --steps for a schedule")
 		j.cfg.Schedule.Kind = encoder.Constant
@@ -322,6 +329,9 @@ func (j *trainJob) resolved() map[string]any {
 	}
 	if c.Schedule.Epochs > 0 {
 		out["epochs"] = c.Schedule.Epochs
+	}
+	if c.Local > 0 {
+		out["local-crops"], out["local-size"] = c.Local, c.LocalSize
 	}
 	if j.source != nil {
 		s := j.source.Config()

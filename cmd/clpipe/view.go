@@ -127,9 +127,10 @@ func (s *sheetJob) draw(ctx context.Context) (sink.Sheet, error) {
 	if err != nil {
 		return sink.Sheet{}, err
 	}
+	locals, _ := policy.Locals()
 	sheet := sink.Sheet{
 		Title:   fmt.Sprintf("%s, %d px, seed %d", s.views.policy, policy.Size(), s.common.seed),
-		Columns: slices.Clip([]string{"original", "anchor", "positive"}[:1+policy.Views()]),
+		Columns: append([]string{"original"}, viewColumns(policy.Views(), locals)...),
 	}
 	originals := map[uint64]sink.Picture{}
 	var pairs []shownPair
@@ -236,6 +237,10 @@ func copyPair(rows *batch.Pairs, i int) shownPair {
 			size := len(views) / rows.Len()
 			p.views = append(p.views, viewPicture(slices.Clone(views[i*size:(i+1)*size]), rows.Shape))
 		}
+	}
+	for _, local := range localPictures(rows, i) {
+		local.Pix = slices.Clone(local.Pix)
+		p.views = append(p.views, local)
 	}
 	return p
 }

@@ -18,11 +18,21 @@ import (
 // the policy, by builtin.
 func (v *viewFlags) load(builtin func(size int) string, firstSide func() (int, error)) (*augment.Policy, error) {
 	p, err := v.loadPolicy(builtin, firstSide)
-	if err != nil || !v.fastDecode {
-		return p, err
+	if err != nil {
+		return nil, err
 	}
-	if p, err = p.WithFastDecode(); err != nil {
-		return nil, usagef("--fast-decode: %w", err)
+	if v.localCrops < 0 || v.localSize < 0 || v.localCrops == 0 && v.localSize > 0 {
+		return nil, usagef("--local-crops is %d and --local-size %d: want the first from 1 on, or neither", v.localCrops, v.localSize)
+	}
+	if v.localCrops > 0 {
+		if p, err = p.WithLocal(v.localCrops, v.localSize); err != nil {
+			return nil, usagef("--local-crops: %w", err)
+		}
+	}
+	if v.fastDecode {
+		if p, err = p.WithFastDecode(); err != nil {
+			return nil, usagef("--fast-decode: %w", err)
+		}
 	}
 	return p, nil
 }

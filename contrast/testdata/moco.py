@@ -86,14 +86,18 @@ def initial(net, seed):
     net.load_state_dict(state)
 
 
-def pairs(seed, step, n, side):
-    """uint8 [n,side,side,3] anchors and positives: blobs, shifted and noisy."""
+def pairs(seed, step, n, side, local=0, local_side=0):
+    """uint8 [n,side,side,3] anchors and positives: blobs, shifted and noisy; then
+    the local views, [n,local_side,local_side,3] each."""
     base = hashed(seed * 1000 + step * 3, n * 4 * 4 * 3).reshape(n, 4, 4, 3)
     out = []
-    for view in range(2):
+    for view in range(2 + local):
+        noisy = seed * 1000 + step * 3 + 1 + view
+        if view >= 2:
+            side, noisy = local_side, seed * 1000 + 500 + step * local + view
         rows = (np.arange(side) * 4 + view) // side % 4
         img = base[:, rows][:, :, rows]
-        noise = hashed(seed * 1000 + step * 3 + 1 + view, n * side * side * 3).reshape(n, side, side, 3)
+        noise = hashed(noisy, n * side * side * 3).reshape(n, side, side, 3)
         out.append(np.floor(img * 200 + noise * 55).astype(np.uint8))
     return out
 
@@ -116,11 +120,14 @@ class MoCo:
         q = self.q(self.pixels(xq))
         with torch.no_grad():
             k = self.k(self.pixels(xk))
+        return self.nce(q, k), k
+
+    def nce(self, q, k):
         pos = (q * k).sum(1, keepdim=True)
         logits = torch.cat([pos, q @ self.queue.T], 1) / self.cfg["temperature"]
-        return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long)), k
+        return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long))
 
-    def step(self, anchor, positive):
+    def step(self, anchor, positive, *local):
         c = self.cfg
         with torch.no_grad():
             for pk, pq in zip(self.k.parameters(), self.q.parameters()):
@@ -130,6 +137,8 @@ class MoCo:
         if c.get("symmetric"):
             other, k = self.direction(positive, anchor)
             loss, keys = loss + other, [k] + keys  # those of the first view go first
+        if local:  # further queries of the same keys; the mean over all of them
+            loss = (loss + sum(self.nce(self.q(self.pixels(x)), keys[0]) for x in local)) / (1 + len(local))
         self.opt.zero_grad()
         loss.backward()
         self.opt.step()
@@ -149,7 +158,7 @@ def run(cfg, steps, dtype=torch.float32):
     m = MoCo(*nets, cfg, dtype)
     losses, moved = [], None
     for s in range(steps):
-        losses.append(m.step(*pairs(cfg["seed"], s, cfg["batch"], cfg["side"])))
+        losses.append(m.step(*pairs(cfg["seed"], s, cfg["batch"], cfg["side"], cfg.get("local", 0), cfg.get("local_side", 0))))
         if s == 1:
             moved = {k: v.detach() - before[k] for k, v in m.q.state_dict().items() if v.is_floating_point()}
     return losses, moved
@@ -160,6 +169,8 @@ GOLDEN = [
          temperature=0.1, momentum=0.99, lr=0.003, weight_decay=5e-4, **CIFAR10),
     dict(name="symmetric-mlp", seed=11, width=0.0625, dim=12, cifar=True, mlp=True, batch=9, side=13, queue=50, symmetric=True,
          temperature=0.2, momentum=0.9, lr=0.003, weight_decay=1e-4, **CIFAR10),
+    dict(name="local", seed=7, width=0.0625, dim=16, cifar=True, mlp=True, batch=12, side=20, queue=64, local=3, local_side=11,
+         temperature=0.2, momentum=0.99, lr=0.003, weight_decay=5e-4, **CIFAR10),
 ]
 
 
