@@ -19,7 +19,8 @@ import (
 type EmbedConfig struct {
 	Graph  *Graph
 	Params *Params
-	// Output is the named output that is emitted, as "features" or "embedding".
+	// Output is the named output that is emitted, as "features" or "embedding"; of
+	// a map all pixels one after the other.
 	Output  string
 	Batch   int // images at once; the last may be fewer
 	Conv    kernel.Algorithm
@@ -63,7 +64,7 @@ func (e *Embedder) Stage(ctx context.Context, in batch.Reader, out batch.Writer)
 	defer pool.Close()
 	arena := e.plan.Bind(e.cfg.Params, pool).NewArena()
 	rows := arena.Output(e.cfg.Output)
-	outSchema := batch.EmbeddingsSchema(batch.MetadataOf(schema), rows.D)
+	outSchema := batch.EmbeddingsSchema(batch.MetadataOf(schema), rows.D*rows.N/e.cfg.Batch)
 	if err := out.Open(ctx, outSchema); err != nil {
 		return err
 	}
@@ -123,7 +124,10 @@ func (e *Embedder) record(pairs *batch.Pairs, from, n int, rows Rows, schema *ar
 			labels.AppendNull()
 		}
 		vectors.Append(true)
-		values.AppendValues(rows.Row(i), nil)
+		pixels := rows.N / e.cfg.Batch
+		for p := i * pixels; p < (i+1)*pixels; p++ {
+			values.AppendValues(rows.Row(p), nil)
+		}
 	}
 	return b.NewRecord()
 }

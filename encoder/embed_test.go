@@ -87,6 +87,8 @@ func embedder(t *testing.T, mem memory.Allocator, output string, n, workers int)
 	t.Helper()
 	g := encoder.ResNet(encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: 8, Width: 0.1, Normalize: encoder.Normalize{Std: [3]float32{1, 1, 1}}})
 	g.AddHead(encoder.Head{Kind: encoder.LinearHead, Dim: 5})
+	features, _ := g.Find("features")
+	g.Output("map", g.Add("repeat", encoder.Repeat{H: 2, W: 3}, features))
 	params := encoder.NewParams(g, 3)
 	e, err := encoder.NewEmbedder(encoder.EmbedConfig{Graph: g, Params: params, Output: output, Batch: n, Workers: workers, Mem: mem})
 	if err != nil {
@@ -103,7 +105,7 @@ func TestEmbeddingsDependOnTheViewAlone(t *testing.T) {
 	for _, c := range []struct {
 		output string
 		dim    int
-	}{{"embedding", 5}, {"features", 51}} {
+	}{{"embedding", 5}, {"features", 51}, {"map", 2 * 3 * 51}} {
 		var want []float32 // of each view alone
 		for i := range rows {
 			e, _ := embedder(t, memory.DefaultAllocator, c.output, 1, 1)
@@ -138,6 +140,9 @@ func TestEmbeddingsDependOnTheViewAlone(t *testing.T) {
 				if row != wantRow {
 					t.Errorf("%s, %+v: row %d is %+v, want %+v", c.output, v, i, row, wantRow)
 				}
+			}
+			if c.output == "map" && !slices.Equal(out.values[:51], out.values[5*51:6*51]) {
+				t.Errorf("%+v: the pixels of a map of one vector differ", v)
 			}
 			if len(out.rows) != rows || !slices.Equal(out.values, want) {
 				t.Errorf("%s, %+v: %d rows with other values than those of each view alone", c.output, v, len(out.rows))

@@ -27,6 +27,8 @@ type InfoMaxConfig struct {
 //
 //	features  [N,1024·Width]  the fully connected layer below the code ("fc" of
 //	                          the paper's tables): for probes
+//	conv      [N,4,4,C]       the convolution below that ("conv"): for probes
+//	y         [N,Code]        the code ("Y"): for probes
 //	global    [N,Units]       the code, encoded
 //	local     [N,8,8,Units]   the local map, encoded (Local)
 //	whole     [N,Units]       the local map as a whole, encoded (Global)
@@ -55,14 +57,16 @@ func InfoMax(c InfoMaxConfig) *Graph {
 		x = infoMaxLayer(g, fmt.Sprintf("conv%d", i+1), x, Conv{Out: width(out), K: 4, Stride: 2, Pad: 1})
 	}
 	local := x // 8×8
-	upper := func(prefix string) Value {
-		x := infoMaxLayer(g, fmt.Sprintf("%sconv%d", prefix, last+1), local, Conv{Out: width(channels[last]), K: 4, Stride: 2, Pad: 1})
+	upper := func(prefix string) (conv, fc Value) {
+		conv = infoMaxLayer(g, fmt.Sprintf("%sconv%d", prefix, last+1), local, Conv{Out: width(channels[last]), K: 4, Stride: 2, Pad: 1})
 		// A fully connected layer on the 4×4 map.
-		return infoMaxLayer(g, prefix+"fc", x, Conv{Out: width(1024), K: 4, Stride: 1})
+		return conv, infoMaxLayer(g, prefix+"fc", conv, Conv{Out: width(1024), K: 4, Stride: 1})
 	}
-	features := upper("")
+	conv, features := upper("")
 	g.Output("features", features)
+	g.Output("conv", conv)
 	code := g.Add("code", Linear{Out: c.Code, Bias: true}, features)
+	g.Output("y", code)
 	if c.Global || !c.Convolve {
 		g.Output("global", infoMaxCritic(g, "global_net", code, c.Units))
 	}
@@ -73,7 +77,8 @@ func InfoMax(c InfoMaxConfig) *Graph {
 		g.Output("local", infoMaxCritic(g, "local_net", local, c.Units))
 	}
 	if c.Global {
-		g.Output("whole", g.Add("whole.code", Linear{Out: c.Units, Bias: true}, upper("whole.")))
+		_, whole := upper("whole.")
+		g.Output("whole", g.Add("whole.code", Linear{Out: c.Units, Bias: true}, whole))
 	}
 	if c.Absolute || c.Relative {
 		s := g.Shape(local)

@@ -45,7 +45,7 @@ standard output, a pipe, a socket or a file named .arrows.`,
 	addStreamInput(fs, &job.input, "images or pairs")
 	fs.StringVar(&job.run, "run", "", "run directory")
 	addWeights(fs, &job.weights)
-	fs.StringVar(&job.features, "features", "backbone", "backbone (pooled features) or projection (unit vectors behind the head)")
+	fs.StringVar(&job.features, "features", "backbone", featuresHelp)
 	addStreamOutput(fs, &job.output, &job.compress)
 	fs.Lookup("output").DefValue = ""
 	fs.Lookup("output").Usage = "Parquet file to write; for a stream a file named .arrows, a named pipe, unix:PATH or unix-listen:PATH, or -"
@@ -70,7 +70,7 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 	}
 	out, ok := featureOutputs[j.features]
 	if !ok {
-		return usagef("--features is %q, want backbone or projection", j.features)
+		return badFeatures(j.features)
 	}
 	if j.output == "" {
 		return usagef("-o is missing: name the Parquet file to write, or - for a stream")

@@ -250,7 +250,7 @@ type viewFlags struct {
 }
 
 func (v *viewFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&v.policy, "policy", "", "augmentation: moco-v1 moco-v2 moco-cifar moco-v3 simclr cpc cpc-v2 amdim dim supervised none, or a YAML file (default the method's)")
+	fs.StringVar(&v.policy, "policy", "", "augmentation: moco-v1 moco-v2 moco-cifar moco-v3 simclr cpc cpc-v1 cpc-v2 amdim dim supervised none, or a YAML file (default the method's)")
 	fs.IntVar(&v.size, "size", 0, "side of a view in pixels (default 32, 64 or 224, by the first image)")
 	fs.IntVar(&v.localCrops, "local-crops", 0, "further views of each image, smaller and of 0.05 to 0.14 of it, with views up to 96 px of 0.14 to 0.4 (multi-crop); the two of the pair stay as they are")
 	fs.IntVar(&v.localSize, "local-size", 0, "side of those in pixels (default 3/7 of the view's, up to 96 px half of it)")

@@ -106,7 +106,14 @@ func recordedConfig(text []byte) (contrast.Config, error) {
 }
 
 // Outputs that embeddings can be taken from, by the name of the flag's value.
-var featureOutputs = map[string]string{"backbone": "features", "projection": "embedding"}
+var featureOutputs = map[string]string{"backbone": "features", "projection": "embedding", "conv": "conv", "code": "y"}
+
+// featuresHelp is the help of their flag, badFeatures the error of its values.
+const featuresHelp = "backbone (pooled features) or projection (unit vectors behind the head); of dim also conv (the convolution below the features) or code"
+
+func badFeatures(got string) error {
+	return usagef("--features is %q, want backbone or projection, of dim also conv or code", got)
+}
 
 // rawPixels is the output that stands for the images themselves.
 const rawPixels = "pixels"

@@ -76,7 +76,7 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.test, "test", "", "labelled images to classify")
 	fs.IntVar(&f.source.limit, "limit", 0, "samples read of each (0: all)")
 	addWeights(fs, &f.weights)
-	fs.StringVar(&f.features, "features", "backbone", "backbone (pooled features) or projection (unit vectors behind the head)")
+	fs.StringVar(&f.features, "features", "backbone", featuresHelp)
 	fs.StringSliceVar(&f.baselines, "baselines", []string{"random"}, "random (the same encoder untrained) and pixels (of the images at 32 px at most)")
 	f.probes.add(fs)
 }
@@ -99,7 +99,7 @@ type probeResult struct {
 func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResult, error) {
 	output, ok := featureOutputs[f.features]
 	if !ok {
-		return nil, usagef("--features is %q, want backbone or projection", f.features)
+		return nil, badFeatures(f.features)
 	}
 	if f.train == "" || f.test == "" {
 		return nil, usagef("--train and --test are needed: labelled images to learn from and to classify")

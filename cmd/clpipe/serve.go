@@ -65,7 +65,7 @@ in the header "authorization: Bearer TOKEN".`,
 	job.views.add(fs)
 	fs.IntVar(&job.rows, "batch", 256, "pairs in a record")
 	fs.StringVar(&job.trained, "run", "", "run directory whose encoder makes the embeddings")
-	fs.StringVar(&job.features, "features", "backbone", "embeddings: backbone (pooled features) or projection (unit vectors behind the head)")
+	fs.StringVar(&job.features, "features", "backbone", "embeddings: "+featuresHelp)
 	fs.StringVar(&job.listen, "listen", "127.0.0.1:8815", "address to listen on; without a host it is this machine alone; port 0 takes a free one")
 	fs.StringVar(&job.cert, "tls-cert", "", "PEM file of the certificate, for TLS")
 	fs.StringVar(&job.key, "tls-key", "", "PEM file of the certificate's key")
@@ -278,7 +278,7 @@ func (j *serveJob) pairs(ctx context.Context, t flight.Ticket) ([]batch.Stage, e
 func (j *serveJob) encoder() (*embedding, error) {
 	output, ok := featureOutputs[j.features]
 	if !ok {
-		return nil, usagef("--features is %q, want backbone or projection", j.features)
+		return nil, badFeatures(j.features)
 	}
 	m, err := loadModel(j.trained, "last")
 	if err != nil {
