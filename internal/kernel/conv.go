@@ -78,9 +78,12 @@ func NewConv(s ConvShape, alg Algorithm, workers int) *Conv {
 	if tr := alg.winograd(s, forward.dst, &row.winograd, &row.winograd.s2); tr != nil {
 		c.forward = newWinogradPass(forward, s.Pad, false, *tr, row.gemm, workers)
 		c.weight = newWinogradGradient(s, *tr, row, workers)
+	} else if forward.src.stride() < lanes {
+		c.forward = newNarrowPass(s, row.gemm, workers)
+		c.weight = newNarrowGradient(s, row, workers)
 	} else {
 		c.forward = newDirectPass(forward, row.gemm, workers)
-		c.weight = newDirectGradient(s, row.gemm, workers)
+		c.weight = newDirectGradient(s, row, workers)
 	}
 	if tr := alg.winograd(s, backward.dst, &row.winograd, &row.winograd.s2t); tr != nil {
 		// Of stride 1, the data gradient is a convolution of dy with the turned

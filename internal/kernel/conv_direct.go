@@ -16,9 +16,8 @@ const (
 )
 
 // A directPass reads the windows of src in place through a table of offsets.
-// Those of narrow images, whose taps are too short for a loop of their own,
-// are copied to rows first. Packed weights are
-// [width/16][taps][PadC(depth)][16], the taps class by class.
+// Packed weights are [width/16][taps][PadC(depth)][16], the taps class by
+// class.
 type directPass struct {
 	sweep
 	kern    gemmKernels
@@ -29,7 +28,6 @@ type directPass struct {
 	tapsChunk int // taps multiplied in one call of the kernel
 	split     int // panels a task computes
 	tasks     []int
-	windows   *windowCopy // nil where windows are read in place
 }
 
 func newDirectPass(sw sweep, kern gemmKernels, workers int) *directPass {
@@ -41,10 +39,6 @@ func newDirectPass(sw sweep, kern gemmKernels, workers int) *directPass {
 		panels:  ceilDiv(sw.dst.c, lanes),
 	}
 	p.tapsChunk = max(1, chunkDepth/p.depth)
-	if p.depth < lanes && len(sw.classes) == 1 {
-		w := newWindowCopy(&p.sweep, &p.classes[0], 0, p.taps*p.depth)
-		p.windows = &w
-	}
 	blocks := 0
 	for _, cl := range sw.classes {
 		blocks += ceilDiv(p.pixels(cl), blockPixels)
@@ -74,15 +68,7 @@ func (p *directPass) packedLen() int { return p.panels * p.panelLen() }
 // where the kernel cannot write there.
 func (p *directPass) stageLen() int { return blockPixels * p.panels * lanes }
 
-// windowLen is the scratch of a worker for the copied windows of a block.
-func (p *directPass) windowLen() int {
-	if p.windows == nil {
-		return 0
-	}
-	return roundUp(blockPixels*p.windows.width, lanes)
-}
-
-func (p *directPass) scratchLen() int { return p.workers * (p.stageLen() + p.windowLen()) }
+func (p *directPass) scratchLen() int { return p.workers * p.stageLen() }
 
 func (p *directPass) pack(packed, w []float32) []par.Phase {
 	var order []int // place of a tap in packed -> its place in w
@@ -111,12 +97,6 @@ func (p *directPass) run(dst, src, packed, scratch []float32, add bool) []par.Ph
 		for j := range blockPixels {
 			t.stage[j] = j * p.panels * lanes
 		}
-		if p.windows != nil {
-			t.windows, scratch = scratch[:p.windowLen()], scratch[p.windowLen():]
-			for j := range blockPixels {
-				t.src[j] = j * p.windows.width
-			}
-		}
 		tables[i] = t
 	}
 	return []par.Phase{{Tasks: p.tasks[len(p.classes)], Run: func(worker, task int) {
@@ -132,10 +112,9 @@ func (p *directPass) run(dst, src, packed, scratch []float32, add bool) []par.Ph
 // directTables are the scratch of a worker: offsets of the source pixels of a
 // chunk of taps, [group][tap][row]; of the pixels of dst; and of the rows of
 // buf, which takes the place of dst for a block that dst cannot hold whole.
-// With copied windows src is the offsets of their rows.
 type directTables struct {
 	src, dst, stage []int
-	buf, windows    []float32
+	buf             []float32
 }
 
 // block computes up to split panels, from number first, of a block of pixels.
@@ -166,25 +145,17 @@ func (p *directPass) block(dst, src, packed []float32, add bool, cl *class, t *d
 		out, offsets, accumulate = t.buf, t.stage, false
 	}
 	groups := ceilDiv(pixels, p.kern.rows)
-	multiply := func(a []float32, firstTap, taps, depth int) {
-		for k0 := 0; k0 < depth; k0 += chunkDepth {
-			chunk := min(chunkDepth, depth-k0)
+	for tap0 := 0; tap0 < len(cl.taps); tap0 += p.tapsChunk {
+		taps := cl.taps[tap0:min(tap0+p.tapsChunk, len(cl.taps))]
+		p.locate(t.src, cl, taps, begin, pixels, groups)
+		for k0 := 0; k0 < p.depth; k0 += chunkDepth {
+			chunk := min(chunkDepth, p.depth-k0)
 			for q := first; q < first+panels; q += p.kern.panels {
-				panel := packed[q*p.panelLen()+(firstTap*p.depth+k0)*lanes:]
-				p.kern.gather(out[q*lanes:], offsets, a[k0:], t.src, panel,
-					p.panelLen(), min(p.kern.panels, first+panels-q), groups, taps, chunk, accumulate)
+				panel := packed[q*p.panelLen()+((cl.firstTap+tap0)*p.depth+k0)*lanes:]
+				p.kern.gather(out[q*lanes:], offsets, src[k0:], t.src, panel,
+					p.panelLen(), min(p.kern.panels, first+panels-q), groups, len(taps), chunk, accumulate)
 			}
 			accumulate = true
-		}
-	}
-	if p.windows != nil {
-		p.windows.copy(t.windows, src, begin, pixels)
-		multiply(t.windows, 0, 1, p.windows.width)
-	} else {
-		for tap0 := 0; tap0 < len(cl.taps); tap0 += p.tapsChunk {
-			taps := cl.taps[tap0:min(tap0+p.tapsChunk, len(cl.taps))]
-			p.locate(t.src, cl, taps, begin, pixels, groups)
-			multiply(src, cl.firstTap+tap0, len(taps), p.depth)
 		}
 	}
 	if staged {

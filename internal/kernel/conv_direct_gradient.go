@@ -26,6 +26,7 @@ const (
 type directGradient struct {
 	sweep   // the forward sweep; its dst is dy
 	kern    gemmKernels
+	add     func(y, x []float32) // see vectorKernels
 	workers int
 
 	rows      int // taps * PadC(C), the rows of dw with padding channels
@@ -36,10 +37,12 @@ type directGradient struct {
 	windows   []windowCopy // of each panel
 }
 
-func newDirectGradient(s ConvShape, kern gemmKernels, workers int) *directGradient {
+func newDirectGradient(s ConvShape, row *implementation, workers int) *directGradient {
+	kern := row.gemm
 	g := &directGradient{
 		sweep:   s.forward(),
 		kern:    kern,
+		add:     row.vector.add,
 		workers: workers,
 		rows:    s.KH * s.KW * PadC(s.C),
 		width:   roundUp(s.O, lanes),
@@ -84,9 +87,7 @@ func (g *directGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 			out := dw[r*g.dst.c:][:g.dst.c]
 			row := (r/g.src.c*g.src.stride() + r%g.src.c) * g.width
 			for lane := range g.lanes {
-				for o, v := range sums[lane*g.laneLen()+row:][:g.dst.c] {
-					out[o] += v
-				}
+				g.add(out, sums[lane*g.laneLen()+row:])
 			}
 		}
 	}}

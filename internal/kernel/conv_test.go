@@ -280,6 +280,10 @@ func (c *convCase) check(t *testing.T, got convResults, bound errorBound) {
 var convShapes = []ConvShape{
 	{N: 2, H: 8, W: 8, C: 3, O: 16, KH: 3, KW: 3, Stride: 1, Pad: 1},
 	{N: 2, H: 14, W: 14, C: 3, O: 19, KH: 7, KW: 7, Stride: 2, Pad: 3},
+	{N: 2, H: 30, W: 33, C: 3, O: 33, KH: 5, KW: 3, Stride: 2, Pad: 1},
+	{N: 3, H: 9, W: 5, C: 4, O: 3, KH: 3, KW: 5, Stride: 1, Pad: 4},
+	{N: 2, H: 5, W: 8, C: 2, O: 20, KH: 1, KW: 1, Stride: 3, Pad: 0},
+	{N: 1, H: 9, W: 150, C: 1, O: 16, KH: 2, KW: 1, Stride: 1, Pad: 3},
 	{N: 3, H: 9, W: 7, C: 16, O: 16, KH: 3, KW: 3, Stride: 2, Pad: 1},
 	{N: 2, H: 14, W: 14, C: 16, O: 32, KH: 3, KW: 3, Stride: 1, Pad: 1},
 	{N: 2, H: 5, W: 6, C: 19, O: 5, KH: 3, KW: 3, Stride: 1, Pad: 1},

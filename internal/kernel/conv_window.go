@@ -60,23 +60,10 @@ func (c *windowCopy) copy(dst, src []float32, begin, count int) {
 			at := c.src.pixel(n, h, w)
 			for j := range c.runs {
 				r := &c.runs[j]
-				copyRun(row[r.at:r.at+r.length], src[at+r.from:])
+				copy(row[r.at:r.at+r.length], src[at+r.from:])
 			}
 		}
 		n, a, b = c.class.next(n, a, b)
-	}
-}
-
-// copyRun is copy, without its call for the rows of windows of images, 3x3 and
-// 7x7 pixels of 4 floats.
-func copyRun(dst, src []float32) {
-	switch len(dst) {
-	case 12:
-		*(*[12]float32)(dst) = *(*[12]float32)(src)
-	case 28:
-		*(*[28]float32)(dst) = *(*[28]float32)(src)
-	default:
-		copy(dst, src)
 	}
 }
 
