@@ -49,9 +49,19 @@ func (v *window) locate(edge []int, n, h, w int) (first int, offsets []int) {
 	if v.contains(h, w) {
 		return v.pixel(n, h, w), v.inside
 	}
+	zero, stride := v.zeroPixel(), v.stride()
+	left, right := min(max(0, -w), v.side), max(0, min(v.side, v.w-w))
 	for i := range v.side {
-		for j := range v.side {
-			edge[i*v.side+j] = v.pixel(n, h+i, w+j)
+		row := edge[i*v.side:][:v.side]
+		for j := range row {
+			row[j] = zero
+		}
+		if uint(h+i) >= uint(v.h) {
+			continue
+		}
+		at := v.pixel(n, h+i, 0) + w*stride
+		for j := left; j < right; j++ {
+			row[j] = at + j*stride
 		}
 	}
 	return 0, edge[:v.side*v.side]
