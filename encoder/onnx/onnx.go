@@ -72,26 +72,15 @@ func (c *converter) model(m Model) (message, error) {
 		return nil, errors.New("only networks of one image can be written")
 	}
 	names := slices.Sorted(maps.Keys(m.Outputs))
-	needed := make([]bool, len(c.graph.Inputs)+len(c.graph.Nodes))
 	for _, output := range names {
-		v, ok := c.graph.Find(output)
-		if !ok {
+		if _, ok := c.graph.Find(output); !ok {
 			return nil, fmt.Errorf("the network has no output %q", output)
 		}
-		needed[v] = true
 	}
-	for i := len(c.graph.Nodes) - 1; i >= 0; i-- {
-		if needed[i+1] {
-			for _, v := range c.graph.Nodes[i].In {
-				needed[v] = true
-			}
-		}
-	}
+	c.graph = c.graph.Part(names...)
 	for i, n := range c.graph.Nodes {
-		if needed[i+1] {
-			if err := c.add(n, encoder.Value(i+1)); err != nil {
-				return nil, fmt.Errorf("%s: %w", n.Name, err)
-			}
+		if err := c.add(n, encoder.Value(i+1)); err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Name, err)
 		}
 	}
 	var outputs []message
