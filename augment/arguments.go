@@ -457,29 +457,22 @@ func numberList(node *yaml.Node, n int) ([]float64, bool) {
 	if v, ok := scalarNumber(node); ok {
 		return slices.Repeat([]float64{v}, n), true
 	}
-	if node.Kind != yaml.SequenceNode || len(node.Content) != n {
-		return nil, false
-	}
-	list := make([]float64, n)
-	for i, c := range node.Content {
-		var ok bool
-		if list[i], ok = scalarNumber(c); !ok {
-			return nil, false
-		}
-	}
-	return list, true
+	return list(node, n, scalarNumber)
 }
 
-func integerList(node *yaml.Node, n int) ([]int, bool) {
+func integerList(node *yaml.Node, n int) ([]int, bool) { return list(node, n, scalarInteger) }
+
+// list reads a list of n elements.
+func list[T any](node *yaml.Node, n int, element func(*yaml.Node) (T, bool)) ([]T, bool) {
 	if node.Kind != yaml.SequenceNode || len(node.Content) != n {
 		return nil, false
 	}
-	list := make([]int, n)
+	out := make([]T, n)
 	for i, c := range node.Content {
 		var ok bool
-		if list[i], ok = scalarInteger(c); !ok {
+		if out[i], ok = element(c); !ok {
 			return nil, false
 		}
 	}
-	return list, true
+	return out, true
 }
