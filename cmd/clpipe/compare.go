@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -317,11 +318,10 @@ func (c *comparison) measured(ctx context.Context, p cell) (cell, error) {
 	if text, err = json.Marshal(p); err != nil {
 		return p, err
 	}
-	beside := c.place(p) + ".part"
-	if err := os.WriteFile(beside, append(text, '\n'), 0o644); err != nil {
-		return p, err
-	}
-	return p, os.Rename(beside, c.place(p))
+	return p, sink.Replace(c.place(p), func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	})
 }
 
 // trainCell runs the main job as its command line would.
