@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"clpipe/augment"
@@ -70,7 +69,7 @@ func (f *fineTune) run(ctx context.Context, train, test string, share float64, n
 	}
 	size := min(probe.FineTuneBatch, len(images.labels))
 	tuner, err := probe.NewFineTuner(f.config.WholeGraph(), f.params, probe.FineTuneConfig{
-		Seed: seed, Workers: f.common.workers, Conv: f.conv, Classes: max(slices.Max(f.labels)+1, 2), Batch: size,
+		Seed: seed, Workers: f.common.workers, Conv: f.conv, Labels: f.labels, Batch: size,
 		Steps: max(1, epochs*len(images.labels)/size),
 	})
 	if err != nil {
@@ -100,7 +99,7 @@ func (f *fineTune) run(ctx context.Context, train, test string, share float64, n
 	if err != nil {
 		return probe.Score{}, err
 	}
-	return probe.Classified(logits), nil
+	return probe.Classified(logits, tuner.Classes), nil
 }
 
 // files reads the labelled images of a source, and keeps the files of those that

@@ -83,11 +83,12 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 
 // probeResult is a line of the outcome.
 type probeResult struct {
-	Probe    string     `json:"probe"`  // linear, knn, mlp or finetune
-	Init     string     `json:"init"`   // trained, random or pixels
-	Labels   float64    `json:"labels"` // share of the training labels used
-	Top1     float64    `json:"top1"`   // the mean, where subsets of the labels were drawn
-	CI       [2]float64 `json:"ci"`     // 95 %: Wilson's of the test images, Student's over the subsets
+	Probe    string     `json:"probe"`    // linear, knn, mlp or finetune
+	Init     string     `json:"init"`     // trained, random or pixels
+	Labels   float64    `json:"labels"`   // share of the training labels used
+	Top1     float64    `json:"top1"`     // the mean, where subsets of the labels were drawn
+	CI       [2]float64 `json:"ci"`       // 95 %: Wilson's of the test images, Student's over the subsets
+	Balanced float64    `json:"balanced"` // mean over the classes of the share that is right, likewise
 	Std      float64    `json:"std,omitempty"`
 	Subsets  int        `json:"subsets,omitempty"`
 	Features string     `json:"features"`
@@ -180,7 +181,7 @@ type probeOptions struct {
 func (o *probeOptions) add(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&o.kinds, "probes", []string{"linear", "knn"}, "linear, knn, mlp (200 hidden units with dropout) and finetune (all weights trained with a classifier: SGD, crops and flips)")
 	fs.IntVar(&o.epochs, "finetune-epochs", 0, "epochs of finetune (default 60 up to 1 % of the labels, else 30)")
-	fs.Float64SliceVar(&o.labels, "labels", []float64{1}, "shares of the training labels, as 1,0.1,0.01; below 1 the mean over three draws, balanced by class")
+	fs.Float64SliceVar(&o.labels, "labels", []float64{1}, "shares of the training labels, as 1,0.1,0.01; below 1 the mean over three draws of that share of every class")
 	fs.IntVar(&o.k, "k", 200, "neighbours of kNN")
 	fs.Float64Var(&o.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
 }
@@ -228,19 +229,20 @@ func (o *probeOptions) over(kinds []string, run func(kind string, share float64,
 				if err != nil {
 					return nil, err
 				}
-				r.Top1, r.CI, r.L2 = score.Top1, score.CI, l2
+				r.Top1, r.CI, r.Balanced, r.L2 = score.Top1, score.CI, score.Balanced, l2
 				results = append(results, r)
 				continue
 			}
-			var top1 []float64
+			var top1, balanced []float64
 			for number := range probe.Subsets {
 				score, _, err := run(kind, share, number)
 				if err != nil {
 					return nil, fmt.Errorf("with %g of the labels: %w", share, err)
 				}
-				top1 = append(top1, score.Top1)
+				top1, balanced = append(top1, score.Top1), append(balanced, score.Balanced)
 			}
 			r.Top1, r.Std = probe.MeanStd(top1)
+			r.Balanced, _ = probe.MeanStd(balanced)
 			const student = 4.302653 // 97.5 % of Student's t with Subsets-1 = 2 degrees of freedom
 			half := student * r.Std / math.Sqrt(probe.Subsets)
 			r.CI, r.Subsets = [2]float64{max(0, r.Top1-half), min(1, r.Top1+half)}, probe.Subsets

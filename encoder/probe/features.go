@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 
 	"clpipe/batch"
 
@@ -23,7 +25,8 @@ type Features struct {
 // N returns the number of rows.
 func (f *Features) N() int { return len(f.Labels) }
 
-// Classes returns one more than the highest label.
+// Classes returns one more than the highest label: the size of a network that has
+// an output for each number below it.
 func (f *Features) Classes() int {
 	n := 0
 	for _, l := range f.Labels {
@@ -32,14 +35,30 @@ func (f *Features) Classes() int {
 	return n
 }
 
+// indexed returns both sets with their classes numbered from 0 on in the order of
+// the labels, and how many there are: what a probe holds for a class, it holds for
+// those that occur, not for every number up to the highest label.
+func indexed(train, test *Features) (a, b *Features, classes int) {
+	all := slices.Concat(train.Labels, test.Labels)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	number := func(f *Features) *Features {
+		out := &Features{Data: f.Data, Labels: make([]int, f.N()), D: f.D}
+		for i, label := range f.Labels {
+			out.Labels[i], _ = slices.BinarySearch(all, label)
+		}
+		return out
+	}
+	return number(train), number(test), len(all)
+}
+
 // maxClasses bounds labels: beyond it they are not classes but something else.
 const maxClasses = 1 << 20
 
 // ErrNoLabel says that there is nothing to learn classes from.
 var ErrNoLabel = errors.New("probe: no sample has a label: give shards with .cls fields or a folder of class folders")
 
-// CheckLabel returns an error for a label that is no class: a network with one for
-// each number below it would not fit in memory.
+// CheckLabel returns an error for a label that is no class.
 func CheckLabel(label int64) error {
 	if label < 0 || label >= maxClasses {
 		return fmt.Errorf("probe: label %d of a row is no class, want one in [0,%d)", label, maxClasses)
@@ -136,7 +155,46 @@ func column[T arrow.Array](rec arrow.Record, name string) (T, error) {
 // A Score is the accuracy of a probe on its test set.
 type Score struct {
 	Top1 float64    // share of test rows classified correctly
-	CI   [2]float64 // 95 % interval (Wilson)
+	CI   [2]float64 // its 95 % interval (Wilson)
+	// Balanced is the mean over the test set's classes of the share of their rows
+	// classified correctly: one answer for all scores 1/classes, however many rows
+	// are of its class.
+	Balanced float64
+}
+
+// judge compares the labels predicted for the rows of a test set with their own.
+func judge(predicted, labels []int) Score {
+	correct := 0
+	rows, hits := map[int]int{}, map[int]int{}
+	for i, label := range labels {
+		rows[label]++
+		if predicted[i] == label {
+			hits[label]++
+			correct++
+		}
+	}
+	s := score(correct, len(labels))
+	for _, label := range slices.Sorted(maps.Keys(rows)) { // in order: sums of floats
+		s.Balanced += float64(hits[label]) / float64(rows[label]) / float64(len(rows))
+	}
+	return s
+}
+
+// Majority returns the score of answering the most frequent class of train (the
+// lowest among equals) for every row of test, which a probe has to beat. Train must
+// have rows.
+func Majority(train, test *Features) Score {
+	rows := map[int]int{}
+	for _, label := range train.Labels {
+		rows[label]++
+	}
+	most := train.Labels[0]
+	for label, n := range rows {
+		if n > rows[most] || n == rows[most] && label < most {
+			most = label
+		}
+	}
+	return judge(slices.Repeat([]int{most}, test.N()), test.Labels)
 }
 
 func score(correct, n int) Score {
@@ -144,5 +202,5 @@ func score(correct, n int) Score {
 	p, m := float64(correct)/float64(n), float64(n)
 	centre := (p + z*z/(2*m)) / (1 + z*z/m)
 	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return Score{p, [2]float64{max(0, centre-half), min(1, centre+half)}}
+	return Score{Top1: p, CI: [2]float64{max(0, centre-half), min(1, centre+half)}}
 }

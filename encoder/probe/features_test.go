@@ -157,3 +157,18 @@ func TestWilsonInterval(t *testing.T) {
 		}
 	}
 }
+
+// Balanced accuracy is the mean recall of the test set's classes, whatever their
+// sizes; the majority's answer is right for its share and for one class of them.
+func TestBalancedAccuracy(t *testing.T) {
+	labels := []int{3, 3, 3, 3, 3, 3, 8, 8, 5, 5}
+	s := judge([]int{3, 3, 3, 3, 3, 8, 8, 3, 3, 9}, labels)
+	if want := (5./6 + 1./2 + 0) / 3; s.Top1 != 0.6 || math.Abs(s.Balanced-want) > 1e-15 {
+		t.Errorf("top-1 %v and balanced %v, want 0.6 and %v", s.Top1, s.Balanced, want)
+	}
+	train := &Features{Labels: []int{5, 5, 3, 3, 8}}
+	s = Majority(train, &Features{Labels: labels})
+	if s.Top1 != 0.6 || math.Abs(s.Balanced-1./3) > 1e-15 || s.CI != score(6, 10).CI {
+		t.Errorf("the majority scores %+v, want 0.6 and a third: the lower of two classes as frequent", s)
+	}
+}

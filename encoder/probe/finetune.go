@@ -19,10 +19,10 @@ type FineTuneConfig struct {
 	Workers int
 	Conv    kernel.Algorithm
 
-	Classes int
-	Batch   int     // images per step; default 64
-	Steps   int     // length of the run, at least 1
-	LR      float64 // at the start of a cosine to 0; default 0.05·Batch/256
+	Labels []int   // of the images, in any order: each that occurs is a class
+	Batch  int     // images per step; default 64
+	Steps  int     // length of the run, at least 1
+	LR     float64 // at the start of a cosine to 0; default 0.05·Batch/256
 }
 
 // FineTuneBatch is the default of FineTuneConfig.Batch.
@@ -37,7 +37,7 @@ func FineTuneEpochs(share float64) int {
 	return 30
 }
 
-// Logits is the output [N,Classes] of a fine-tuned network.
+// Logits is the output of a fine-tuned network, a column for each of its classes.
 const Logits = "logits"
 
 // A FineTuner trains a network with a linear classifier on its features, all
@@ -45,9 +45,11 @@ const Logits = "logits"
 // appendix B.5): SGD with Nesterov momentum 0.9, no weight decay, no warm-up. The
 // cosine is ours. Batch statistics are those of the batch.
 type FineTuner struct {
-	// Graph and Params are the network with its classifier.
-	Graph  *encoder.Graph
-	Params *encoder.Params
+	// Graph and Params are the network with its classifier, Classes the labels
+	// that its logits stand for.
+	Graph   *encoder.Graph
+	Params  *encoder.Params
+	Classes []int
 
 	cfg       FineTuneConfig
 	pool      *par.Pool
@@ -56,7 +58,7 @@ type FineTuner struct {
 	out, grad encoder.Rows
 
 	pixels []byte // of the batch under way
-	labels []int
+	labels []int  // likewise, as places in Classes
 	filled int
 	step   int
 }
@@ -71,21 +73,22 @@ func NewFineTuner(g *encoder.Graph, start *encoder.Params, cfg FineTuneConfig) (
 	if cfg.LR == 0 {
 		cfg.LR = 0.05 * float64(cfg.Batch) / 256
 	}
-	if cfg.Classes < 2 || cfg.Steps < 1 {
-		return nil, fmt.Errorf("probe: finetune: %d classes and %d steps, want at least two and one", cfg.Classes, cfg.Steps)
+	classes := slices.Compact(slices.Sorted(slices.Values(cfg.Labels)))
+	if len(classes) < 2 || cfg.Steps < 1 {
+		return nil, fmt.Errorf("probe: finetune: %d classes and %d steps, want at least two and one", len(classes), cfg.Steps)
 	}
 	features, ok := g.Find("features")
 	if !ok {
 		return nil, errors.New("probe: finetune: the network has no features")
 	}
-	g.Output(Logits, g.Add(classifier, encoder.Linear{Out: cfg.Classes, Bias: true}, features))
+	g.Output(Logits, g.Add(classifier, encoder.Linear{Out: len(classes), Bias: true}, features))
 	plan, err := encoder.Compile(g, encoder.Options{
 		Batch: cfg.Batch, Mode: encoder.Train, Conv: cfg.Conv, Workers: par.Count(cfg.Workers), Grads: []string{Logits},
 	})
 	if err != nil {
 		return nil, err
 	}
-	t := &FineTuner{Graph: g, Params: encoder.NewParams(g, cfg.Seed), cfg: cfg, labels: make([]int, cfg.Batch)}
+	t := &FineTuner{Graph: g, Params: encoder.NewParams(g, cfg.Seed), Classes: classes, cfg: cfg, labels: make([]int, cfg.Batch)}
 	state := start.State()
 	state.Add(classifier+".", t.Params.State().Under(classifier+"."))
 	if err := t.Params.Load(state); err != nil {
@@ -149,11 +152,12 @@ func (t *FineTuner) take(pairs *batch.Pairs) error {
 		if !ok || t.step == t.cfg.Steps {
 			continue
 		}
-		if label < 0 || label >= int64(t.cfg.Classes) {
-			return fmt.Errorf("probe: finetune: label %d, want one in [0,%d)", label, t.cfg.Classes)
+		class, known := slices.BinarySearch(t.Classes, int(label))
+		if !known {
+			return fmt.Errorf("probe: finetune: an image has label %d, which is none of the %d classes", label, len(t.Classes))
 		}
 		copy(t.pixels[t.filled*width:], pairs.Anchor[i*width:(i+1)*width])
-		t.labels[t.filled] = int(label)
+		t.labels[t.filled] = class
 		if t.filled++; t.filled == t.cfg.Batch {
 			t.learn()
 		}
@@ -165,7 +169,7 @@ func (t *FineTuner) take(pairs *batch.Pairs) error {
 func (t *FineTuner) learn() {
 	t.arena.Forward(t.pixels)
 	for i, label := range t.labels {
-		row := t.grad.Row(i)[:t.cfg.Classes]
+		row := t.grad.Row(i)[:len(t.Classes)]
 		copy(row, t.out.Row(i))
 		softmax(row, label)
 		for c := range row {
@@ -178,14 +182,12 @@ func (t *FineTuner) learn() {
 	t.step, t.filled = t.step+1, 0
 }
 
-// Classified returns the score of logits: a row is of the class of its largest.
-func Classified(logits *Features) Score {
-	correct := 0
-	for i, label := range logits.Labels {
-		row := logits.Data[i*logits.D : (i+1)*logits.D]
-		if slices.Index(row, slices.Max(row)) == label {
-			correct++
-		}
+// Classified returns the score of logits, whose columns stand for classes: a row is
+// of the class of its largest.
+func Classified(logits *Features, classes []int) Score {
+	var predicted []int
+	for row := range slices.Chunk(logits.Data, logits.D) {
+		predicted = append(predicted, classes[slices.Index(row, slices.Max(row))])
 	}
-	return score(correct, logits.N())
+	return judge(predicted, logits.Labels)
 }

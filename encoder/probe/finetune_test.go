@@ -66,7 +66,7 @@ func TestFineTuning(t *testing.T) {
 	var want string
 	for _, c := range []struct{ workers, rows int }{{1, 16}, {3, 16}, {2, 20}} {
 		mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
-		tuner, err := NewFineTuner(tinyNetwork(), start, FineTuneConfig{Seed: 2, Workers: c.workers, Classes: 2, Batch: 16, Steps: 30, LR: 0.05})
+		tuner, err := NewFineTuner(tinyNetwork(), start, FineTuneConfig{Seed: 2, Workers: c.workers, Labels: []int{1, 0, 1}, Batch: 16, Steps: 30, LR: 0.05})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestFineTuning(t *testing.T) {
 			}
 		}
 		rec.Release()
-		if s := Classified(logits); s.Top1 < 0.9 {
+		if s := Classified(logits, tuner.Classes); s.Top1 < 0.9 {
 			t.Errorf("top-1 %v of images trained on, want 0.9", s.Top1)
 		}
 		for name, was := range start.State().Tensors {
@@ -112,10 +112,10 @@ func TestFineTuning(t *testing.T) {
 
 func TestFineTuningRefuses(t *testing.T) {
 	start := encoder.NewParams(tinyNetwork(), 3)
-	if _, err := NewFineTuner(tinyNetwork(), start, FineTuneConfig{Classes: 1, Steps: 1}); err == nil {
+	if _, err := NewFineTuner(tinyNetwork(), start, FineTuneConfig{Labels: []int{4, 4}, Steps: 1}); err == nil {
 		t.Error("one class: no error")
 	}
-	tuner, err := NewFineTuner(tinyNetwork(), start, FineTuneConfig{Classes: 2, Steps: 9, Batch: 4})
+	tuner, err := NewFineTuner(tinyNetwork(), start, FineTuneConfig{Labels: []int{0, 1}, Steps: 9, Batch: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestFineTuningMatchesPyTorch(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := encoder.ResNet(encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: side, Width: 0.0625, Normalize: encoder.Normalize{Std: [3]float32{1, 1, 1}}})
-	tuner, err := NewFineTuner(g, encoder.NewParams(g, 1), FineTuneConfig{Classes: classes, Batch: n, Steps: steps, LR: 0.02, Workers: 2})
+	tuner, err := NewFineTuner(g, encoder.NewParams(g, 1), FineTuneConfig{Labels: []int{0, 1, 2}, Batch: n, Steps: steps, LR: 0.02, Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type KNNConfig struct {
 // equal similarities the bank's earlier row is nearer; among equal scores the
 // lower class wins.
 func KNN(bank, test *Features, cfg KNNConfig) Score {
+	bank, test, classes := indexed(bank, test)
 	if cfg.K == 0 {
 		cfg.K = 200
 	}
@@ -33,10 +34,9 @@ func KNN(bank, test *Features, cfg KNNConfig) Score {
 	pool := par.NewPool(cfg.Workers)
 	defer pool.Close()
 	f, g := normalised(bank), normalised(test)
-	classes := max(bank.Classes(), test.Classes())
 	similar := kernel.Alloc(queries * keys)
 	nearest := make([]topK, queries)
-	correct := 0
+	predicted := make([]int, test.N())
 	var scratch []float32
 	for from := 0; from < test.N(); from += queries {
 		n := min(queries, test.N()-from)
@@ -59,12 +59,10 @@ func KNN(bank, test *Features, cfg KNNConfig) Score {
 			}})
 		}
 		for i := range n {
-			if nearest[i].vote(bank.Labels, classes, cfg.Temperature) == test.Labels[from+i] {
-				correct++
-			}
+			predicted[from+i] = nearest[i].vote(bank.Labels, classes, cfg.Temperature)
 		}
 	}
-	return score(correct, test.N())
+	return judge(predicted, test.Labels)
 }
 
 // normalised returns the rows at unit length.
@@ -136,10 +134,16 @@ func (t *topK) offer(similarity float32, index int) {
 	}
 }
 
+// vote returns the class with the largest score. All are taken relative to the
+// nearest row's: exp(1/τ) overflows below τ = 0.0014.
 func (t *topK) vote(labels []int, classes int, temperature float64) int {
+	nearest := math.Inf(-1)
+	for _, n := range t.heap {
+		nearest = max(nearest, float64(n.similarity))
+	}
 	scores := make([]float64, classes)
 	for _, n := range t.heap {
-		scores[labels[n.index]] += math.Exp(float64(n.similarity) / temperature)
+		scores[labels[n.index]] += math.Exp((float64(n.similarity) - nearest) / temperature)
 	}
 	best := 0
 	for c, s := range scores {

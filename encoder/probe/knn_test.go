@@ -72,7 +72,7 @@ func TestKNNIsThePlainSort(t *testing.T) {
 	}
 	for _, k := range ks {
 		for _, workers := range []int{1, 2, 5} {
-			if got, want := KNN(bank, test, KNNConfig{K: k, Workers: workers}), score(correct[k], test.N()); got != want {
+			if got, want := KNN(bank, test, KNNConfig{K: k, Workers: workers}), score(correct[k], test.N()); got.counted() != want {
 				t.Errorf("k %d, %d workers: %v, want %v", k, workers, got, want)
 			}
 		}
@@ -95,8 +95,49 @@ func TestKNNOfUnknownClassesAndZeroRows(t *testing.T) {
 	bank := &Features{Data: []float32{1, 0, 0, 1}, Labels: []int{1, 4}, D: 2}
 	test := &Features{Data: []float32{2, 0.1, 0, 3, 1, 0, 0, 0}, Labels: []int{1, 4, 9, 1}, D: 2}
 	// The row of zeros is as near to both: classes 1 and 4 score alike, 1 wins.
-	if got, want := KNN(bank, test, KNNConfig{K: 2}), score(3, 4); got != want {
+	if got, want := KNN(bank, test, KNNConfig{K: 2}), score(3, 4); got.counted() != want {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// At a temperature at which e^(1/τ) is no float, the nearest row decides.
+func TestKNNAtATinyTemperature(t *testing.T) {
+	bank, test := labelled(20, 200, 6, 5, 0.3), labelled(30, 50, 6, 5, 0.3)
+	if got, want := KNN(bank, test, KNNConfig{K: 20, Temperature: 1e-9}), KNN(bank, test, KNNConfig{K: 1}); got != want {
+		t.Errorf("%v, want %v of the nearest row alone", got, want)
+	}
+}
+
+// Classes are those that occur: labels with gaps, as taxon ids are, cost nothing.
+func TestLabelsWithGaps(t *testing.T) {
+	train, test := labelled(21, 300, 4, 3, 0.6), labelled(31, 100, 4, 3, 0.6)
+	ids := []int{7, 4000, maxClasses - 1}
+	far := func(f *Features) *Features {
+		out := &Features{Data: f.Data, D: f.D}
+		for _, label := range f.Labels {
+			out.Labels = append(out.Labels, ids[label])
+		}
+		return out
+	}
+	for name, probe := range map[string]func(train, test *Features) (Score, error){
+		"kNN": func(train, test *Features) (Score, error) { return KNN(train, test, KNNConfig{K: 20}), nil },
+		"linear": func(train, test *Features) (Score, error) {
+			s, _, err := Linear(train, test, LinearConfig{})
+			return s, err
+		},
+		"mlp": func(train, test *Features) (Score, error) { return MLP(train, test, MLPConfig{Steps: 20}) },
+	} {
+		want, err := probe(train, test)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := probe(far(train), far(test)); err != nil || got != want {
+			t.Errorf("%s: %v, %v; want %v as with labels from 0 on", name, got, err, want)
+		}
+	}
+	few, err := FewRows(far(train).Labels, 0.1, 1, 0)
+	if err != nil || len(few) == 0 {
+		t.Errorf("%d rows, %v; want a tenth", len(few), err)
 	}
 }
 

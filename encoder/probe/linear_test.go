@@ -85,13 +85,31 @@ func TestPenaltyIsChosenOnHeldOutRows(t *testing.T) {
 	}
 }
 
-func TestSplitHoldsATenthOut(t *testing.T) {
+// Parts are of a size, in all and of every class, and make up the whole; a class's
+// only row is never held out.
+func TestPartition(t *testing.T) {
 	f := labelled(3, 57, 2, 4, 0.5)
-	fit, held := split(f, 9)
-	if held.N() != 5 || fit.N() != 52 {
-		t.Fatalf("%d rows held out of %d, want 5 of 57", held.N(), fit.N()+held.N())
+	f.Labels[11] = 4
+	part := partition(f.Labels, 5, 5, 9)
+	rows, ofClass := make([]int, 5), make([][5]int, 5)
+	for row, p := range part {
+		if alone := row == 11; alone != (p == -1) {
+			t.Fatalf("row %d of class %d is in part %d", row, f.Labels[row], p)
+		} else if !alone {
+			rows[p]++
+			ofClass[f.Labels[row]][p]++
+		}
+	}
+	for _, n := range append(ofClass, [5]int(rows)) {
+		if slices.Max(n[:])-slices.Min(n[:]) > 1 {
+			t.Errorf("parts of %v rows, want all but the same number", n)
+		}
 	}
 	var got, want [][3]float32
+	fit, held := split(f, part, 2)
+	if held.N() != rows[2] || fit.N() != 57-rows[2] {
+		t.Fatalf("%d rows held out of %d, want %d of 57", held.N(), fit.N()+held.N(), rows[2])
+	}
 	for _, part := range []*Features{fit, held} {
 		for i, label := range part.Labels {
 			got = append(got, [3]float32{float32(label), part.Data[2*i], part.Data[2*i+1]})
@@ -106,11 +124,58 @@ func TestSplitHoldsATenthOut(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Error("the parts are not the whole")
 	}
-	if _, again := split(f, 9); !slices.Equal(again.Data, held.Data) {
-		t.Error("two splits of one seed differ")
+	if !slices.Equal(partition(f.Labels, 5, 5, 9), part) {
+		t.Error("two partitions of one seed differ")
 	}
-	if _, other := split(f, 10); slices.Equal(other.Data, held.Data) {
-		t.Error("splits of two seeds are equal")
+	if slices.Equal(partition(f.Labels, 5, 5, 10), part) {
+		t.Error("partitions of two seeds are equal")
+	}
+}
+
+// Five rows of fifty are as often right under one penalty as under another; the
+// cross-entropy of all of them tells features that carry the labels from noise.
+func TestPenaltyOfFewRows(t *testing.T) {
+	few := func(seed int, signal float64) *Features { return labelled(seed, 50, 40, 2, signal) }
+	for _, c := range []struct {
+		signal    float64
+		low, high float64
+	}{{0, 1, 1}, {4, 0, 0.1}} {
+		for seed := range 5 {
+			_, l2, err := Linear(few(200+20*seed, c.signal), few(210+20*seed, c.signal), LinearConfig{Seed: uint64(seed)})
+			if err != nil || l2 < c.low || l2 > c.high {
+				t.Errorf("signal %v, seed %d: penalty %v, %v; want %v to %v", c.signal, seed, l2, err, c.low, c.high)
+			}
+		}
+	}
+}
+
+// A feature that is the same in all training rows says nothing, also of a test row
+// in which it is another.
+func TestConstantFeaturesAreLeftOut(t *testing.T) {
+	train, test := labelled(50, 200, 6, 3, 1), labelled(60, 100, 6, 3, 1)
+	wide := func(f *Features, last func(i int) float32) *Features {
+		out := &Features{Labels: f.Labels, D: f.D + 1}
+		for i := range f.N() {
+			out.Data = append(append(out.Data, f.Data[i*f.D:(i+1)*f.D]...), last(i))
+		}
+		return out
+	}
+	same := func(int) float32 { return 0.3 }
+	other := func(i int) float32 { return 0.3 + float32(i%2)*50 }
+	linear, _, err := Linear(train, test, LinearConfig{L2: 1e-3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := Linear(wide(train, same), wide(test, other), LinearConfig{L2: 1e-3}); err != nil || got != linear {
+		t.Errorf("linear: %v, %v; want %v as without the feature", got, err, linear)
+	}
+	cfg := MLPConfig{Seed: 1, Steps: 100}
+	mlp, err := MLP(wide(train, same), wide(test, same), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := MLP(wide(train, same), wide(test, other), cfg); err != nil || got != mlp {
+		t.Errorf("mlp: %v, %v; want %v as where it stays the same", got, err, mlp)
 	}
 }
 
@@ -135,10 +200,10 @@ func TestLinearRefuses(t *testing.T) {
 	// A class that only the test has is never predicted; one that it lacks is no matter.
 	train := &Features{Data: []float32{-1, -2, 1, 2}, Labels: []int{0, 0, 2, 2}, D: 1}
 	test := &Features{Data: []float32{-1, 3, 1, 1}, Labels: []int{0, 2, 1, 7}, D: 1}
-	if got, _, err := Linear(train, test, LinearConfig{L2: 0.01}); err != nil || got != score(2, 4) {
+	if got, _, err := Linear(train, test, LinearConfig{L2: 0.01}); err != nil || got.counted() != score(2, 4) {
 		t.Errorf("%v, %v; want two of four", got, err)
 	}
-	// Two rows are the least that have a row to hold out.
+	// Of two classes with a row each none can be held out.
 	two := &Features{Data: []float32{-1, 1}, Labels: []int{0, 1}, D: 1}
 	if _, _, err := Linear(two, test, LinearConfig{}); err != nil {
 		t.Error(err)

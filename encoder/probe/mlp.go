@@ -52,12 +52,13 @@ func MLP(train, test *Features, cfg MLPConfig) (Score, error) {
 		return Score{}, err
 	}
 	cfg = cfg.withDefaults(train.N())
+	train, test, classes := indexed(train, test)
 	pool := par.NewPool(cfg.Workers)
 	defer pool.Close()
 	mean, scale := moments(train)
-	m := newPerceptron(pool, train.D, max(train.Classes(), test.Classes()), cfg)
+	m := newPerceptron(pool, train.D, classes, cfg)
 	m.train(standardised(train, mean, scale))
-	return score(m.correct(standardised(test, mean, scale)), test.N()), nil
+	return judge(m.predict(standardised(test, mean, scale)), test.Labels), nil
 }
 
 // perceptron is logits = dropout(relu(x W1 + b1)) W2 + b2 with its gradients, all
@@ -248,10 +249,10 @@ func (m *perceptron) forward(dropout bool) {
 	}
 }
 
-// correct counts the rows classified correctly, a batch at a time; what the last
-// one lacks is filled by earlier rows.
-func (m *perceptron) correct(x *Features) int {
-	n := 0
+// predict returns the class of each row, a batch at a time; what the last one lacks
+// is filled by earlier rows.
+func (m *perceptron) predict(x *Features) []int {
+	var predicted []int
 	rows := make([]int, m.cfg.Batch)
 	for from := 0; from < x.N(); from += m.cfg.Batch {
 		for i := range rows {
@@ -261,12 +262,10 @@ func (m *perceptron) correct(x *Features) int {
 		m.forward(false)
 		for i := range min(m.cfg.Batch, x.N()-from) {
 			row := m.logits[i*m.classes : (i+1)*m.classes]
-			if slices.Index(row, slices.Max(row)) == m.labels[i] {
-				n++
-			}
+			predicted = append(predicted, slices.Index(row, slices.Max(row)))
 		}
 	}
-	return n
+	return predicted
 }
 
 // softmax returns the cross-entropy of a row of logits and turns it into its

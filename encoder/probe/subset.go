@@ -2,7 +2,9 @@ package probe
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"clpipe/internal/rng"
 )
@@ -39,14 +41,12 @@ func FewRows(labels []int, share float64, seed uint64, number int) ([]int, error
 		}
 		return out, nil
 	}
-	rows := make([][]int, (&Features{Labels: labels}).Classes())
+	rows := map[int][]int{}
 	for i, label := range labels {
 		rows[label] = append(rows[label], i)
 	}
-	for label, of := range rows {
-		if len(of) == 0 {
-			continue
-		}
+	for _, label := range slices.Sorted(maps.Keys(rows)) {
+		of := rows[label]
 		perm := make([]int, len(of))
 		draw := rng.New(seed, rng.Probe, mlpDropout+1, math.Float64bits(share), uint64(number), uint64(label))
 		draw.Perm(perm)
