@@ -31,7 +31,7 @@ var amdimMethod = method{
 			c.Schedule.Epochs, c.Schedule.First, c.Schedule.Second = 50, 30./50, 45./50
 		}
 	},
-	small: func(c *Config) { // the rate stays: Adam's does not go with the batch
+	small: func(c *Config) {
 		c.Batch, c.Dim, c.Depth, c.Encoder.Width = 64, 256, 1, 0.5
 	},
 	graph: func(c Config) *encoder.Graph {

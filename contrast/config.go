@@ -159,9 +159,12 @@ func Recipe(method string, size int, preset Preset) (Config, error) {
 	return c, nil
 }
 
-// SetBatch changes the batch size and scales the learning rate with it.
+// SetBatch changes the batch size. The learning rate goes with it, but not Adam's:
+// CPC, Deep InfoMax and AMDIM give one for batches of every size.
 func (c *Config) SetBatch(n int) {
-	c.Schedule.Base *= float64(n) / float64(c.Batch)
+	if c.Optimizer != encoder.AdamOptimizer {
+		c.Schedule.Base *= float64(n) / float64(c.Batch)
+	}
 	c.Batch = n
 }
 

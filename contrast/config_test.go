@@ -140,6 +140,15 @@ func TestBatchScalesTheLearningRate(t *testing.T) {
 	if cfg.SetBatch(64); cfg.Batch != 64 || math.Abs(cfg.Schedule.Base-0.0075) > 1e-12 {
 		t.Errorf("batch %d with learning rate %v, want 64 with 0.0075", cfg.Batch, cfg.Schedule.Base)
 	}
+	for method, want := range map[string]float64{"dim": 1e-4, "amdim": 2e-4, "cpc": 2e-4} { // Adam's stay
+		adam, err := contrast.Recipe(method, 32, contrast.Small)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if adam.SetBatch(256); adam.Batch != 256 || adam.Schedule.Base != want {
+			t.Errorf("%s: batch %d with learning rate %v, want 256 with %v", method, adam.Batch, adam.Schedule.Base, want)
+		}
+	}
 }
 
 func TestValidateNamesWhatIsWrong(t *testing.T) {

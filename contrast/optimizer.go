@@ -17,18 +17,27 @@ const (
 // SetOptimizer changes the optimiser. If it is not the recipe's own, learning
 // rate and weight decay become those it is published with, for a batch of N:
 //
+//	sgd    0.03·N/256 and 1e-4 (MoCo)
 //	lars   0.3·N/256 and 1e-6 (MoCo v3, ResNet-50)
 //	adam   2e-4 and 1e-5 (AMDIM)
 //	adamw  1.5e-4·N/256 and 0.1 (MoCo v3, ViT)
+//
+// Momentum and Adam's beta 1 become 0.9. LARS warms up for ten epochs, as in both
+// papers, where the recipe has no warm-up.
 func (c *Config) SetOptimizer(kind encoder.OptimizerKind) {
 	if kind == c.Optimizer {
 		return
 	}
-	c.Optimizer = kind
+	c.Optimizer, c.SGDMomentum = kind, 0.9
 	scale := float64(c.Batch) / 256
 	switch kind {
+	case encoder.SGDOptimizer:
+		c.Schedule.Base, c.WeightDecay = 0.03*scale, 1e-4
 	case encoder.LARSOptimizer:
 		c.Schedule.Base, c.WeightDecay = 0.3*scale, 1e-6
+		if c.Schedule.Warmup == 0 && c.Schedule.WarmupEpochs == 0 {
+			c.Schedule.WarmupEpochs = 10
+		}
 	case encoder.AdamOptimizer:
 		c.Schedule.Base, c.WeightDecay = 2e-4, 1e-5
 	case encoder.AdamWOptimizer:

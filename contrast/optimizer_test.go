@@ -1,6 +1,7 @@
 package contrast_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -10,21 +11,27 @@ import (
 
 func TestOptimizerSetsItsRate(t *testing.T) {
 	for _, c := range []struct {
-		kind      encoder.OptimizerKind
-		lr, decay float64
+		method               string
+		kind                 encoder.OptimizerKind
+		lr, decay, momentum  float64
+		warmup, warmupEpochs int
 	}{
-		{encoder.SGDOptimizer, 0.06, 5e-4}, // the recipe's own
-		{encoder.LARSOptimizer, 0.6, 1e-6},
-		{encoder.AdamOptimizer, 2e-4, 1e-5},
-		{encoder.AdamWOptimizer, 3e-4, 0.1},
+		{"moco-cifar", encoder.SGDOptimizer, 0.06, 5e-4, 0.9, 0, 0}, // the recipe's own; batch 512
+		{"moco-cifar", encoder.LARSOptimizer, 0.6, 1e-6, 0.9, 0, 10},
+		{"moco-cifar", encoder.AdamOptimizer, 2e-4, 1e-5, 0.9, 0, 0},
+		{"moco-cifar", encoder.AdamWOptimizer, 3e-4, 0.1, 0.9, 0, 0},
+		{"dim", encoder.SGDOptimizer, 0.0075, 1e-4, 0.9, 0, 0}, // batch 64
+		{"amdim", encoder.SGDOptimizer, 0.03 * 200 / 256, 1e-4, 0.9, 500, 0},
+		{"amdim", encoder.LARSOptimizer, 0.3 * 200 / 256, 1e-6, 0.9, 500, 0},
 	} {
-		cfg, err := contrast.Recipe("moco-cifar", 32, contrast.Paper) // batch 512
+		cfg, err := contrast.Recipe(c.method, 32, contrast.Paper)
 		if err != nil {
 			t.Fatal(err)
 		}
 		cfg.SetOptimizer(c.kind)
-		if cfg.Optimizer != c.kind || cfg.Schedule.Base != c.lr || cfg.WeightDecay != c.decay {
-			t.Errorf("%s: optimiser %s, rate %v and weight decay %v, want %v and %v", c.kind, cfg.Optimizer, cfg.Schedule.Base, cfg.WeightDecay, c.lr, c.decay)
+		if cfg.Optimizer != c.kind || math.Abs(cfg.Schedule.Base-c.lr) > 1e-12 || cfg.WeightDecay != c.decay || cfg.SGDMomentum != c.momentum ||
+			cfg.Schedule.Warmup != c.warmup || cfg.Schedule.WarmupEpochs != c.warmupEpochs {
+			t.Errorf("%s of %s: %+v, want %+v", c.kind, c.method, cfg, c)
 		}
 	}
 }
