@@ -24,6 +24,14 @@ type Schedule struct {
 	Factor, First, Second float64
 }
 
+// CapWarmup holds Warmup to a tenth of the run, as WarmupEpochs is held: where it is
+// that of a long run and not asked for. Without a length in steps it stays.
+func (s *Schedule) CapWarmup() {
+	if s.Steps > 0 {
+		s.Warmup = min(s.Warmup, s.Steps/10)
+	}
+}
+
 // ScheduleKind names a course.
 type ScheduleKind string
 

@@ -90,3 +90,12 @@ func TestWarmupByEpochs(t *testing.T) {
 		}
 	}
 }
+
+func TestCapWarmup(t *testing.T) {
+	for _, c := range []struct{ warmup, steps, want int }{{500, 0, 500}, {500, 500, 50}, {500, 10000, 500}, {0, 100, 0}, {5, 6, 0}} {
+		s := encoder.Schedule{Warmup: c.warmup, Steps: c.steps}
+		if s.CapWarmup(); s.Warmup != c.want {
+			t.Errorf("a warm-up of %d steps in %d is held to %d, want %d", c.warmup, c.steps, s.Warmup, c.want)
+		}
+	}
+}

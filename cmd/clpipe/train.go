@@ -139,6 +139,9 @@ func (j *trainJob) do(ctx context.Context) (*sink.Summary, error) {
 	if err := j.spend(ctx); err != nil {
 		return nil, err
 	}
+	if !changed(j.fs, "warmup") {
+		j.cfg.Schedule.CapWarmup() // only now is the length of the run known
+	}
 	j.sayDefaults()
 	return j.train(ctx, in, initial)
 }
