@@ -3,6 +3,7 @@ package contrast
 import (
 	"math"
 
+	"clpipe/batch"
 	"clpipe/encoder"
 	"clpipe/internal/kernel"
 	"clpipe/internal/par"
@@ -12,8 +13,13 @@ import (
 // al. 2021, section 2.5), and of the largest τ.
 const maxLogScale = 4.605170
 
+// temperatureRate is the largest rate of log 1/τ. Radford et al. train it at the
+// encoder's, 5e-4 of Adam; SGD's and LARS's, up to 5, would take it from bound to bound
+// in a step.
+const temperatureRate = 0.01
+
 // A temperature that is learned is trained as log 1/τ, without weight decay, by
-// the optimiser of the encoder (Radford et al. 2021).
+// the optimiser of the encoder (Radford et al. 2021), at its rate up to temperatureRate.
 type temperature struct {
 	net *cpuNet // of one value
 }
@@ -30,9 +36,18 @@ func (c *cpu) newTemperature() *temperature {
 func (t *temperature) value() float64 { return math.Exp(-float64(t.net.params.Data[0])) }
 
 func (t *temperature) optimise(lr float64) {
-	t.net.optimizer.Step(lr)
+	t.net.optimizer.Step(min(lr, temperatureRate))
 	log := &t.net.params.Data[0]
-	*log = min(max(*log, -maxLogScale), maxLogScale)
+	bounded := min(max(*log, -maxLogScale), maxLogScale)
+	if bounded == *log {
+		return
+	}
+	*log = bounded
+	// What the optimiser remembers is the way beyond the bound, where it would hold
+	// τ long after the gradient has turned.
+	if err := t.net.optimizer.Load(batch.State{}); err != nil {
+		panic(err) // that of no step is every optimiser's
+	}
 }
 
 // teach makes a loss of so much weight use the temperature and adds to its

@@ -306,7 +306,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.IntVar(&m.queue, "queue", 0, "keys in the queue of negatives (default the method's)")
 	fs.IntVar(&m.dim, "dim", 0, "size of the embedding, in amdim of the maps' cells, in supervised the number of classes (default the method's)")
 	fs.Float64Var(&m.temperature, "temperature", 0, "tau, by which logits are divided (default the method's)")
-	fs.BoolVar(&m.learnTemperature, "learn-temperature", false, "train tau too, of moco, infonce and simclr; 1/tau stays below 100")
+	fs.BoolVar(&m.learnTemperature, "learn-temperature", false, "train tau too, of moco, infonce and simclr, at a rate of at most 0.01; 1/tau stays below 100")
 	fs.Float64Var(&m.momentum, "momentum", 0, "m of the key encoder (default the method's)")
 	fs.StringVar(&m.momentumSchedule, "momentum-schedule", "", "constant, or cosine: m rises to 1 over the run (default the method's)")
 	fs.BoolVar(&m.symmetric, "symmetric", false, "train both directions of a pair")
