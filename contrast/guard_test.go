@@ -10,7 +10,7 @@ import (
 // healthyMetrics is an entry of a run that learns, at a step.
 func healthyMetrics(step int, cfg Config) Metrics {
 	return Metrics{
-		Step: step, Loss: 3, Acc1: 0.6, EmbeddingStd: 0.9 / math.Sqrt(float64(cfg.Dim)), QueueFilled: cfg.Queue, Masked: 0.01,
+		Step: step, Loss: 3, Acc1: 0.6, EmbeddingStd: 0.9 / math.Sqrt(float64(cfg.Dim)), QueueFilled: cfg.Queue, maskedRows: 1,
 	}
 }
 
@@ -40,7 +40,7 @@ func TestEverySignIsToldOnce(t *testing.T) {
 	}{
 		{"collapse", func(m *Metrics) { m.EmbeddingStd = 0.0099 }, "the embeddings collapse: all images get nearly the same one (spread 0.0099, healthy is about 0.1000)", 3},
 		{"too easy", func(m *Metrics) { m.Acc1 = 0.999 }, "the contrast is too easy: 99.9 % of the positives win against 4096 negatives", 3},
-		{"masked", func(m *Metrics) { m.Masked = 0.25 }, "25 % of the queue is the query's own sample and masked: the data set is small for --queue 4096", 1},
+		{"masked", func(m *Metrics) { m.maskedRows = 1.6 }, "the queue holds 1.6 keys of a query's own sample, which are masked: the data set is small for --queue 4096", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var g collapseGuard

@@ -14,9 +14,14 @@ type Metrics struct {
 	Step    int     `json:"step"`
 	Epoch   int     `json:"epoch"`
 	Samples int64   `json:"samples"`
-	Loss    float64 `json:"loss"`          // nats, mean over queries, local views among them; sum of the directions
-	MIBound float64 `json:"mi_bound_nats"` // log of the candidates per query - loss: InfoNCE's bound on I(anchor; positive)
-	Acc1    float64 `json:"acc1"`          // share of queries whose positive scores above all negatives
+	Loss    float64 `json:"loss"` // nats, mean over queries, local views among them; sum of the directions
+	// MIBound is log of the candidates per query - loss: InfoNCE's bound on I(anchor;
+	// positive), where negatives are drawn as positives are. A queue's are so in so far
+	// as its keys are of the present encoder: random rows and old keys are told from a
+	// positive without knowing the anchor, and until K keys have passed the number
+	// bounds nothing.
+	MIBound float64 `json:"mi_bound_nats"`
+	Acc1    float64 `json:"acc1"` // share of queries whose positive scores above all negatives
 	// Acc5 is the share above all but at most four, Entropy, in nats, that of the
 	// softmax over candidates; nil where the objective counts neither.
 	Acc5    *float64 `json:"acc5,omitempty"`
@@ -41,7 +46,8 @@ type Metrics struct {
 	PairsPerS   float64 `json:"pairs_per_s"`
 	Stages      any     `json:"stages,omitempty"`
 
-	spreadDim int // dimensions of what EmbeddingStd measures
+	maskedRows float64 // rows of the queue that were a query's own sample, mean over queries
+	spreadDim  int     // dimensions of what EmbeddingStd measures
 }
 
 // sphere measures how the rows [N,D] of unit length lie, and how far from those
@@ -113,6 +119,7 @@ func (c *cpu) measure() Metrics {
 		m.Acc1 += part.Acc1
 		m.Temperature = part.Temperature
 		m.Masked += part.Masked
+		m.maskedRows += part.maskedRows
 		m.QueueFilled = part.QueueFilled
 		for i, v := range part.optional() {
 			if *v == nil {
@@ -126,7 +133,7 @@ func (c *cpu) measure() Metrics {
 			counts[i]++
 		}
 	}
-	for _, v := range []*float64{&m.MIBound, &m.Acc1, &m.Masked} {
+	for _, v := range []*float64{&m.MIBound, &m.Acc1, &m.Masked, &m.maskedRows} {
 		*v /= max(float64(n), 1)
 	}
 	for i, v := range m.optional() {
@@ -175,6 +182,7 @@ func (g *collapseGuard) look(m Metrics, cfg Config) []string {
 	const (
 		patience = 3   // entries in a row
 		settled  = 100 // steps after which the signs mean something
+		ownKeys  = 1.5 // of a query's sample in the queue: more in the mean, and it is longer than the data set
 	)
 	var out []string
 	dim := m.spreadDim
@@ -188,8 +196,8 @@ func (g *collapseGuard) look(m Metrics, cfg Config) []string {
 	if g.easy.due(m.Step > settled && m.Acc1 > 0.995 && m.QueueFilled > 1000, patience) {
 		out = append(out, fmt.Sprintf("the contrast is too easy: %.1f %% of the positives win against %d negatives. The views may be too alike (a stronger --policy) or batch statistics may leak (--split-bn)", 100*m.Acc1, m.QueueFilled))
 	}
-	if g.masked.due(m.Masked > 0.2, 1) {
-		out = append(out, fmt.Sprintf("%.0f %% of the queue is the query's own sample and masked: the data set is small for --queue %d", 100*m.Masked, cfg.Queue))
+	if g.masked.due(m.maskedRows > ownKeys, 1) {
+		out = append(out, fmt.Sprintf("the queue holds %.1f keys of a query's own sample, which are masked: the data set is small for --queue %d, and the negatives of a query are few samples many times", m.maskedRows, cfg.Queue))
 	}
 	return out
 }

@@ -204,3 +204,15 @@ func TestEnqueueOfTheWrongSizePanics(t *testing.T) {
 		}()
 	}
 }
+
+// A queue longer than the data set holds the queries' own samples several times
+// over, which is said once; one that is shorter is nothing to speak of.
+func TestQueueLongerThanTheDataIsWarnedOf(t *testing.T) {
+	for _, c := range []struct{ samples, warnings int }{{4, 1}, {12, 0}} {
+		var said []string
+		train(t, small(t, 12), newSource(8, 12, c.samples, 4), nil, contrast.Hooks{Warn: func(text string) { said = append(said, text) }})
+		if len(said) != c.warnings || c.warnings > 0 && !strings.Contains(said[0], "the data set is small for --queue 10") {
+			t.Errorf("a queue of 10 keys of %d samples: warnings %q, want %d", c.samples, said, c.warnings)
+		}
+	}
+}

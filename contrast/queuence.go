@@ -56,6 +56,7 @@ func (o QueueNCE) bind(c *cpu) boundLoss {
 			var candidates float64
 			negatives := 0
 			for _, masked := range args.Masked {
+				m.maskedRows += float64(masked) / float64(n)
 				negatives += args.Valid - int(masked)
 				candidates += math.Log(float64(1 + args.Valid - int(masked)))
 				if args.Valid > 0 {
