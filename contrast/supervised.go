@@ -71,12 +71,29 @@ func (o CrossEntropy) bind(c *cpu) boundLoss {
 		value: func() float64 { return mean(losses) },
 		acc1:  func() float64 { return shareBelow(above, 1) },
 		report: func(m *Metrics) {
-			// What the features tell about the label, bounded as InfoNCE bounds
-			// what they tell about the other view.
-			m.MIBound = math.Log(float64(rows.D)) - mean(losses)
+			// What the features tell about the label: at least its entropy less the
+			// cross-entropy. That of the batch's labels is below it in the mean, as a
+			// batch's InfoNCE is.
+			m.MIBound = entropyOf(c.batch.Labels, rows.D) - mean(losses)
 			m.Acc1, m.Acc5 = shareBelow(above, 1), known(shareBelow(above, 5))
 		},
 	}
+}
+
+// entropyOf returns that of the shares that the classes have of the labels, in nats.
+func entropyOf(labels []int32, classes int) float64 {
+	rows := make([]int, classes)
+	for _, label := range labels {
+		rows[label]++
+	}
+	sum := 0.0
+	for _, n := range rows {
+		if n > 0 {
+			share := float64(n) / float64(len(labels))
+			sum -= share * math.Log(share)
+		}
+	}
+	return sum
 }
 
 // crossEntropy returns the loss of a row of logits z and how many of them are

@@ -43,3 +43,14 @@ func TestCrossEntropyGradient(t *testing.T) {
 		t.Errorf("large logits: loss %v, gradient %v, want 20000 and [1 -1]", loss, grad)
 	}
 }
+
+func TestEntropyOfLabels(t *testing.T) {
+	for _, c := range []struct {
+		labels []int32
+		want   float64
+	}{{[]int32{2, 2, 2}, 0}, {[]int32{0, 3, 0, 3}, math.Ln2}, {[]int32{1, 0, 0, 0}, 2*math.Ln2 - 0.75*math.Log(3)}} {
+		if got := entropyOf(c.labels, 4); math.Abs(got-c.want) > 1e-15 {
+			t.Errorf("the entropy of %v is %v, want %v", c.labels, got, c.want)
+		}
+	}
+}
