@@ -107,6 +107,37 @@ func TestResumedRunIsTheUninterruptedOne(t *testing.T) {
 	}
 }
 
+// A run that was stopped in its very last step has its last epoch's entry, and what
+// the hook measures, once it is gone on with.
+func TestStopInTheLastStep(t *testing.T) {
+	cfg := unevenConfig(t)
+	_, full := train(t, cfg, unevenSource(4), nil, contrast.Hooks{})
+	stop := make(chan struct{})
+	trainer, err := contrast.New(cfg, contrast.Hooks{Stop: stop, Progress: func(p contrast.Progress) {
+		if p.Step == 5 {
+			close(stop)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	var first recorder
+	if _, err := trainer.Train(t.Context(), unevenSource(4), &first); !errors.Is(err, contrast.ErrStopped) {
+		t.Fatalf("error %v, want that the run was stopped", err)
+	}
+	state := first.states[5]
+	asked := 0
+	summary, rest := train(t, cfg, unevenSource(4), &state, contrast.Hooks{Epoch: func(context.Context, int) (map[string]any, error) {
+		asked++
+		return nil, nil
+	}})
+	first.metrics, first.epochs = append(first.metrics, rest.metrics...), append(first.epochs, rest.epochs...)
+	if !summary.Finished || asked != 1 || !slices.Equal(first.comparable(), full.comparable()) {
+		t.Errorf("finished %v, %d epochs' ends, entries\n%v\nwant\n%v", summary.Finished, asked, first.comparable(), full.comparable())
+	}
+}
+
 func TestEpochEntries(t *testing.T) {
 	var asked []int
 	_, rec := train(t, unevenConfig(t), unevenSource(4), nil, contrast.Hooks{Epoch: func(_ context.Context, epoch int) (map[string]any, error) {

@@ -235,8 +235,8 @@ func (r *trainRun) loop(ctx context.Context, in batch.Reader) error {
 	ctx, cancel := r.stoppable(ctx)
 	defer cancel()
 	r.savedAt, r.logged, r.loggedSamples = r.cursor.Step, time.Now(), r.cursor.Samples
-	if r.finished() {
-		return nil
+	if r.finished() { // but for what a stop in its last step has left out
+		return r.endEpoch(ctx, int(r.cursor.Position.Epoch))
 	}
 	if err := r.batches.open(ctx); err != nil {
 		return streamError{r.cause(err)}
