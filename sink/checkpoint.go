@@ -29,8 +29,9 @@ type Checkpoint struct {
 	// yet. It is nil if the cursor has none.
 	Position *batch.Position
 
-	cursor json.RawMessage
-	groups []string
+	epochSteps int // the cursor's field epoch_steps, see Run.Checkpoint
+	cursor     json.RawMessage
+	groups     []string
 }
 
 // stateFile is the content of state.json.
@@ -181,23 +182,28 @@ func verifyCheckpoint(path string) (*Checkpoint, error) {
 		return nil, fmt.Errorf("%s: it lists tensors of %q, want %q", sumsName, c.groups, state.Groups)
 	}
 	c.Step, c.cursor = state.Step, state.Cursor
-	c.Position, err = positionOf(state.Cursor)
+	fields, err := fieldsOf(state.Cursor)
+	c.Position, c.epochSteps = fields.Position, fields.EpochSteps
 	return c, err
 }
 
-// positionOf returns the cursor's position, if it has one. A cursor may be any
-// JSON value: all else in it is its owner's.
-func positionOf(cursor json.RawMessage) (*batch.Position, error) {
+// cursorFields are what a run directory reads of a cursor.
+type cursorFields struct {
+	Position   *batch.Position `json:"position"`
+	EpochSteps int             `json:"epoch_steps"`
+}
+
+// fieldsOf returns those that the cursor has. A cursor may be any JSON value: all
+// else in it is its owner's.
+func fieldsOf(cursor json.RawMessage) (cursorFields, error) {
+	var fields cursorFields
 	if !bytes.HasPrefix(bytes.TrimSpace(cursor), []byte("{")) {
-		return nil, nil
-	}
-	var fields struct {
-		Position *batch.Position `json:"position"`
+		return fields, nil
 	}
 	if err := json.Unmarshal(cursor, &fields); err != nil {
-		return nil, fmt.Errorf("cursor: %w", err)
+		return fields, fmt.Errorf("cursor: %w", err)
 	}
-	return fields.Position, nil
+	return fields, nil
 }
 
 // readSums reads SHA256SUMS, lines of a sum in hexadecimal, two spaces, name.
@@ -256,7 +262,7 @@ func fillCheckpoint(d disk, tmp string, step int, s batch.State, config []byte) 
 	if err != nil {
 		return fmt.Errorf("cursor: %w", err)
 	}
-	if _, err := positionOf(s.Cursor); err != nil {
+	if _, err := fieldsOf(s.Cursor); err != nil {
 		return err
 	}
 	if err := d.RemoveAll(tmp); err != nil {

@@ -199,13 +199,16 @@ func (r *Run) resume() error {
 	if err := pruneCheckpoints(r.disk, dir, r.keep); err != nil {
 		return err
 	}
-	step := -1 // without a checkpoint all of it is written again
+	step, epochOpen := -1, false // without a checkpoint all of it is written again
 	var position *batch.Position
 	if r.from != nil {
-		step, position = r.from.Step, r.from.Position
+		step, position, epochOpen = r.from.Step, r.from.Position, r.from.epochSteps > 0
 		r.step = step
 	}
-	if err := cutJournal(r.disk, r.path(metricsFile), func(line []byte) bool { return stepOfLine(line) <= step }); err != nil {
+	if err := cutJournal(r.disk, r.path(metricsFile), func(line []byte) bool {
+		entry := parseEntry(line)
+		return entry.Step < step || entry.Step == step && !(epochOpen && entry.EpochSteps > 0)
+	}); err != nil {
 		return err
 	}
 	return cutJournal(r.disk, r.path(rejectedFile), func(line []byte) bool {
@@ -253,15 +256,19 @@ func (r *Run) clear(dir string) error {
 	return nil
 }
 
-// stepOfLine returns the step of a line of metrics.jsonl, 0 if it names none.
-func stepOfLine(line []byte) int {
-	var entry struct {
-		Step int `json:"step"`
-	}
+// metricsEntry is what a run directory reads of an entry of the metrics.
+type metricsEntry struct {
+	Step       int `json:"step"`
+	EpochSteps int `json:"epoch_steps"` // above 0 in that of an epoch's end
+}
+
+// parseEntry reads a line of metrics.jsonl: of step 0 if it names none.
+func parseEntry(line []byte) metricsEntry {
+	var entry metricsEntry
 	if err := json.Unmarshal(line, &entry); err != nil {
-		return 0
+		return metricsEntry{}
 	}
-	return entry.Step
+	return entry
 }
 
 // Dir returns the run directory.
@@ -315,7 +322,9 @@ func (r *Run) Rejected() int {
 // Checkpoint writes what the run is after step steps; when it returns, that is
 // durable. Tensors are named group.name, each group a file. The cursor is any
 // JSON value; in an object the field position, a batch.Position, is the first
-// row not trained yet, to which rejected.jsonl is cut back on resume. A second
+// row not trained yet, to which rejected.jsonl is cut back on resume, and the field
+// epoch_steps, if it is above 0, says that the end of the epoch under way is not in the
+// metrics: an entry of this step with that field is cut off too. A second
 // checkpoint of the same step writes nothing: a step has one state.
 func (r *Run) Checkpoint(step int, s batch.State) error {
 	r.mu.Lock()

@@ -160,6 +160,28 @@ func TestResumeCutsBackToTheCheckpoint(t *testing.T) {
 	}
 }
 
+// The end of an epoch belongs to the checkpoint of its last step, or comes after it:
+// the cursor tells.
+func TestResumeCutsAnEpochsEndThatIsWrittenAgain(t *testing.T) {
+	for _, c := range []struct {
+		open, want int // steps of the epoch under way, entries left
+	}{{0, 2}, {7, 1}} {
+		dir := t.TempDir()
+		r := open(t, dir, sink.Options{})
+		s := state(7)
+		s.Cursor = fmt.Appendf(nil, `{"epoch_steps":%d}`, c.open)
+		err := errors.Join(r.Log(map[string]any{"step": 7, "loss": 1.5}), r.Checkpoint(7, s), r.Log(map[string]any{"step": 7, "epoch_steps": 7}), r.Close())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = open(t, dir, sink.Options{Resume: true})
+		r.Close()
+		if got := lines(t, dir, "metrics.jsonl"); len(got) != c.want {
+			t.Errorf("with %d steps of the epoch under way %q stay, want %d lines", c.open, got, c.want)
+		}
+	}
+}
+
 func lines(t *testing.T, dir, name string) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, name))
