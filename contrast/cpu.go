@@ -59,7 +59,7 @@ type cpuNet struct {
 
 // A cpuModel is a network compiled for the passes of one kind.
 type cpuModel struct {
-	spec  PassSpec // of views only whether they are Both, or Local
+	spec  PassSpec // a kind
 	again bool     // a second forward pass, which leaves running statistics alone
 	plan  *encoder.Plan
 	bound *encoder.Model
@@ -137,41 +137,44 @@ func (c *cpu) MomentumCopy(name string, of Net, part *encoder.Graph) Net {
 
 // model returns the network compiled for passes of a kind, at the first call.
 func (c *cpu) model(n *cpuNet, s PassSpec, again bool) cpuModel {
-	batch := c.cfg.Batch
-	if s.Chunk > 0 {
-		batch = s.Chunk
-	}
-	graph := n.graph
-	switch {
-	case s.View == Both:
-		batch *= 2
-	case s.View >= Local:
-		s.View, graph = Local, c.cfg.localGraph()
-	default:
-		s.View = Anchor
-	}
+	s = s.kind()
 	for _, m := range n.models {
-		if m.again == again && m.spec.View == s.View && m.spec.Frozen == s.Frozen && m.spec.Chunk == s.Chunk && slices.Equal(m.spec.Grads, s.Grads) && slices.Equal(m.spec.Part, s.Part) {
+		if m.again == again && m.spec.equal(s) {
 			return m
 		}
 	}
-	o := encoder.Options{
-		Batch: batch, Mode: encoder.TrainNoGrad, Groups: c.cfg.SplitBN, Conv: c.cfg.Conv, Workers: c.pool.Workers(),
-		Grads: s.Grads, Frozen: s.Frozen, KeepStatistics: again,
-	}
-	if len(s.Grads) > 0 {
-		o.Mode = encoder.Train
-	}
-	if len(s.Part) > 0 {
-		graph = graph.Part(s.Part...)
-	}
-	plan, err := encoder.Compile(graph, o)
+	plan, err := c.cfg.compile(n.graph, s, again, c.pool.Workers())
 	if err != nil {
 		panic(err) // Config.Validate has compiled the same graph
 	}
 	m := cpuModel{s, again, plan, plan.Bind(n.params, c.pool)}
 	n.models = append(n.models, m)
 	return m
+}
+
+// compile plans a network for passes of a kind, and for so many workers; again is
+// for a second forward pass of each.
+func (c Config) compile(g *encoder.Graph, s PassSpec, again bool, workers int) (*encoder.Plan, error) {
+	o := encoder.Options{
+		Batch: c.Batch, Mode: encoder.TrainNoGrad, Groups: c.SplitBN, Conv: c.Conv, Workers: workers,
+		Grads: s.Grads, Frozen: s.Frozen, KeepStatistics: again,
+	}
+	if len(s.Grads) > 0 {
+		o.Mode = encoder.Train
+	}
+	if s.Chunk > 0 {
+		o.Batch = s.Chunk
+	}
+	switch s.View {
+	case Both:
+		o.Batch *= 2
+	case Local:
+		g = c.localGraph()
+	}
+	if len(s.Part) > 0 {
+		g = g.Part(s.Part...)
+	}
+	return encoder.Compile(g, o)
 }
 
 func (c *cpu) Pass(n Net, s PassSpec) Pass {

@@ -1,6 +1,8 @@
 package contrast
 
 import (
+	"slices"
+
 	"clpipe/batch"
 	"clpipe/encoder"
 )
@@ -58,6 +60,25 @@ type PassSpec struct {
 	// again: gradient caching (Gao et al. 2021, section 3), with memory for one
 	// chunk's activations.
 	Chunk int
+}
+
+// kind returns what passes have in common that one compiled network serves: of
+// their views whether they are Both, or Local, and nothing of their grouping.
+func (s PassSpec) kind() PassSpec {
+	s.Grouping = InOrder
+	switch {
+	case s.View >= Local:
+		s.View = Local
+	case s.View != Both:
+		s.View = Anchor
+	}
+	return s
+}
+
+// equal reports whether two specifications are the same.
+func (s PassSpec) equal(o PassSpec) bool {
+	return s.View == o.View && s.Grouping == o.Grouping && s.Frozen == o.Frozen && s.Chunk == o.Chunk &&
+		slices.Equal(s.Grads, o.Grads) && slices.Equal(s.Part, o.Part)
 }
 
 // Out is a named output of a pass: rows of numbers, those of a map pixel after

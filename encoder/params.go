@@ -23,6 +23,15 @@ type paramSpec struct {
 	init   func(i uint64, seed, param uint64) float32
 }
 
+// len returns the number of values.
+func (s paramSpec) len() int {
+	n := 1
+	for _, d := range s.shape {
+		n *= d
+	}
+	return n
+}
+
 // role tells what a parameter is, and so how it is stored and exported.
 type role int
 
@@ -176,6 +185,19 @@ func NewScalar(name string, v float32) *Params {
 	return p
 }
 
+// Trained returns the number of trained values of a graph.
+func (g *Graph) Trained() int {
+	total := 0
+	for _, n := range g.Nodes {
+		for _, s := range n.Op.params(g.shapesOf(n.In)) {
+			if s.role.trained() {
+				total += s.len()
+			}
+		}
+	}
+	return total
+}
+
 // layOut returns the parameters of a graph, all zero.
 func layOut(g *Graph) *Params {
 	p := &Params{}
@@ -188,10 +210,7 @@ func layOut(g *Graph) *Params {
 				e.from, e.len = counters, 1
 				counters++
 			} else {
-				e.len = 1
-				for _, d := range s.shape {
-					e.len *= d
-				}
+				e.len = s.len()
 				e.from = size[s.role.trained()]
 				size[s.role.trained()] += (e.len + 15) &^ 15
 			}

@@ -192,3 +192,12 @@ func TestGradsHaveTheNamesOfTrainedTensors(t *testing.T) {
 		t.Errorf("got gradients of %v, want of %v", got, want)
 	}
 }
+
+func TestTrainedCountsTheParameters(t *testing.T) {
+	for _, depth := range []int{18, 50} {
+		g := full(depth, 0, false)
+		if got, want := g.Trained(), encoder.ZeroParams(g).Count(); got != want {
+			t.Errorf("resnet%d has %d trained values, want %d", depth, got, want)
+		}
+	}
+}

@@ -108,7 +108,7 @@ func (b *bench) trainConfig(size, locals, localSize int) (contrast.Config, error
 	if err := cfg.Validate(); err != nil {
 		return cfg, usageError{err}
 	}
-	return cfg, nil
+	return cfg, checkMemory(cfg)
 }
 
 func encoderName(c contrast.Config) string {

@@ -7,6 +7,7 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/dustin/go-humanize"
 
+	"clpipe/contrast"
 	"clpipe/ingest"
 )
 
@@ -20,13 +21,38 @@ func (c *commonFlags) memoryCeiling() (int64, error) {
 		}
 		return int64(n), nil
 	}
+	return machineMemory() / 2, nil
+}
+
+// machineMemory returns the bytes that the machine, or the control group, has; 0
+// means that nobody knows.
+func machineMemory() int64 {
 	total, err := memlimit.FromCgroup()
 	if err != nil || total == 0 {
 		if total, err = memlimit.FromSystem(); err != nil {
-			return 0, nil
+			return 0
 		}
 	}
-	return int64(total / 2), nil
+	return int64(total)
+}
+
+// checkMemory refuses a run whose activations and weights alone are more than the
+// machine has, before they are asked for: without memory Go ends the program.
+func checkMemory(cfg contrast.Config) error {
+	need, err := cfg.Memory()
+	if err != nil {
+		return err
+	}
+	have := machineMemory()
+	if have == 0 || need.Activations+need.Weights <= have {
+		return nil
+	}
+	less := "lower --batch or --size, or take --preset small"
+	if cfg.Uses("chunk") {
+		less += ", or --chunk for a part of the batch at a time"
+	}
+	size := func(n int64) string { return humanize.IBytes(uint64(n)) }
+	return usagef("the run needs %s for activations and %s for weights, the machine has %s: %s", size(need.Activations), size(need.Weights), size(have), less)
 }
 
 // buffers is what streams, shuffle and decoding may hold at once.

@@ -7,7 +7,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"clpipe/contrast"
 	"clpipe/ingest"
 
 	"github.com/dustin/go-humanize"
@@ -155,22 +154,23 @@ func (j *trainJob) plan(ctx context.Context, measure bool) (*plan, error) {
 
 // planMemory returns what the run holds.
 func (j *trainJob) planMemory() (planned, error) {
-	trainer, err := contrast.New(j.cfg, contrast.Hooks{})
+	fixed, err := j.cfg.Memory()
 	if err != nil {
 		return planned{}, err
 	}
-	defer trainer.Close()
 	b := buffersOf(j.source, j.cfg.Batch, j.cfg.Encoder.Size, 2)
 	ceiling, err := j.common.memoryCeiling()
 	if err != nil {
 		return planned{}, err
 	}
-	arenas, weights := fixedMemory(trainer)
-	return planned{Order: b.shuffle, Reading: b.reading, Records: b.records, Pairs: b.pairs, Ceiling: ceiling, Weights: weights, Activations: arenas}, nil
+	return planned{Order: b.shuffle, Reading: b.reading, Records: b.records, Pairs: b.pairs, Ceiling: ceiling, Weights: fixed.Weights, Activations: fixed.Activations}, nil
 }
 
 // planTime measures some steps.
 func (j *trainJob) planTime(ctx context.Context, p *plan) error {
+	if err := checkMemory(j.cfg); err != nil {
+		return err
+	}
 	const enough = 1000 * time.Hour // of which the steps are counted
 	steps, err := j.stepsFor(ctx, enough)
 	if err != nil {

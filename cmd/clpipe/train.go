@@ -130,6 +130,9 @@ func (j *trainJob) do(ctx context.Context) (*sink.Summary, error) {
 	if err := j.cfg.Validate(); err != nil {
 		return nil, usageError{err}
 	}
+	if err := checkMemory(j.cfg); err != nil {
+		return nil, err
+	}
 	if err := j.checkpointEvery(); err != nil {
 		return nil, err
 	}
@@ -419,7 +422,7 @@ func (j *trainJob) newTrainer(p *pipeline, live *progress, initial *batch.State)
 		return nil, err
 	}
 	validate.params = trainer.Params()
-	err = j.keepMemory(trainer)
+	err = j.keepMemory()
 	if err == nil && initial != nil {
 		if err = trainer.Init(*initial); err != nil {
 			err = fmt.Errorf("--init %s: %w", j.method.init, err)
@@ -488,21 +491,17 @@ func (j *trainJob) runStages(ctx context.Context, p *pipeline, live *progress, t
 
 // keepMemory holds the buffers to --mem and says what weights and activations
 // take beside them.
-func (j *trainJob) keepMemory(trainer *contrast.Trainer) error {
-	arenas, weights := fixedMemory(trainer)
-	j.log.Info("memory", "activations", humanize.IBytes(uint64(arenas)), "weights", humanize.IBytes(uint64(weights)))
+func (j *trainJob) keepMemory() error {
+	fixed, err := j.cfg.Memory()
+	if err != nil {
+		return err
+	}
+	j.log.Info("memory", "activations", humanize.IBytes(uint64(fixed.Activations)), "weights", humanize.IBytes(uint64(fixed.Weights)))
 	var b buffers
 	if j.source != nil {
 		b = buffersOf(j.source, j.cfg.Batch, j.cfg.Encoder.Size, 2)
 	}
-	return j.common.keepWithin(b, arenas+weights)
-}
-
-// fixedMemory returns the bytes of activations, and of what comes with the
-// weights: gradients, momentum, the momentum encoder, packed copies.
-func fixedMemory(trainer *contrast.Trainer) (activations, weights int64) {
-	arenas, packed := trainer.MemoryBytes()
-	return arenas, packed + int64(len(trainer.Params().Data))*4*4
+	return j.common.keepWithin(b, fixed.Activations+fixed.Weights)
 }
 
 // addSource adds the stages before training, from a position on.
