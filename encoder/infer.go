@@ -71,6 +71,9 @@ func Infer(s batch.State) (Inferred, error) {
 		in.Head, in.Hidden, in.Dim = MLPHead, dim("fc.0.weight", 0), dim("fc.2.weight", 0)
 	case dim("fc.3.weight", 0) > 0:
 		in.Head, in.Hidden, in.Dim = SimCLRHead, dim("fc.0.weight", 0), dim("fc.3.weight", 0)
+		if dim("fc.4.weight", 0) == 0 { // the last BatchNorm has no gamma
+			in.Head = MoCoV3Head
+		}
 	default:
 		in.Head = NoHead
 	}

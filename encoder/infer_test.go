@@ -12,7 +12,7 @@ func TestInferredNetworkTakesTheTensors(t *testing.T) {
 	for _, depth := range []int{18, 50} {
 		for _, cifar := range []bool{false, true} {
 			for _, width := range []float64{0.001, 0.02, 0.07, 0.25, 0.3} {
-				for _, head := range []encoder.Head{{Kind: encoder.NoHead}, {Kind: encoder.LinearHead, Dim: 9}, {Kind: encoder.MLPHead, Hidden: 5, Dim: 9}} {
+				for _, head := range []encoder.Head{{Kind: encoder.NoHead}, {Kind: encoder.LinearHead, Dim: 9}, {Kind: encoder.MLPHead, Hidden: 5, Dim: 9}, {Kind: encoder.SimCLRHead, Hidden: 5, Dim: 9}, {Kind: encoder.MoCoV3Head, Hidden: 5, Dim: 9}} {
 					config := encoder.ResNetConfig{Depth: depth, CIFAR: cifar, Size: 32, Width: width}
 					g := encoder.ResNet(config)
 					g.AddHead(head)

@@ -325,7 +325,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.IntVar(&m.steps, "steps", 0, "length of the run in steps")
 	fs.StringVar(&m.normalize, "normalize", "", "imagenet, cifar10, none, or six numbers: means and deviations of R,G,B (default the method's)")
 	fs.StringVar(&m.conv, "conv", "auto", "convolution algorithm: auto, direct, f2")
-	fs.StringVar(&m.init, "init", "", "initial weights: a safetensors file under torchvision's names")
+	fs.StringVar(&m.init, "init", "", "initial weights: a safetensors file under torchvision's names, which decides encoder and width, and the head too unless --head, --dim or --hidden ask for another one, which then starts anew")
 	fs.IntVar(&m.depth, "depth", 0, "blocks of a stage, of cpc and amdim (default the method's)")
 	fs.StringVar(&m.estimator, "estimator", "", "bound of dim: jsd, nce, dv (default jsd)")
 	fs.StringVar(&m.objective, "dim-objective", "", "what dim scores codes against: local (cells), global (the whole map), both; brings its own --prior (default local)")
@@ -436,7 +436,7 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		return cfg, err
 	}
 	if initial != nil {
-		m.apply(&cfg, initial)
+		takeInitial(&cfg, initial, given)
 	}
 	if cfg.Uses("head") && cfg.Head == encoder.NoHead && !given("dim") {
 		cfg.Dim = cfg.Graph().Features()
@@ -451,14 +451,6 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 		cfg.Schedule.Epochs = 0
 	}
 	return cfg, nil
-}
-
-// apply lets the file of initial weights decide what it decides.
-func (m *methodFlags) apply(cfg *contrast.Config, in *encoder.Inferred) {
-	cfg.Encoder.Depth, cfg.Encoder.CIFAR, cfg.Encoder.Width = in.Depth, in.CIFAR, in.Width
-	if in.Head != encoder.NoHead {
-		cfg.Head, cfg.Hidden, cfg.Dim = in.Head, in.Hidden, in.Dim
-	}
 }
 
 // groupsFor returns the largest number of groups up to want that divides the

@@ -424,9 +424,7 @@ func (j *trainJob) newTrainer(p *pipeline, live *progress, initial *batch.State)
 	validate.params = trainer.Params()
 	err = j.keepMemory()
 	if err == nil && initial != nil {
-		if err = trainer.Init(*initial); err != nil {
-			err = fmt.Errorf("--init %s: %w", j.method.init, err)
-		}
+		err = j.initialise(trainer, *initial)
 	}
 	if err != nil {
 		trainer.Close()
