@@ -82,7 +82,7 @@ type Config struct {
 	AdamEps     float64 // of Adam and AdamW; 0: 1e-8
 	LARS        kernel.LARSForm
 	WeightDecay float64
-	ClipNorm    float64          // largest norm of the gradients of all weights together; 0: any
+	ClipNorm    float64          // largest norm of the gradients of each network, all its weights together; 0: any
 	Schedule    encoder.Schedule // Schedule.Epochs and Steps: the length of the run
 
 	Conv    kernel.Algorithm
