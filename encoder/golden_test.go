@@ -32,6 +32,7 @@ type golden struct {
 	Groups      int
 	Permutation []int
 	SGD         bool
+	Pixels      string // what they are drawn by
 
 	tensors map[string][][]float64 // rows
 }
@@ -50,7 +51,7 @@ func readGolden(t *testing.T, path string) golden {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := golden{tensors: map[string][][]float64{}}
+	g := golden{Pixels: "pixels", tensors: map[string][][]float64{}}
 	if err := json.Unmarshal([]byte(header.Metadata()["case"]), &g); err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +300,7 @@ func (g golden) network(t *testing.T) (*encoder.Graph, *encoder.Params, []byte) 
 	graph.AddHead(encoder.Head{Kind: g.Head, Dim: 9})
 	x := make([]byte, g.Batch*g.Size*g.Size*3)
 	for i := range x {
-		x[i] = byte(bits("pixels", i) >> 56)
+		x[i] = byte(bits(g.Pixels, i) >> 56)
 	}
 	return graph, goldenParams(t, graph), x
 }
