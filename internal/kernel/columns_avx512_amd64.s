@@ -46,11 +46,70 @@ wide_store:
 	JMP     wide
 
 wide_done:
+pair:
+	CMPQ   SI, $0x00000080
+	JB     pair_done
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	MOVQ   CX, DI
+	MOVQ   DX, R8
+	SUBQ   BX, R8
+	JMP    pair_turn
+
+pair_pixels:
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	ADDQ   BX, DI
+	VADDPS (DI), Z2, Z2
+	VADDPS 64(DI), Z3, Z3
+	ADDQ   BX, DI
+
+pair_turn:
+	CMPQ   DI, R8
+	JB     pair_pixels
+	VADDPS Z2, Z0, Z0
+	VADDPS Z3, Z1, Z1
+	CMPQ   DI, DX
+	JAE    pair_store
+
+pair_pixel:
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	ADDQ   BX, DI
+	CMPQ   DI, DX
+	JB     pair_pixel
+
+pair_store:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x00000080, SI
+	JMP     pair
+
+pair_done:
 narrow:
 	CMPQ   SI, $0x00000040
 	JB     narrow_done
 	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
 	MOVQ   CX, DI
+	MOVQ   DX, R8
+	SUBQ   BX, R8
+	JMP    narrow_turn
+
+narrow_pixels:
+	VADDPS (DI), Z0, Z0
+	ADDQ   BX, DI
+	VADDPS (DI), Z1, Z1
+	ADDQ   BX, DI
+
+narrow_turn:
+	CMPQ   DI, R8
+	JB     narrow_pixels
+	VADDPS Z1, Z0, Z0
 	CMPQ   DI, DX
 	JAE    narrow_store
 
@@ -89,15 +148,15 @@ wide:
 	JB      wide_done
 	VXORPS  Z0, Z0, Z0
 	VXORPS  Z1, Z1, Z1
-	VMOVUPS (R8), Z2
+	VXORPS  Z2, Z2, Z2
 	VXORPS  Z3, Z3, Z3
 	VXORPS  Z4, Z4, Z4
-	VMOVUPS 64(R8), Z5
+	VXORPS  Z5, Z5, Z5
 	VXORPS  Z6, Z6, Z6
 	VXORPS  Z7, Z7, Z7
-	VMOVUPS 128(R8), Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	VMOVUPS 128(R8), Z10
 	VMOVUPS 192(R8), Z11
 	MOVQ    DX, R9
 	CMPQ    R9, BX
@@ -105,21 +164,21 @@ wide:
 
 wide_pixel:
 	VMOVUPS     (R9), Z12
-	VSUBPS      Z2, Z12, Z12
+	VSUBPS      Z8, Z12, Z12
 	VADDPS      Z12, Z0, Z0
 	VFMADD231PS Z12, Z12, Z1
 	VMOVUPS     64(R9), Z12
-	VSUBPS      Z5, Z12, Z12
-	VADDPS      Z12, Z3, Z3
-	VFMADD231PS Z12, Z12, Z4
+	VSUBPS      Z9, Z12, Z12
+	VADDPS      Z12, Z2, Z2
+	VFMADD231PS Z12, Z12, Z3
 	VMOVUPS     128(R9), Z12
-	VSUBPS      Z8, Z12, Z12
-	VADDPS      Z12, Z6, Z6
-	VFMADD231PS Z12, Z12, Z7
+	VSUBPS      Z10, Z12, Z12
+	VADDPS      Z12, Z4, Z4
+	VFMADD231PS Z12, Z12, Z5
 	VMOVUPS     192(R9), Z12
 	VSUBPS      Z11, Z12, Z12
-	VADDPS      Z12, Z9, Z9
-	VFMADD231PS Z12, Z12, Z10
+	VADDPS      Z12, Z6, Z6
+	VFMADD231PS Z12, Z12, Z7
 	ADDQ        SI, R9
 	CMPQ        R9, BX
 	JB          wide_pixel
@@ -127,12 +186,12 @@ wide_pixel:
 wide_store:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (CX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z4, 64(CX)
-	VMOVUPS Z6, 128(AX)
-	VMOVUPS Z7, 128(CX)
-	VMOVUPS Z9, 192(AX)
-	VMOVUPS Z10, 192(CX)
+	VMOVUPS Z2, 64(AX)
+	VMOVUPS Z3, 64(CX)
+	VMOVUPS Z4, 128(AX)
+	VMOVUPS Z5, 128(CX)
+	VMOVUPS Z6, 192(AX)
+	VMOVUPS Z7, 192(CX)
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, CX
 	ADDQ    $0x00000100, DX
@@ -141,21 +200,118 @@ wide_store:
 	JMP     wide
 
 wide_done:
+pair:
+	CMPQ    DI, $0x00000080
+	JB      pair_done
+	VXORPS  Z0, Z0, Z0
+	VXORPS  Z1, Z1, Z1
+	VXORPS  Z2, Z2, Z2
+	VXORPS  Z3, Z3, Z3
+	VXORPS  Z4, Z4, Z4
+	VXORPS  Z5, Z5, Z5
+	VXORPS  Z6, Z6, Z6
+	VXORPS  Z7, Z7, Z7
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	SUBQ    SI, R10
+	JMP     pair_turn
+
+pair_pixels:
+	VMOVUPS     (R9), Z10
+	VSUBPS      Z8, Z10, Z10
+	VADDPS      Z10, Z0, Z0
+	VFMADD231PS Z10, Z10, Z1
+	VMOVUPS     64(R9), Z10
+	VSUBPS      Z9, Z10, Z10
+	VADDPS      Z10, Z2, Z2
+	VFMADD231PS Z10, Z10, Z3
+	ADDQ        SI, R9
+	VMOVUPS     (R9), Z10
+	VSUBPS      Z8, Z10, Z10
+	VADDPS      Z10, Z4, Z4
+	VFMADD231PS Z10, Z10, Z5
+	VMOVUPS     64(R9), Z10
+	VSUBPS      Z9, Z10, Z10
+	VADDPS      Z10, Z6, Z6
+	VFMADD231PS Z10, Z10, Z7
+	ADDQ        SI, R9
+
+pair_turn:
+	CMPQ   R9, R10
+	JB     pair_pixels
+	VADDPS Z4, Z0, Z0
+	VADDPS Z5, Z1, Z1
+	VADDPS Z6, Z2, Z2
+	VADDPS Z7, Z3, Z3
+	CMPQ   R9, BX
+	JAE    pair_store
+
+pair_pixel:
+	VMOVUPS     (R9), Z4
+	VSUBPS      Z8, Z4, Z4
+	VADDPS      Z4, Z0, Z0
+	VFMADD231PS Z4, Z4, Z1
+	VMOVUPS     64(R9), Z4
+	VSUBPS      Z9, Z4, Z4
+	VADDPS      Z4, Z2, Z2
+	VFMADD231PS Z4, Z4, Z3
+	ADDQ        SI, R9
+	CMPQ        R9, BX
+	JB          pair_pixel
+
+pair_store:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (CX)
+	VMOVUPS Z2, 64(AX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	ADDQ    $0x00000080, DX
+	ADDQ    $0x00000080, R8
+	SUBQ    $0x00000080, DI
+	JMP     pair
+
+pair_done:
 narrow:
 	CMPQ    DI, $0x00000040
 	JB      narrow_done
 	VXORPS  Z0, Z0, Z0
 	VXORPS  Z1, Z1, Z1
-	VMOVUPS (R8), Z2
+	VXORPS  Z2, Z2, Z2
+	VXORPS  Z3, Z3, Z3
+	VMOVUPS (R8), Z4
 	MOVQ    DX, R9
-	CMPQ    R9, BX
-	JAE     narrow_store
+	MOVQ    BX, R10
+	SUBQ    SI, R10
+	JMP     narrow_turn
+
+narrow_pixels:
+	VMOVUPS     (R9), Z5
+	VSUBPS      Z4, Z5, Z5
+	VADDPS      Z5, Z0, Z0
+	VFMADD231PS Z5, Z5, Z1
+	ADDQ        SI, R9
+	VMOVUPS     (R9), Z5
+	VSUBPS      Z4, Z5, Z5
+	VADDPS      Z5, Z2, Z2
+	VFMADD231PS Z5, Z5, Z3
+	ADDQ        SI, R9
+
+narrow_turn:
+	CMPQ   R9, R10
+	JB     narrow_pixels
+	VADDPS Z2, Z0, Z0
+	VADDPS Z3, Z1, Z1
+	CMPQ   R9, BX
+	JAE    narrow_store
 
 narrow_pixel:
-	VMOVUPS     (R9), Z3
-	VSUBPS      Z2, Z3, Z3
-	VADDPS      Z3, Z0, Z0
-	VFMADD231PS Z3, Z3, Z1
+	VMOVUPS     (R9), Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z2, Z0, Z0
+	VFMADD231PS Z2, Z2, Z1
 	ADDQ        SI, R9
 	CMPQ        R9, BX
 	JB          narrow_pixel
@@ -195,15 +351,15 @@ wide:
 	JB      wide_done
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z2, Z2, Z2
-	VMOVUPS (R10), Z3
+	VXORPS  Z3, Z3, Z3
 	VXORPS  Z4, Z4, Z4
 	VXORPS  Z5, Z5, Z5
-	VMOVUPS 64(R10), Z6
+	VXORPS  Z6, Z6, Z6
 	VXORPS  Z7, Z7, Z7
 	VXORPS  Z8, Z8, Z8
-	VMOVUPS 128(R10), Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
+	VMOVUPS (R10), Z9
+	VMOVUPS 64(R10), Z10
+	VMOVUPS 128(R10), Z11
 	VMOVUPS 192(R10), Z12
 	MOVQ    DX, R11
 	MOVQ    BX, R12
@@ -219,29 +375,29 @@ wide_pixel:
 	VMOVUPS.Z   (R11)(R12*1), K1, Z13
 	VADDPS      Z13, Z1, Z1
 	VMOVUPS     (R11), Z14
-	VSUBPS      Z3, Z14, Z14
+	VSUBPS      Z9, Z14, Z14
 	VFMADD231PS Z13, Z14, Z2
 	VMOVUPS     64(R11)(R13*1), Z13
 	VCMPPS      $0x16, Z0, Z13, K1
 	VMOVUPS.Z   64(R11)(R12*1), K1, Z13
-	VADDPS      Z13, Z4, Z4
+	VADDPS      Z13, Z3, Z3
 	VMOVUPS     64(R11), Z14
-	VSUBPS      Z6, Z14, Z14
-	VFMADD231PS Z13, Z14, Z5
+	VSUBPS      Z10, Z14, Z14
+	VFMADD231PS Z13, Z14, Z4
 	VMOVUPS     128(R11)(R13*1), Z13
 	VCMPPS      $0x16, Z0, Z13, K1
 	VMOVUPS.Z   128(R11)(R12*1), K1, Z13
-	VADDPS      Z13, Z7, Z7
+	VADDPS      Z13, Z5, Z5
 	VMOVUPS     128(R11), Z14
-	VSUBPS      Z9, Z14, Z14
-	VFMADD231PS Z13, Z14, Z8
+	VSUBPS      Z11, Z14, Z14
+	VFMADD231PS Z13, Z14, Z6
 	VMOVUPS     192(R11)(R13*1), Z13
 	VCMPPS      $0x16, Z0, Z13, K1
 	VMOVUPS.Z   192(R11)(R12*1), K1, Z13
-	VADDPS      Z13, Z10, Z10
+	VADDPS      Z13, Z7, Z7
 	VMOVUPS     192(R11), Z14
 	VSUBPS      Z12, Z14, Z14
-	VFMADD231PS Z13, Z14, Z11
+	VFMADD231PS Z13, Z14, Z8
 	ADDQ        R8, R11
 	CMPQ        R11, DI
 	JB          wide_pixel
@@ -249,12 +405,12 @@ wide_pixel:
 wide_store:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z2, (CX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z5, 64(CX)
-	VMOVUPS Z7, 128(AX)
-	VMOVUPS Z8, 128(CX)
-	VMOVUPS Z10, 192(AX)
-	VMOVUPS Z11, 192(CX)
+	VMOVUPS Z3, 64(AX)
+	VMOVUPS Z4, 64(CX)
+	VMOVUPS Z5, 128(AX)
+	VMOVUPS Z6, 128(CX)
+	VMOVUPS Z7, 192(AX)
+	VMOVUPS Z8, 192(CX)
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, CX
 	ADDQ    $0x00000100, DX
@@ -265,28 +421,155 @@ wide_store:
 	JMP     wide
 
 wide_done:
-narrow:
-	CMPQ    R9, $0x00000040
-	JB      narrow_done
+pair:
+	CMPQ    R9, $0x00000080
+	JB      pair_done
 	VXORPS  Z1, Z1, Z1
 	VXORPS  Z2, Z2, Z2
-	VMOVUPS (R10), Z3
+	VXORPS  Z3, Z3, Z3
+	VXORPS  Z4, Z4, Z4
+	VXORPS  Z5, Z5, Z5
+	VXORPS  Z6, Z6, Z6
+	VXORPS  Z7, Z7, Z7
+	VXORPS  Z8, Z8, Z8
+	VMOVUPS (R10), Z9
+	VMOVUPS 64(R10), Z10
 	MOVQ    DX, R11
 	MOVQ    BX, R12
 	SUBQ    DX, R12
 	MOVQ    SI, R13
 	SUBQ    DX, R13
-	CMPQ    R11, DI
-	JAE     narrow_store
+	MOVQ    DI, R14
+	SUBQ    R8, R14
+	JMP     pair_turn
+
+pair_pixels:
+	VMOVUPS     (R11)(R13*1), Z11
+	VCMPPS      $0x16, Z0, Z11, K1
+	VMOVUPS.Z   (R11)(R12*1), K1, Z11
+	VADDPS      Z11, Z1, Z1
+	VMOVUPS     (R11), Z12
+	VSUBPS      Z9, Z12, Z12
+	VFMADD231PS Z11, Z12, Z2
+	VMOVUPS     64(R11)(R13*1), Z11
+	VCMPPS      $0x16, Z0, Z11, K1
+	VMOVUPS.Z   64(R11)(R12*1), K1, Z11
+	VADDPS      Z11, Z3, Z3
+	VMOVUPS     64(R11), Z12
+	VSUBPS      Z10, Z12, Z12
+	VFMADD231PS Z11, Z12, Z4
+	ADDQ        R8, R11
+	VMOVUPS     (R11)(R13*1), Z11
+	VCMPPS      $0x16, Z0, Z11, K1
+	VMOVUPS.Z   (R11)(R12*1), K1, Z11
+	VADDPS      Z11, Z5, Z5
+	VMOVUPS     (R11), Z12
+	VSUBPS      Z9, Z12, Z12
+	VFMADD231PS Z11, Z12, Z6
+	VMOVUPS     64(R11)(R13*1), Z11
+	VCMPPS      $0x16, Z0, Z11, K1
+	VMOVUPS.Z   64(R11)(R12*1), K1, Z11
+	VADDPS      Z11, Z7, Z7
+	VMOVUPS     64(R11), Z12
+	VSUBPS      Z10, Z12, Z12
+	VFMADD231PS Z11, Z12, Z8
+	ADDQ        R8, R11
+
+pair_turn:
+	CMPQ   R11, R14
+	JB     pair_pixels
+	VADDPS Z5, Z1, Z1
+	VADDPS Z6, Z2, Z2
+	VADDPS Z7, Z3, Z3
+	VADDPS Z8, Z4, Z4
+	CMPQ   R11, DI
+	JAE    pair_store
+
+pair_pixel:
+	VMOVUPS     (R11)(R13*1), Z5
+	VCMPPS      $0x16, Z0, Z5, K1
+	VMOVUPS.Z   (R11)(R12*1), K1, Z5
+	VADDPS      Z5, Z1, Z1
+	VMOVUPS     (R11), Z6
+	VSUBPS      Z9, Z6, Z6
+	VFMADD231PS Z5, Z6, Z2
+	VMOVUPS     64(R11)(R13*1), Z5
+	VCMPPS      $0x16, Z0, Z5, K1
+	VMOVUPS.Z   64(R11)(R12*1), K1, Z5
+	VADDPS      Z5, Z3, Z3
+	VMOVUPS     64(R11), Z6
+	VSUBPS      Z10, Z6, Z6
+	VFMADD231PS Z5, Z6, Z4
+	ADDQ        R8, R11
+	CMPQ        R11, DI
+	JB          pair_pixel
+
+pair_store:
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(AX)
+	VMOVUPS Z4, 64(CX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	ADDQ    $0x00000080, DX
+	ADDQ    $0x00000080, BX
+	ADDQ    $0x00000080, SI
+	ADDQ    $0x00000080, R10
+	SUBQ    $0x00000080, R9
+	JMP     pair
+
+pair_done:
+narrow:
+	CMPQ    R9, $0x00000040
+	JB      narrow_done
+	VXORPS  Z1, Z1, Z1
+	VXORPS  Z2, Z2, Z2
+	VXORPS  Z3, Z3, Z3
+	VXORPS  Z4, Z4, Z4
+	VMOVUPS (R10), Z5
+	MOVQ    DX, R11
+	MOVQ    BX, R12
+	SUBQ    DX, R12
+	MOVQ    SI, R13
+	SUBQ    DX, R13
+	MOVQ    DI, R14
+	SUBQ    R8, R14
+	JMP     narrow_turn
+
+narrow_pixels:
+	VMOVUPS     (R11)(R13*1), Z6
+	VCMPPS      $0x16, Z0, Z6, K1
+	VMOVUPS.Z   (R11)(R12*1), K1, Z6
+	VADDPS      Z6, Z1, Z1
+	VMOVUPS     (R11), Z7
+	VSUBPS      Z5, Z7, Z7
+	VFMADD231PS Z6, Z7, Z2
+	ADDQ        R8, R11
+	VMOVUPS     (R11)(R13*1), Z6
+	VCMPPS      $0x16, Z0, Z6, K1
+	VMOVUPS.Z   (R11)(R12*1), K1, Z6
+	VADDPS      Z6, Z3, Z3
+	VMOVUPS     (R11), Z7
+	VSUBPS      Z5, Z7, Z7
+	VFMADD231PS Z6, Z7, Z4
+	ADDQ        R8, R11
+
+narrow_turn:
+	CMPQ   R11, R14
+	JB     narrow_pixels
+	VADDPS Z3, Z1, Z1
+	VADDPS Z4, Z2, Z2
+	CMPQ   R11, DI
+	JAE    narrow_store
 
 narrow_pixel:
-	VMOVUPS     (R11)(R13*1), Z4
-	VCMPPS      $0x16, Z0, Z4, K1
-	VMOVUPS.Z   (R11)(R12*1), K1, Z4
-	VADDPS      Z4, Z1, Z1
-	VMOVUPS     (R11), Z5
-	VSUBPS      Z3, Z5, Z5
-	VFMADD231PS Z4, Z5, Z2
+	VMOVUPS     (R11)(R13*1), Z3
+	VCMPPS      $0x16, Z0, Z3, K1
+	VMOVUPS.Z   (R11)(R12*1), K1, Z3
+	VADDPS      Z3, Z1, Z1
+	VMOVUPS     (R11), Z4
+	VSUBPS      Z5, Z4, Z4
+	VFMADD231PS Z3, Z4, Z2
 	ADDQ        R8, R11
 	CMPQ        R11, DI
 	JB          narrow_pixel

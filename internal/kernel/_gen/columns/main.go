@@ -90,16 +90,23 @@ func sums(operation, signature string, outputs, inputs []string, origin string, 
 		floor = s.Broadcast("floor")
 	}
 
-	block := func(label string, vectors int) {
+	// Every other pixel has sums of its own where the channels of a block are
+	// few: an addition would wait for the one before.
+	block := func(label string, vectors, pixels int) {
 		bytes := vectors * s.Bytes
 		Label(label)
 		CMPQ(left, U32(bytes))
 		JB(LabelRef(label + "_done"))
-		acc := make([][]reg.VecVirtual, vectors)
+		acc := make([][][]reg.VecVirtual, pixels)
 		origins := make([][]reg.VecVirtual, vectors)
+		for p := range acc {
+			acc[p] = make([][]reg.VecVirtual, vectors)
+			for v := range vectors {
+				acc[p][v] = s.Vectors(len(out))
+				s.Clear(acc[p][v]...)
+			}
+		}
 		for v := range vectors {
-			acc[v] = s.Vectors(len(out))
-			s.Clear(acc[v]...)
 			if origin != "" {
 				origins[v] = []reg.VecVirtual{load(Mem{Base: originBase, Disp: v * s.Bytes})}
 			}
@@ -112,23 +119,48 @@ func sums(operation, signature string, outputs, inputs []string, origin string, 
 			MOVQ(in[i], far[i])
 			SUBQ(in[0], far[i])
 		}
+		pixel := func(acc [][]reg.VecVirtual) {
+			for v := range vectors {
+				x := []Mem{{Base: at, Disp: v * s.Bytes}}
+				for i := 1; i < len(in); i++ {
+					x = append(x, Mem{Base: at, Index: far[i], Scale: 1, Disp: v * s.Bytes})
+				}
+				body(acc[v], origins[v], x, floor)
+			}
+			ADDQ(stride, at)
+		}
+		if pixels > 1 {
+			last := GP64() // no whole turn from here on
+			MOVQ(end, last)
+			for range pixels - 1 {
+				SUBQ(stride, last)
+			}
+			JMP(LabelRef(label + "_turn"))
+			Label(label + "_pixels")
+			for p := range pixels {
+				pixel(acc[p])
+			}
+			Label(label + "_turn")
+			CMPQ(at, last)
+			JB(LabelRef(label + "_pixels"))
+			for p := 1; p < pixels; p++ {
+				for v := range vectors {
+					for i := range out {
+						VADDPS(acc[p][v][i], acc[0][v][i], acc[0][v][i])
+					}
+				}
+			}
+		}
 		CMPQ(at, end)
 		JAE(LabelRef(label + "_store"))
 		Label(label + "_pixel")
-		for v := range vectors {
-			x := []Mem{{Base: at, Disp: v * s.Bytes}}
-			for i := 1; i < len(in); i++ {
-				x = append(x, Mem{Base: at, Index: far[i], Scale: 1, Disp: v * s.Bytes})
-			}
-			body(acc[v], origins[v], x, floor)
-		}
-		ADDQ(stride, at)
+		pixel(acc[0])
 		CMPQ(at, end)
 		JB(LabelRef(label + "_pixel"))
 		Label(label + "_store")
 		for v := range vectors {
 			for i, o := range out {
-				VMOVUPS(acc[v][i], Mem{Base: o, Disp: v * s.Bytes})
+				VMOVUPS(acc[0][v][i], Mem{Base: o, Disp: v * s.Bytes})
 			}
 		}
 		pointers := append(append([]reg.Register{}, out...), in...)
@@ -142,8 +174,11 @@ func sums(operation, signature string, outputs, inputs []string, origin string, 
 		JMP(LabelRef(label))
 		Label(label + "_done")
 	}
-	block("wide", 4)
-	block("narrow", groupBytes/s.Bytes)
+	block("wide", 4, 1)
+	if s.Wide() {
+		block("pair", 2, 2)
+	}
+	block("narrow", groupBytes/s.Bytes, 2)
 	VZEROUPPER()
 	RET()
 }
