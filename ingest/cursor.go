@@ -57,7 +57,7 @@ func newCursor(ctx context.Context, s *Source, place int) *cursor {
 func readEarly(m member) bool {
 	_, random := m.obj.(shard.RandomAccess)
 	_, ranged := m.obj.(shard.Ranged)
-	return (random || ranged) && !m.CheapToScan() && m.Format() != "image"
+	return (random || ranged) && !m.CheapToScan()
 }
 
 // run reads the shard to its end, a stretch at a time.

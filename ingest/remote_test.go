@@ -174,6 +174,50 @@ func TestImagesInRemoteFolders(t *testing.T) {
 	}
 }
 
+// inChunks answers with files whose length the server does not say.
+func inChunks(s *testserver.Server) {
+	s.Fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		body, ok := s.Files[strings.TrimPrefix(r.URL.Path, "/")]
+		if ok {
+			w.(http.Flusher).Flush()
+			w.Write(body)
+		}
+		return ok
+	}
+}
+
+func TestImagesOfUnknownLength(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 9 {
+		write(t, dir, fmt.Sprintf("%c/%d.png", 'a'+i%3, i), picture(3, 3, byte(i)))
+	}
+	cfg := ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 1, Workers: 4, RecordRows: 2}.WithoutWaiting()
+	want, err := digest(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := testserver.New(t, contents(t, dir, ""))
+	inChunks(server)
+	cfg.Sources = []string{server.URL + "/{a/0,a/3,a/6,b/1,b/4,b/7,c/2,c/5,c/8}.png"}
+	if got, err := digest(t, cfg); err != nil || got != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+	src, err := ingest.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := server.Requests()
+	if n, known, err := src.Count(t.Context()); n != 9 || !known || err != nil || server.Requests() != before {
+		t.Errorf("got %d images, %v, %v after %d requests, want 9 without one", n, known, err, server.Requests()-before)
+	}
+	if first, err := src.First(t.Context()); err != nil || first.ID != "a/0.png" {
+		t.Errorf("first image: got %+v, %v", first, err)
+	}
+	if r, err := src.Verify(t.Context(), ingest.NoIndex); err != nil || r.Readable != 9 || r.ImageBytes == 0 {
+		t.Errorf("verify: got %+v, %v", r, err)
+	}
+}
+
 func TestRemoteSourcesAreLookedAtOnce(t *testing.T) {
 	server := testserver.New(t, contents(t, packings(t), ""))
 	storeEnvironment(t, server.URL)

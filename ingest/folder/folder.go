@@ -71,32 +71,56 @@ func New(obj shard.Object, label int64, maxSampleBytes int64) *Image {
 // Name returns the path below the source's root.
 func (m *Image) Name() string { return m.obj.Name() }
 
-// Size returns the length in bytes.
+// Size returns the length in bytes, -1 if it is not known.
 func (m *Image) Size() int64 { return m.obj.Size() }
 
 // Format returns "image".
 func (m *Image) Format() string { return "image" }
 
-// CheapToScan returns true: nothing of the file is read to pass over it.
-func (m *Image) CheapToScan() bool { return true }
+// CheapToScan tells whether the length is known: nothing of the file is read then
+// to pass over it.
+func (m *Image) CheapToScan() bool { return m.Size() >= 0 }
 
-// Open returns a reader of the one sample. It does not touch the file.
-func (m *Image) Open(context.Context) (shard.Reader, error) {
+// CountSamples returns 1.
+func (m *Image) CountSamples(context.Context) (int, error) { return 1, nil }
+
+// Open returns a reader of the one sample. It does not touch the file, except one
+// of unknown length, which it reads: room for it is made before it is fetched.
+func (m *Image) Open(ctx context.Context) (shard.Reader, error) {
 	s := shard.Sample{Size: m.Size()}
+	if s.Size < 0 {
+		var err error
+		if s.Image, err = m.readAll(ctx); err != nil {
+			return nil, err
+		}
+		s.Size = int64(len(s.Image))
+	}
 	if m.label >= 0 {
 		s.Label, s.HasLabel = m.label, true
 	}
 	var why error
 	switch {
-	case m.Size() == 0:
+	case s.Size == 0:
 		why = errors.New("the file is empty")
-	case m.Size() > m.maxSampleBytes:
-		why = fmt.Errorf("%d bytes, want at most %d", m.Size(), m.maxSampleBytes)
+	case s.Size > m.maxSampleBytes && m.Size() < 0:
+		why = fmt.Errorf("at least %d bytes, want at most %d", s.Size, m.maxSampleBytes)
+	case s.Size > m.maxSampleBytes:
+		why = fmt.Errorf("%d bytes, want at most %d", s.Size, m.maxSampleBytes)
 	}
 	if why != nil {
-		s.Size, s.Damage = 0, &shard.Damage{What: "read", Why: why}
+		s.Size, s.Image, s.Damage = 0, nil, &shard.Damage{What: "read", Why: why}
 	}
 	return &reader{sample: s}, nil
+}
+
+// readAll reads the file, of one that is too long a byte more than it may have.
+func (m *Image) readAll(ctx context.Context) ([]byte, error) {
+	src, err := shard.OpenStream(ctx, m.obj)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	return io.ReadAll(io.LimitReader(src, m.maxSampleBytes+1))
 }
 
 type reader struct {

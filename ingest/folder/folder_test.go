@@ -11,6 +11,7 @@ import (
 
 	"clpipe/ingest/folder"
 	"clpipe/ingest/local"
+	"clpipe/ingest/shard"
 )
 
 func TestClasses(t *testing.T) {
@@ -27,6 +28,11 @@ func TestIsImage(t *testing.T) {
 		}
 	}
 }
+
+// unknown is an object whose length is not known.
+type unknown struct{ shard.Object }
+
+func (unknown) Size() int64 { return -1 }
 
 func TestImageIsAShardOfOneSample(t *testing.T) {
 	dir := t.TempDir()
@@ -50,39 +56,47 @@ func TestImageIsAShardOfOneSample(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := folder.New(found.Objects[0], c.label, 6)
-		r, err := m.Open(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := r.Next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.Next(); !errors.Is(err, io.EOF) {
-			t.Errorf("%s: got %v after the sample, want %v", c.name, err, io.EOF)
-		}
-		if (s.Damage == nil) != c.good || s.HasLabel != (c.label >= 0) || s.HasLabel && s.Label != c.label {
-			t.Errorf("%s: got %+v", c.name, s)
-			continue
-		}
-		if !c.good {
-			if !strings.Contains(s.Damage.Error(), c.want) {
-				t.Errorf("%s: got %v, want %q", c.name, s.Damage, c.want)
+		for _, obj := range []shard.Object{found.Objects[0], unknown{found.Objects[0]}} {
+			m := folder.New(obj, c.label, 6)
+			r, err := m.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
 			}
-			continue
+			s, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Next(); !errors.Is(err, io.EOF) {
+				t.Errorf("%s: got %v after the sample, want %v", c.name, err, io.EOF)
+			}
+			if (s.Damage == nil) != c.good || s.HasLabel != (c.label >= 0) || s.HasLabel && s.Label != c.label {
+				t.Errorf("%s: got %+v", c.name, s)
+				continue
+			}
+			if !c.good {
+				if !strings.Contains(s.Damage.Error(), c.want) || s.Size != 0 {
+					t.Errorf("%s: got %d bytes, %v, want %q", c.name, s.Size, s.Damage, c.want)
+				}
+				continue
+			}
+			if !m.CheapToScan() {
+				if string(s.Image) != c.want || s.Size != int64(len(c.want)) {
+					t.Errorf("%s: of unknown length: got %q, %d bytes, want %q", c.name, s.Image, s.Size, c.want)
+				}
+				continue
+			}
+			f, err := m.OpenAt(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, s.Size)
+			if err := f.Fetch(&s, got); err != nil || string(got) != c.want {
+				t.Errorf("%s: got %q %v, want %q", c.name, got, err, c.want)
+			}
+			if err := f.Fetch(&s, make([]byte, 100)); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%s: reading beyond its end: got %v, want %v", c.name, err, io.ErrUnexpectedEOF)
+			}
+			f.Close()
 		}
-		f, err := m.OpenAt(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := make([]byte, s.Size)
-		if err := f.Fetch(&s, got); err != nil || string(got) != c.want {
-			t.Errorf("%s: got %q %v, want %q", c.name, got, err, c.want)
-		}
-		if err := f.Fetch(&s, make([]byte, 100)); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("%s: reading beyond its end: got %v, want %v", c.name, err, io.ErrUnexpectedEOF)
-		}
-		f.Close()
 	}
 }
