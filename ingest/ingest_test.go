@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -336,6 +337,34 @@ func TestFolder(t *testing.T) {
 	}
 	if n, known, err := src.Count(t.Context()); n != 5 || !known || err != nil {
 		t.Errorf("count: got %d %v %v, want 5", n, known, err)
+	}
+}
+
+// TestFolderWithLinksToNothing reads what is there: an image that is not is lost,
+// whatever else is not needed.
+func TestFolderWithLinksToNothing(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "cat/1.png", picture(2, 2, 1))
+	nothing := func(name string) {
+		if err := os.Symlink(filepath.Join(dir, "nowhere"), filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+			t.Skip("no symbolic links here: ", err)
+		}
+	}
+	nothing("notes.txt")
+	nothing("cat/2.png")
+	rows, rejects, src, err := rejected(t, ingest.Config{Sources: []string{dir}, Epochs: 1})
+	if err != nil || fmt.Sprint(ids(rows)) != "[cat/1.png]" || len(rejects) != 1 || rejects[0].Key != "cat/2.png" || !src.Incomplete() {
+		t.Errorf("got %v, rejects %v, %v, want one image and one that is lost", rows, rejects, err)
+	}
+	if n, known, err := src.Count(t.Context()); n != 2 || !known || err != nil {
+		t.Errorf("count: got %d %v %v, want 2", n, known, err)
+	}
+	other := t.TempDir()
+	if err := os.Symlink(filepath.Join(dir, "nowhere"), filepath.Join(other, "a.tar")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{other}}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a shard: got %v, want that it does not exist", err)
 	}
 }
 

@@ -14,16 +14,14 @@ import (
 type File struct {
 	path string // for the operating system
 	name string // below the root, with slashes
-	size int64  // bytes
+	size int64  // bytes, -1 if there was none
 }
 
 // Name returns the path below the root, with slashes.
 func (f *File) Name() string { return f.name }
 
-// Path returns the path under which the operating system knows the file.
-func (f *File) Path() string { return f.path }
-
-// Size returns the length in bytes at the time of listing.
+// Size returns the length in bytes at the time of listing, -1 of a file that was
+// gone by then.
 func (f *File) Size() int64 { return f.size }
 
 // Open reads from offset on.

@@ -19,7 +19,8 @@ const maxDepth = 64
 
 // Find lists the files that source names. In a directory, names beginning with
 // "." or "__" are left out, and links to files are followed, links to
-// directories not. A source that names nothing is a *shard.PatternError.
+// directories not; a link to nothing, as a file that goes meanwhile, is a file of
+// unknown length that cannot be opened. A source that names nothing is a *shard.PatternError.
 func Find(ctx context.Context, source string) (shard.Listing, error) {
 	if source == "" {
 		return shard.Listing{}, &shard.PatternError{Source: source, Msg: "is empty"}
@@ -122,10 +123,12 @@ func (w *walk) folder(name string, depth int) error {
 		}
 		full := filepath.Join(w.root, filepath.FromSlash(below))
 		info, err := os.Stat(full)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // whoever wants the file meets the error
+			w.files = append(w.files, &File{full, below, -1})
+		case err != nil:
 			return err
-		}
-		if info.Mode().IsRegular() {
+		case info.Mode().IsRegular():
 			w.files = append(w.files, &File{full, below, info.Size()})
 		}
 	}

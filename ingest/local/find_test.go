@@ -53,6 +53,13 @@ func TestFindNamesFilesBelowTheRoot(t *testing.T) {
 			}
 		}
 	}
+	if err := os.Symlink(filepath.Join(root, "none"), filepath.Join(root, "b", "nothing.tar")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Find(t.Context(), filepath.Join(root, "b"))
+	if err != nil || names(got) != "1.tar link.tar nothing.tar" || got.Objects[2].Size() != -1 {
+		t.Errorf("a link to nothing: got %q, %v, want it among them, of unknown length", names(got), err)
+	}
 	for _, source := range []string{"none", "*.gz", "a*", "{1,2}.tar", "[", "{x"} {
 		_, err := Find(t.Context(), filepath.Join(root, source))
 		if pattern := (*shard.PatternError)(nil); !errors.As(err, &pattern) {
