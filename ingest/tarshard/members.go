@@ -29,7 +29,7 @@ type member struct {
 // here, in a tenth of its time (BenchmarkMembers).
 type members struct {
 	in    archive
-	next  int64     // offset at which the next header should begin
+	next  int64     // offset at which the next header should begin, or before which it does not
 	body  io.Reader // bytes of the current member
 	whole *tar.Reader
 	names [256]byte        // the name of the current member
@@ -68,6 +68,9 @@ func (m *members) take(r *tar.Reader, header int64) (member, error) {
 		return member{}, err
 	}
 	out := member{name: []byte(h.Name), size: h.Size, kind: h.Typeflag, header: header, body: m.in.offset(), sparse: isSparse(h)}
+	if m.whole != nil { // where the member before ends is not known: the last block of the header
+		out.header = out.body - tarBlock
+	}
 	switch h.Typeflag {
 	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo:
 		out.size = 0 // no bytes are stored, whatever the header says
@@ -75,10 +78,10 @@ func (m *members) take(r *tar.Reader, header int64) (member, error) {
 	if out.size > maxBody {
 		return member{}, fmt.Errorf("%w: a member of %d bytes", tar.ErrHeader, out.size)
 	}
-	m.next = out.body + padded(out.size)
+	m.next = padded(out.body + out.size) // of a global header the body has been read, but not its padding
 	m.body = r
 	if out.sparse {
-		m.whole = r
+		m.next, m.whole = out.body, r // how much of it is stored is not known
 	}
 	return out, nil
 }

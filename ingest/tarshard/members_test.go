@@ -29,6 +29,10 @@ func TestMembersAgreeWithArchiveTar(t *testing.T) {
 	long := strings.Repeat("folder/", 20)
 	when := time.Unix(1_700_000_000, 500_000_000)
 	for i, format := range []tar.Format{tar.FormatUSTAR, tar.FormatPAX, tar.FormatGNU} {
+		// As git archive begins one.
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "of all"}}); err != nil {
+			t.Fatal(err)
+		}
 		for _, size := range []int{0, 1, 511, 512, 513, 20_000} {
 			body := strings.Repeat(fmt.Sprint(i), size)
 			add(tar.Header{Name: fmt.Sprintf("%d.jpg", size), Format: format, Typeflag: tar.TypeReg}, body)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"clpipe/ingest/shard"
@@ -153,7 +154,7 @@ func (r *reader) begin(name []byte, h member) {
 	g.fields = g.few[:0]
 	g.Key, g.Offset = key, h.header
 	if len(key) > maxKeyBytes {
-		g.Key = key[:maxKeyBytes/16] + "…"
+		g.Key = strings.ToValidUTF8(key[:maxKeyBytes/16], "") + "…" // the cut may lie inside a rune
 		g.damage("sample", "a key of %d bytes, want at most %d", len(key), maxKeyBytes)
 	}
 	if again := r.seen.add(rng.HashID(key)); again {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"clpipe/ingest/shard"
 	"clpipe/ingest/tarshard"
@@ -69,6 +70,12 @@ func TestSamplesAndTheirDamage(t *testing.T) {
 	sparse[156] = tar.TypeGNUSparse
 	copy(sparse[257:], "ustar  \x00")
 	setChecksum(sparse)
+	gap := archive(t, a, file{name: "b.txt", body: "B"}, file{name: "c.jpg", body: "C"})
+	gap[1024+156] = tar.TypeGNUSparse
+	copy(gap[1024+257:], "ustar  \x00")
+	copy(gap[1024+386:], "00000000000\x0000000000001\x00") // the byte that is stored
+	copy(gap[1024+483:], "00000100000\x00")                // of 32 KiB
+	setChecksum(gap[1024:])
 	badSum := pack(t, "gz", whole)
 	badSum[len(badSum)-6] ^= 1 // CRC-32, before the four bytes of the length
 	many := []file{{name: "a.jpg", body: "A"}}
@@ -101,8 +108,11 @@ func TestSamplesAndTheirDamage(t *testing.T) {
 		{"key comes again", archive(t, a, b, file{name: "a.cls", body: "1"}), []string{`a@0 - "A"`, `b@`, `a@2048: sample: member "a.cls": its key came earlier`}, true},
 		{"link", archive(t, a, file{name: "b.jpg", body: "a.jpg", kind: tar.TypeLink}), []string{"a@0", "b@1024: sample: member \"b.jpg\": neither a link"}, true},
 		{"sparse file", sparse, []string{"a@0: sample: member \"a.jpg\": neither a link nor a sparse"}, true},
+		{"after a sparse file", gap, []string{`a@0 - "A"`, "b@1024: sample: no image", `c@2048 - "C"`}, true},
+		{"sparse file at the end", append(slices.Clone(gap[:2048]), make([]byte, 1024)...), []string{`a@0 - "A"`, "b@1024: sample: no image"}, true},
 		{"too many fields", archive(t, many...), []string{"a@0: sample: member \"a.f255\": more than 256 fields"}, true},
 		{"key too long", archive(t, file{name: strings.Repeat("k", 5000) + ".jpg", body: "A"}), []string{"sample: a key of 5000 bytes"}, true},
+		{"key too long, cut inside a rune", archive(t, file{name: "k" + strings.Repeat("ä", 2500) + ".jpg", body: "A"}), []string{"sample: a key of 5001 bytes"}, true},
 
 		{"text", []byte(strings.Repeat("not a tar file\n", 100)), []string{"@0: header: not a tar archive"}, false},
 		{"short text", []byte("hello"), []string{"@0: header: truncated"}, false},
@@ -131,7 +141,7 @@ func TestSamplesAndTheirDamage(t *testing.T) {
 			}
 			same := len(got) == len(c.want) && (err == nil) == c.ends
 			for i := range min(len(got), len(c.want)) {
-				same = same && strings.Contains(got[i], c.want[i])
+				same = same && strings.Contains(got[i], c.want[i]) && utf8.ValidString(got[i])
 			}
 			if !same {
 				t.Errorf("%s: %T:\ngot  %q\nwant %q, proper end %v", c.name, obj, got, c.want, c.ends)
