@@ -3,6 +3,7 @@ package augment_test
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -268,6 +269,21 @@ func TestApplyNamesSampleViewAndOperator(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s\ngot  %v\nwant %s", c.text, err, c.want)
 		}
+	}
+}
+
+// TestRefusalTakesNoMemory resizes a thin image to one whose weights alone would
+// take hundreds of megabytes.
+func TestRefusalTakesNoMemory(t *testing.T) {
+	p := parse(t, "both: [{op: resize, size: 32}]", 32)
+	img := noise(1, 1<<19)
+	anchor, positive := buffers(p)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := p.Apply(anchor, positive, img, augment.SampleKey{}, &augment.Scratch{})
+	runtime.ReadMemStats(&after)
+	if taken := after.TotalAlloc - before.TotalAlloc; err == nil || taken > 1<<20 {
+		t.Errorf("got %v after %d bytes of memory, want an error and no more than a few", err, taken)
 	}
 }
 

@@ -156,6 +156,10 @@ func (s *Scratch) resample(im raster, f *filter, w, h int, window image.Rectangl
 // resampleArea is resample of a part of im, whose filter reads im outside of it
 // where pixels of im lie across its edge. Source: Pillow, Image.resize with a box.
 func (s *Scratch) resampleArea(im raster, part area, f *filter, w, h int, window image.Rectangle) (raster, error) {
+	// The weights of as many columns and rows take memory, too.
+	if err := checkPixels(int64(window.Dx()), int64(window.Dy())); err != nil {
+		return raster{}, err
+	}
 	x := axis{im.w, part.x0, part.x1, w, window.Min.X, window.Max.X}
 	y := axis{im.h, part.y0, part.y1, h, window.Min.Y, window.Max.Y}
 	horizontal, vertical := x.changes(), y.changes()
