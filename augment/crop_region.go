@@ -7,21 +7,15 @@ import (
 	"clpipe/internal/rng"
 )
 
-// CropRegion returns the part of a w x h image that the views of the sample
-// read, so that a decoder may leave out the rest: the box around the boxes of
-// all views. Apply gives the same views for an image that is right inside the
-// region only. ok is false where a view may read the whole image: where a crop
-// is not its first operator, but for flips and those that look at single pixels.
-func (p *Policy) CropRegion(w, h int, key SampleKey) (region imagecodec.Rect, ok bool) {
-	c := p.crops(w, h, key)
-	return rect(c.box), c.found
-}
-
 func rect(box image.Rectangle) imagecodec.Rect {
 	return imagecodec.Rect{X0: box.Min.X, Y0: box.Min.Y, X1: box.Max.X, Y1: box.Max.Y}
 }
 
-// crops returns the box around the first crops of all views, inside the image.
+// crops returns the part of a w x h image that the views of the sample read, so
+// that a decoder may leave out the rest: the box around the boxes of all views,
+// inside the image. Apply gives the same views for an image that is right inside it
+// only. None is found where a view may read the whole image: where a crop is not its
+// first operator, but for flips and those that look at single pixels.
 func (p *Policy) crops(w, h int, key SampleKey) cropFound {
 	if w < 1 || h < 1 {
 		return cropFound{}
