@@ -110,6 +110,7 @@ func (u *unopened) Open(ctx context.Context) (shard.Reader, error) {
 		return nil, &shard.Damage{What: "open", Why: errors.New("the file is empty")}
 	}
 	ranged, isRanged := u.obj.(shard.Ranged)
+	isRanged = isRanged && addressable(u.obj)
 	if isRanged && u.Format() == "parquet" && u.Size() >= formatBytes { // it would be read from its end
 		magic := make([]byte, formatBytes)
 		if err := shard.ReadRange(ctx, u.obj, magic, 0); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -175,6 +176,23 @@ func TestTablesFromEverySource(t *testing.T) {
 				t.Errorf("%s, cut %v: got %s, %v, want %s", source, cut != nil, got, err, want)
 			}
 		}
+	}
+}
+
+// TestParquetFromAServerWithoutRanges says at once that it cannot be read.
+func TestParquetFromAServerWithoutRanges(t *testing.T) {
+	server := testserver.New(t, contents(t, tables, ""))
+	server.Fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		r.Header.Del("Range")
+		testserver.Send(w, server.Answer(r))
+		return true
+	}
+	_, rejects, _, err := rejected(t, ingest.Config{Sources: []string{server.URL + "/plain.parquet"}, Epochs: 1}.WithoutWaiting())
+	if len(rejects) != 1 || !strings.Contains(rejects[0].Error(), "the server sends no parts of files") {
+		t.Errorf("got rejects %v, %v, want why it cannot be read", rejects, err)
+	}
+	if server.Requests() > 3 {
+		t.Errorf("%d requests, want one for its length and those that find what it is", server.Requests())
 	}
 }
 
