@@ -57,8 +57,9 @@ func ask(source string) string {
 // instance and the portal of single sign-on, each under keys of its own.
 type grants struct {
 	*httptest.Server
-	mu     sync.Mutex
-	served int
+	mu        sync.Mutex
+	served    int
+	faltering int // requests to the token service that refuses the second
 }
 
 func newGrants(t *testing.T) *grants {
@@ -75,8 +76,16 @@ func (g *grants) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	g.served++
 	n := g.served
-	g.mu.Unlock()
 	expires := time.Now().Add(time.Hour).UTC()
+	refused := false
+	if strings.HasPrefix(r.URL.Path, "/faltering") {
+		g.faltering++
+		refused = g.faltering == 2
+		if g.faltering == 1 {
+			expires = time.Now().Add(-time.Minute).UTC()
+		}
+	}
+	g.mu.Unlock()
 	secret := func(key string) map[string]any {
 		return map[string]any{"Code": "Success", "AccessKeyId": key, "SecretAccessKey": "secret", "Token": "token-of-" + key, "Expiration": expires.Format(time.RFC3339)}
 	}
@@ -86,6 +95,8 @@ func (g *grants) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	switch {
+	case refused:
+		http.Error(w, "not now", http.StatusForbidden)
 	case r.URL.Path == "/agent" && r.Header.Get("Authorization") == "agent's":
 		answer(secret("CONTAINER"))
 	case r.URL.Path == "/short":
@@ -195,6 +206,7 @@ sso_start_url = https://portal.example/start
 		{"credential_process", []string{"AWS_PROFILE=helper"}, "HELPER us-east-1", ""},
 		{"single sign-on", []string{"AWS_PROFILE=sso", "AWS_ENDPOINT_URL_SSO=" + grants.URL}, "SIGNON us-east-1 token-of-SIGNON", ""},
 		{"web identity", []string{empty, "AWS_WEB_IDENTITY_TOKEN_FILE=" + identity, "AWS_ROLE_ARN=arn:aws:iam::123456789012:role/reader", "AWS_ENDPOINT_URL_STS=" + grants.URL}, "WEBIDENTITY us-east-1 token-of-WEBIDENTITY", ""},
+		{"web identity, refused in between", []string{empty, "AWS_WEB_IDENTITY_TOKEN_FILE=" + identity, "AWS_ROLE_ARN=arn:aws:iam::123456789012:role/reader", "AWS_ENDPOINT_URL_STS=" + grants.URL + "/faltering"}, "WEBIDENTITY us-east-1 token-of-WEBIDENTITY", ""},
 		{"container", []string{empty, "AWS_CONTAINER_CREDENTIALS_FULL_URI=" + grants.URL + "/agent", "AWS_CONTAINER_AUTHORIZATION_TOKEN=agent's"}, "CONTAINER us-east-1 token-of-CONTAINER", ""},
 		{"container that refuses", []string{empty, "AWS_CONTAINER_CREDENTIALS_FULL_URI=" + grants.URL + "/agent", "AWS_CONTAINER_AUTHORIZATION_TOKEN=hidden"}, "", "no credentials: set AWS_PROFILE"},
 		{"credentials that run out", []string{empty, "AWS_CONTAINER_CREDENTIALS_FULL_URI=" + grants.URL + "/short"}, "SHORT", ""},

@@ -35,7 +35,7 @@ func (b *bucket) failure(err error) error {
 	case err == nil:
 		return nil
 	case service(err) != sdk.ServiceID:
-		return finalf("no credentials: %s (%w)", noCredentials, err)
+		return &remote.Failure{Why: fmt.Errorf("the credentials could not be renewed: %w", err)} // newBucket had some
 	case errors.As(err, &sent): // inside an answer of status 0
 		return sent.Err
 	case errors.As(err, &answer) && answer.HTTPStatusCode() < 300:
