@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path"
 	"strings"
 
@@ -150,7 +151,8 @@ type entry struct {
 // list returns the objects whose keys begin with prefix, at most limit if that
 // is not 0.
 func (b *bucket) list(ctx context.Context, prefix string, limit int32) ([]entry, error) {
-	in := &sdk.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix}
+	// Not every key may stand in XML as it is.
+	in := &sdk.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix, EncodingType: "url"}
 	if limit > 0 {
 		in.MaxKeys = &limit
 	}
@@ -166,6 +168,11 @@ func (b *bucket) list(ctx context.Context, prefix string, limit int32) ([]entry,
 		}
 		for _, o := range page.Contents {
 			key := aws.ToString(o.Key)
+			if page.EncodingType == "url" { // a store may not know it
+				if plain, err := url.QueryUnescape(key); err == nil {
+					key = plain
+				}
+			}
 			if o.Size == nil || !strings.HasPrefix(key, prefix) {
 				continue // no answer to what was asked
 			}

@@ -104,6 +104,31 @@ func TestNamesAreThoseBelowTheRoot(t *testing.T) {
 	}
 }
 
+// TestKeysAreThoseOfTheStore lists keys that stand for others where they are encoded
+// or not, and one that cannot stand in XML.
+func TestKeysAreThoseOfTheStore(t *testing.T) {
+	s := testserver.New(t, map[string][]byte{"odd/a+b.tar": []byte("plus"), "odd/c%41 d.tar": []byte("percent"), "odd/ü.tar": []byte("umlaut")})
+	environment(t, s.URL)
+	const want = "a+b.tar=plus c%41 d.tar=percen ü.tar=umlaut"
+	if got, err := read(t, "s3://bucket/odd", options()); err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	s.Fault = func(_ int, _ http.ResponseWriter, r *http.Request) bool { // as a store that does not know what is asked
+		query := r.URL.Query()
+		query.Del("encoding-type")
+		r.URL.RawQuery = query.Encode()
+		return false
+	}
+	if got, err := read(t, "s3://bucket/odd", options()); err != nil || got != want {
+		t.Errorf("plain: got %q, %v, want %q", got, err, want)
+	}
+	s = testserver.New(t, map[string][]byte{"odd/\x01.tar": []byte("control")})
+	environment(t, s.URL)
+	if got, err := read(t, "s3://bucket/odd", options()); err != nil || got != "\x01.tar=contro" {
+		t.Errorf("got %q, %v, want the object", got, err)
+	}
+}
+
 func TestSourcesThatNameNothing(t *testing.T) {
 	s := store(t)
 	s.Fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {

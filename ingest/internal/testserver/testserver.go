@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,6 +125,7 @@ func (c *cutter) Write(p []byte) (int, error) {
 
 type listing struct {
 	XMLName               xml.Name `xml:"ListBucketResult"`
+	EncodingType          string   `xml:",omitempty"`
 	IsTruncated           bool
 	NextContinuationToken string `xml:",omitempty"`
 	Contents              []object
@@ -155,6 +157,12 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 		out.Contents = append(out.Contents, object{key, ETag(s.Files[key]), len(s.Files[key])})
+	}
+	if out.EncodingType = query.Get("encoding-type"); out.EncodingType == "url" {
+		for i := range out.Contents {
+			key := &out.Contents[i].Key
+			*key = strings.ReplaceAll(url.QueryEscape(*key), "%2F", "/")
+		}
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	if err := xml.NewEncoder(w).Encode(out); err != nil {
