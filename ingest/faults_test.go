@@ -83,7 +83,7 @@ var faults = []fault{
 	{name: "503 with Retry-After", spoil: refuses(http.StatusServiceUnavailable, "SlowDown", "1")},
 	{name: "429", spoil: refuses(http.StatusTooManyRequests, "", "3")},
 	{name: "503 for an hour", spoil: refuses(http.StatusServiceUnavailable, "SlowDown", "3600"), lost: "the server asks to come back in 1h0m0s"},
-	{name: "403", spoil: refuses(http.StatusForbidden, "AccessDenied", ""), lost: "access denied (403"},
+	{name: "403", spoil: refuses(http.StatusForbidden, "AccessDenied", ""), lost: "permission denied (403"},
 	{name: "404", spoil: refuses(http.StatusNotFound, "NoSuchKey", ""), lost: "404"},
 	{name: "another version", spoil: alters(func(h http.Header) { h.Set("ETag", `"another"`) }), lost: "has changed since it was listed"},
 	{name: "another length", spoil: alters(func(h http.Header) {

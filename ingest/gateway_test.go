@@ -137,7 +137,7 @@ func TestRealStoreGivesTheSameOrder(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_S3", "http://"+server) // the proxy would cut the reason off
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "another")
 	_, err = ingest.Open(t.Context(), cfg)
-	if err == nil || !strings.Contains(err.Error(), "access denied (403 SignatureDoesNotMatch") {
+	if err == nil || !strings.Contains(err.Error(), "permission denied (403 SignatureDoesNotMatch") {
 		t.Errorf("with a wrong secret: got %v", err)
 	}
 }

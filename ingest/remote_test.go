@@ -258,7 +258,7 @@ func TestShardThatIsLostIsGivenUp(t *testing.T) {
 	if err != nil || len(rows) != 3 || len(rejects) != 1 || !src.Incomplete() {
 		t.Fatalf("got %d rows, rejects %v, %v", len(rows), rejects, err)
 	}
-	if got := rejects[0].Error(); !strings.Contains(got, "access denied (403 Forbidden)") || strings.Contains(got, "secret") {
+	if got := rejects[0].Error(); !strings.Contains(got, "permission denied (403 Forbidden)") || strings.Contains(got, "secret") {
 		t.Errorf("got %s", got)
 	}
 	told := fmt.Sprint(src.Metadata(), src.Shards())

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -92,6 +93,10 @@ func (s *Source) claimsOf(x *index.Index, by string, of [][]claim) (missing []st
 func readSums(ctx context.Context, cfg Config, place string) (map[string]string, error) {
 	found, err := lookUp(ctx, cfg, place)
 	if pattern := (*shard.PatternError)(nil); errors.As(err, &pattern) || err == nil && (found.Dir || len(found.Objects) != 1) {
+		return nil, nil
+	}
+	if errors.Is(err, fs.ErrPermission) { // so many servers answer for what is not there
+		cfg.Log.Warn(fmt.Sprintf("ingest: checksums: %v: taken for a file that is not there", err))
 		return nil, nil
 	}
 	if err != nil {

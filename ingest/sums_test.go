@@ -1,8 +1,11 @@
 package ingest_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,5 +76,31 @@ func TestVerifyComparesChecksums(t *testing.T) {
 	}
 	if len(r.Altered) != 4 || !strings.Contains(r.Altered[3].Error(), "train-001.tar: it is gone, ") || !strings.Contains(r.Altered[1].Error(), "train-000.tar: its SHA-256 is ") {
 		t.Errorf("altered: got %v", r.Altered)
+	}
+}
+
+// TestChecksumsThatAreRefused asks a server that refuses what is not there, as
+// buckets do that may not be listed.
+func TestChecksumsThatAreRefused(t *testing.T) {
+	server := testserver.New(t, contents(t, shards(t, 2), ""))
+	server.Fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		refused := strings.HasSuffix(r.URL.Path, ingest.SumsFile)
+		if refused {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		return refused
+	}
+	var log bytes.Buffer
+	cfg := ingest.Config{Sources: []string{server.URL + "/train-000.tar?signature=secret"}, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	src, err := ingest.Open(t.Context(), cfg.WithoutWaiting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := src.Verify(t.Context(), ingest.NoIndex)
+	if err != nil || r.Readable != 2 || len(r.Altered) > 0 {
+		t.Errorf("got %+v, %v, want two images and nothing altered", r, err)
+	}
+	if told := log.String(); !strings.Contains(told, "taken for a file that is not there") || strings.Contains(told, "secret") {
+		t.Errorf("the log says %q", told)
 	}
 }

@@ -148,7 +148,7 @@ func failure(resp *http.Response) *remote.Failure {
 	status := strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode)
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
-		f.Why = fmt.Errorf("access denied (%s): put user and password into ~/.netrc or into the address, as https://user:password@host/, or sign it anew if it has a signature that expires", status)
+		f.Why = fmt.Errorf("%w (%s): put user and password into ~/.netrc or into the address, as https://user:password@host/, or sign it anew if it has a signature that expires", fs.ErrPermission, status)
 	case http.StatusNotFound, http.StatusGone:
 		f.Why = fmt.Errorf("%s: %w", status, fs.ErrNotExist)
 	case http.StatusPreconditionFailed:

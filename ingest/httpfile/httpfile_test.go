@@ -102,8 +102,8 @@ func TestStatuses(t *testing.T) {
 		want    string // part of the error; "" for one that passes
 		request int    // that is answered so
 	}{
-		{http.StatusUnauthorized, "access denied (401 Unauthorized): put user and password into ~/.netrc", 1},
-		{http.StatusForbidden, "access denied (403 Forbidden)", 2},
+		{http.StatusUnauthorized, "permission denied (401 Unauthorized): put user and password into ~/.netrc", 1},
+		{http.StatusForbidden, "permission denied (403 Forbidden)", 2},
 		{http.StatusPreconditionFailed, "the file has changed since it was listed", 2},
 		{http.StatusTeapot, "418 I'm a teapot, want 200 or 206", 1},
 		{http.StatusTooManyRequests, "", 1},

@@ -26,7 +26,7 @@ const (
 )
 
 // Failure is why a request failed. Wrapped in it, fs.ErrNotExist says that
-// there is no such file.
+// there is no such file, fs.ErrPermission that access to it is refused.
 type Failure struct {
 	Kind Kind
 	// Why holds neither credentials nor the query of an address.
@@ -73,7 +73,7 @@ func failureOf(err error) *Failure {
 
 // Error says that a remote file could not be read, or a source not be listed.
 // It is a shard.ErrFinal, since all that repeating could do has been done, and
-// fs.ErrNotExist where there is no such file.
+// fs.ErrNotExist or fs.ErrPermission where that is the cause.
 type Error struct {
 	Op       string // "read" or "list"
 	Where    string // the address without credentials and query
@@ -97,5 +97,5 @@ func (e *Error) Error() string {
 // Is tells what a caller may ask of the error. The cause is not unwrapped: an
 // io.EOF among its causes would look like the end of the file.
 func (e *Error) Is(target error) bool {
-	return target == shard.ErrFinal || target == fs.ErrNotExist && errors.Is(e.Why, fs.ErrNotExist)
+	return target == shard.ErrFinal || (target == fs.ErrNotExist || target == fs.ErrPermission) && errors.Is(e.Why, target)
 }

@@ -89,7 +89,7 @@ func (b *bucket) refusal(status int, code string, api smithy.APIError, header ht
 	case status == http.StatusNotFound:
 		f.Why = fmt.Errorf("%s: %w", text, fs.ErrNotExist)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		f.Why = fmt.Errorf("access denied (%s): %s", text, noCredentials)
+		f.Why = fmt.Errorf("%w (%s): %s", fs.ErrPermission, text, noCredentials)
 	}
 	return f
 }

@@ -163,8 +163,8 @@ func TestRefusals(t *testing.T) {
 		request int    // that is refused: the first lists, the third reads
 		want    string // part of the error; "" for one that passes
 	}{
-		{http.StatusForbidden, "AccessDenied", 1, "list s3://bucket/set/a.tar: access denied (403 AccessDenied: as the test wants it): set AWS_PROFILE"},
-		{http.StatusForbidden, "InvalidAccessKeyId", 2, "read s3://bucket/set/a.tar: access denied (403 InvalidAccessKeyId"},
+		{http.StatusForbidden, "AccessDenied", 1, "list s3://bucket/set/a.tar: permission denied (403 AccessDenied: as the test wants it): set AWS_PROFILE"},
+		{http.StatusForbidden, "InvalidAccessKeyId", 2, "read s3://bucket/set/a.tar: permission denied (403 InvalidAccessKeyId"},
 		{http.StatusForbidden, "InvalidObjectState", 2, "archived"},
 		{http.StatusNotFound, "NoSuchKey", 2, "404 NoSuchKey"},
 		{http.StatusPreconditionFailed, "PreconditionFailed", 2, "the object has changed since it was listed"},
