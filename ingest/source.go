@@ -151,11 +151,13 @@ func (s *Source) First(ctx context.Context) (FirstImage, error) {
 		if err == nil {
 			info, headerErr := imagecodec.ReadInfo(file)
 			if headerErr == nil {
+				e.release()
 				return FirstImage{ID: s.id(&e), Format: info.Format, W: info.W, H: info.H}, nil
 			}
 			what, err = "decode", headerErr
 		}
 		last = s.reject(&e, 0, 0, what, err)
+		e.release()
 		fetch.close() // one sample a shard at most is wanted: hold no file open
 	}
 }

@@ -186,6 +186,7 @@ func (s *Source) checkSamples(ctx context.Context, place int, samples interleave
 		}
 		if err != nil {
 			out.damage = append(out.damage, s.reject(&e, 0, index, what, err))
+			e.release()
 			continue
 		}
 		info, err := imagecodec.ReadInfo(file)
@@ -198,6 +199,7 @@ func (s *Source) checkSamples(ctx context.Context, place int, samples interleave
 			id: s.id(&e), content: [16]byte(sum[:16]), thumb: thumb, hash: thumb.Hash(), info: info, bytes: int64(len(file)),
 			label: e.sample.Label, hasLabel: e.sample.HasLabel,
 		})
+		e.release()
 	}
 }
 
