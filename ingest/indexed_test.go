@@ -348,6 +348,29 @@ func TestStaleIndex(t *testing.T) {
 	}
 }
 
+// TestEachSourceHasItsIndex reads parts of two folders whose indexes both have a
+// shard of one name.
+func TestEachSourceHasItsIndex(t *testing.T) {
+	a, b := shards(t, 2, 3), shards(t, 1, 4, 5)
+	for _, dir := range []string{a, b} {
+		makeIndex(t, ingest.Config{Sources: []string{dir}}, "")
+	}
+	cfg := ingest.Config{Sources: []string{filepath.Join(a, "train-000.tar"), filepath.Join(b, "train-00{1..2}.tar")}, Epochs: 1, Index: ingest.AutoIndex}
+	rows, src, err := read(t, cfg, 0)
+	if err != nil || len(rows) != 2+4+5 || !src.Permuted() {
+		t.Fatalf("got %d rows, %v, want 11 by the indexes", len(rows), err)
+	}
+	r, err := src.Verify(t.Context(), ingest.AutoIndex)
+	if err != nil || len(r.Altered) > 0 {
+		t.Fatalf("verify: altered %v, %v", r.Altered, err)
+	}
+	for _, s := range r.Shards {
+		if len(s.Agreed) != 1 {
+			t.Errorf("%s agrees with %q, want the index beside it", s.Name, s.Agreed)
+		}
+	}
+}
+
 func TestSourcesWithoutIndex(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "images/a.png", picture(2, 2, 1))
@@ -377,7 +400,9 @@ func TestSourcesWithoutIndex(t *testing.T) {
 
 func TestIndexPlace(t *testing.T) {
 	dir := t.TempDir()
+	write(t, dir, "{a}/x[1].tar", nil)
 	for source, want := range map[string]string{
+		filepath.Join(dir, "{a}", "x[1].tar"):  filepath.Join(dir, "{a}", index.Name),
 		dir:                                    filepath.Join(dir, index.Name),
 		filepath.Join(dir, "a", "x-*.tar"):     filepath.Join(dir, "a", index.Name),
 		filepath.Join(dir, "{a,b}", "x.tar"):   filepath.Join(dir, index.Name),

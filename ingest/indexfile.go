@@ -28,14 +28,14 @@ func IndexPlace(source string) string { return beside(source, index.Name) }
 func beside(source, name string) string {
 	scheme, below, isURL := strings.Cut(source, "://")
 	if !isURL {
-		root := source
-		if info, err := os.Stat(source); err != nil || !info.IsDir() {
-			if wild := strings.IndexAny(source, "{}*?["); wild >= 0 {
-				source = source[:wild] + "x"
-			}
-			root = filepath.Dir(source)
+		info, err := os.Stat(source)
+		if wild := strings.IndexAny(source, "{}*?["); err != nil && wild >= 0 { // of a file that is there they are its name
+			source = source[:wild] + "x"
 		}
-		return filepath.Join(root, filepath.FromSlash(name))
+		if err != nil || !info.IsDir() {
+			source = filepath.Dir(source)
+		}
+		return filepath.Join(source, filepath.FromSlash(name))
 	}
 	query := ""
 	if scheme != "s3" {
@@ -54,16 +54,6 @@ func beside(source, name string) string {
 	return scheme + "://" + below[:strings.LastIndexByte(below, '/')+1] + name + query
 }
 
-// indexPlaces returns where the indexes of all sources lie.
-func (s *Source) indexPlaces() (places []string) {
-	for _, source := range s.cfg.Sources {
-		if place := IndexPlace(source); source != "-" && !slices.Contains(places, place) {
-			places = append(places, place)
-		}
-	}
-	return places
-}
-
 // StaleIndexError says that an index is not of the shards as they are now.
 type StaleIndexError struct {
 	Index  string // without credentials and query
@@ -80,30 +70,24 @@ func (e *StaleIndexError) Error() string {
 // loadIndex reads the index of the configuration and finds the source's shards
 // in it.
 func (s *Source) loadIndex(ctx context.Context) error {
-	var files []string
-	switch s.cfg.Index {
-	case "", NoIndex:
+	if s.cfg.Index == "" || s.cfg.Index == NoIndex {
 		return nil
-	case AutoIndex:
-		files = s.indexPlaces()
-	default:
-		files = []string{s.cfg.Index}
 	}
 	if slices.Contains(s.cfg.Sources, "-") {
 		return &UsageError{errors.New("ingest: index: standard input has no places to come back to: want no index with the source \"-\"")}
 	}
 	c := &catalogue{first: make([]int, 1, len(s.shards)+1), ranged: true}
-	var all []*index.Index
-	for _, file := range files {
-		x, err := readIndex(ctx, s.cfg, file)
-		if err != nil {
-			return err
+	of, err := s.readIndexes(ctx, s.cfg.Index)
+	if err != nil {
+		return err
+	}
+	for i, x := range of {
+		if slices.Index(of, x) == i {
+			c.held += x.MemoryBytes()
 		}
-		all = append(all, x)
-		c.held += x.MemoryBytes()
 	}
 	for _, m := range s.shards {
-		at, err := s.findIndexed(m, files, all)
+		at, err := s.findIndexed(m, of[m.source])
 		if err != nil {
 			return err
 		}
@@ -114,8 +98,9 @@ func (s *Source) loadIndex(ctx context.Context) error {
 			c.sequential = append(c.sequential, m.Name())
 		}
 	}
-	if err := s.checkMissing(files, all); err != nil {
-		return err
+	// A pattern may name fewer shards than there are, a directory not.
+	if gone := s.missing(of); len(gone) > 0 {
+		return s.stale(of[0], 0, "shard %.200q is gone", gone[0])
 	}
 	s.index = c
 	counted := make([]int, len(s.shards))
@@ -138,6 +123,37 @@ func addressable(obj shard.Object) bool {
 		return true
 	}
 	return false
+}
+
+// sourceIndex is the index of a source.
+type sourceIndex struct {
+	*index.Index
+	file string // where it lies
+}
+
+// readIndexes returns the index of each source, nil for standard input: a file
+// that is that of all, or with AutoIndex the one in the source's place.
+func (s *Source) readIndexes(ctx context.Context, file string) ([]*sourceIndex, error) {
+	of := make([]*sourceIndex, len(s.cfg.Sources))
+	read := map[string]*sourceIndex{}
+	for i, source := range s.cfg.Sources {
+		if source == "-" {
+			continue
+		}
+		place := file
+		if file == AutoIndex {
+			place = IndexPlace(source)
+		}
+		if read[place] == nil {
+			x, err := readIndex(ctx, s.cfg, place)
+			if err != nil {
+				return nil, err
+			}
+			read[place] = &sourceIndex{x, place}
+		}
+		of[i] = read[place]
+	}
+	return of, nil
 }
 
 // readIndex reads a file, wherever it lies.
@@ -163,33 +179,32 @@ func readIndex(ctx context.Context, cfg Config, file string) (*index.Index, erro
 	return x, nil
 }
 
-// findIndexed returns where a shard stands in one of the indexes.
-func (s *Source) findIndexed(m member, files []string, all []*index.Index) (indexed, error) {
-	stale := func(file int, format string, args ...any) error {
-		return &StaleIndexError{remote.Redact(files[file]), fmt.Sprintf(format, args...), remote.Redact(s.cfg.Sources[m.source])}
-	}
-	for i, x := range all {
-		place, ok := x.Find(m.Name())
-		if !ok {
-			continue
-		}
-		of := x.Shards()[place]
-		if m.Size() >= 0 && m.Size() != of.Bytes {
-			return indexed{}, stale(i, "shard %.200q has %d bytes, %d when it was indexed", m.Name(), m.Size(), of.Bytes)
-		}
-		if f, ok := m.obj.(remote.File); ok {
-			if at := f.Remote(); at.Where == of.Address && at.Version != of.ETag {
-				return indexed{}, stale(i, "shard %.200q is version %.100q, %.100q was indexed", m.Name(), at.Version, of.ETag)
-			}
-		}
-		return indexed{x, place}, nil
-	}
-	return indexed{}, stale(len(files)-1, "it has no shard %.200q", m.Name())
+// stale is the error of an index that differs from a source.
+func (s *Source) stale(x *sourceIndex, source int, format string, args ...any) error {
+	return &StaleIndexError{remote.Redact(x.file), fmt.Sprintf(format, args...), remote.Redact(s.cfg.Sources[source])}
 }
 
-// checkMissing finds shards that were indexed and are gone from a directory. A
-// pattern may name fewer than there are.
-func (s *Source) checkMissing(files []string, all []*index.Index) error {
+// findIndexed returns where a shard stands in the index of its source.
+func (s *Source) findIndexed(m member, x *sourceIndex) (indexed, error) {
+	place, ok := x.Find(m.Name())
+	if !ok {
+		return indexed{}, s.stale(x, m.source, "it has no shard %.200q", m.Name())
+	}
+	of := x.Shards()[place]
+	if m.Size() >= 0 && m.Size() != of.Bytes {
+		return indexed{}, s.stale(x, m.source, "shard %.200q has %d bytes, %d when it was indexed", m.Name(), m.Size(), of.Bytes)
+	}
+	if f, ok := m.obj.(remote.File); ok {
+		if at := f.Remote(); at.Where == of.Address && at.Version != of.ETag {
+			return indexed{}, s.stale(x, m.source, "shard %.200q is version %.100q, %.100q was indexed", m.Name(), at.Version, of.ETag)
+		}
+	}
+	return indexed{x.Index, place}, nil
+}
+
+// missing returns the names of shards that were indexed and are gone from the one
+// directory that is the source; none of other sources.
+func (s *Source) missing(of []*sourceIndex) (gone []string) {
 	if !s.whole {
 		return nil
 	}
@@ -197,14 +212,12 @@ func (s *Source) checkMissing(files []string, all []*index.Index) error {
 	for _, m := range s.shards {
 		names[m.Name()] = true
 	}
-	for i, x := range all {
-		for _, of := range x.Shards() {
-			if !names[of.Name] {
-				return &StaleIndexError{remote.Redact(files[i]), fmt.Sprintf("shard %.200q is gone", of.Name), remote.Redact(s.cfg.Sources[0])}
-			}
+	for _, indexed := range of[0].Shards() {
+		if !names[indexed.Name] {
+			gone = append(gone, indexed.Name)
 		}
 	}
-	return nil
+	return gone
 }
 
 // indexed is a shard's place in an index.

@@ -12,7 +12,6 @@ import (
 	"path"
 	"strings"
 
-	"clpipe/ingest/index"
 	"clpipe/ingest/remote"
 	"clpipe/ingest/shard"
 )
@@ -31,9 +30,9 @@ type claim struct {
 }
 
 // claims returns what checksum files beside the shards, and an index ("" or
-// NoIndex: none), say of each shard; missing are shards that the index has and
-// the sources have not.
-func (s *Source) claims(ctx context.Context, indexFile string) (of [][]claim, missing []string, err error) {
+// NoIndex: none), say of each shard; gone are shards that the index has and the
+// sources have not.
+func (s *Source) claims(ctx context.Context, indexFile string) (of [][]claim, gone []Alteration, err error) {
 	of = make([][]claim, len(s.shards))
 	listed := map[string]map[string]string{} // by place of the file, and by name in it
 	for i, m := range s.shards {
@@ -56,36 +55,23 @@ func (s *Source) claims(ctx context.Context, indexFile string) (of [][]claim, mi
 	if indexFile == "" || indexFile == NoIndex {
 		return of, nil, nil
 	}
-	files := []string{indexFile}
-	if indexFile == AutoIndex {
-		files = s.indexPlaces()
+	indexes, err := s.readIndexes(ctx, indexFile)
+	if err != nil {
+		return nil, nil, err
 	}
-	for _, file := range files {
-		x, err := readIndex(ctx, s.cfg, file)
-		if err != nil {
-			return nil, nil, err
-		}
-		missing = append(missing, s.claimsOf(x, remote.Redact(file), of)...)
-	}
-	return of, missing, nil
-}
-
-// claimsOf adds what an index says, and returns the names of shards it has that
-// are gone.
-func (s *Source) claimsOf(x *index.Index, by string, of [][]claim) (missing []string) {
-	here := map[string]bool{}
 	for i, m := range s.shards {
-		here[m.Name()] = true
+		x := indexes[m.source]
+		if x == nil {
+			continue
+		}
 		if place, ok := x.Find(m.Name()); ok {
-			of[i] = append(of[i], claim{by, x.Shards()[place].SHA256})
+			of[i] = append(of[i], claim{remote.Redact(x.file), x.Shards()[place].SHA256})
 		}
 	}
-	for _, indexed := range x.Shards() {
-		if s.whole && !here[indexed.Name] {
-			missing = append(missing, indexed.Name)
-		}
+	for _, name := range s.missing(indexes) {
+		gone = append(gone, Alteration{Shard: name, By: remote.Redact(indexes[0].file)})
 	}
-	return missing
+	return of, gone, nil
 }
 
 // readSums reads a file of checksums, by name; nil if there is none. A name that

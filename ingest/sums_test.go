@@ -74,6 +74,9 @@ func TestVerifyComparesChecksums(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(r.Altered) == 4 && r.Altered[3].By != ingest.IndexPlace(dir) {
+		t.Errorf("gone by %q, want by the file, %q", r.Altered[3].By, ingest.IndexPlace(dir))
+	}
 	if len(r.Altered) != 4 || !strings.Contains(r.Altered[3].Error(), "train-001.tar: it is gone, ") || !strings.Contains(r.Altered[1].Error(), "train-000.tar: its SHA-256 is ") {
 		t.Errorf("altered: got %v", r.Altered)
 	}

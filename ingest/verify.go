@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 
 	"clpipe/batch"
-	"clpipe/ingest/remote"
 	"clpipe/internal/imagecodec"
 
 	"golang.org/x/sync/errgroup"
@@ -107,7 +106,7 @@ type checkedShard struct {
 // shards and of an index: a file, AutoIndex, or NoIndex, as "". Damage is not an
 // error: the errors are the context's, and those of reading these files.
 func (s *Source) Verify(ctx context.Context, indexFile string) (*Report, error) {
-	claims, missing, err := s.claims(ctx, indexFile)
+	claims, gone, err := s.claims(ctx, indexFile)
 	if err != nil {
 		return nil, err
 	}
@@ -134,9 +133,7 @@ func (s *Source) Verify(ctx context.Context, indexFile string) (*Report, error) 
 		return nil, err
 	}
 	r := s.report(checked, claims)
-	for _, name := range missing {
-		r.Altered = append(r.Altered, Alteration{Shard: name, By: remote.Redact(indexFile)})
-	}
+	r.Altered = append(r.Altered, gone...)
 	return r, nil
 }
 
