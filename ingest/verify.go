@@ -203,12 +203,13 @@ func (s *Source) checkSamples(ctx context.Context, place int, samples interleave
 // report puts the parts together in the order of the shards.
 func (s *Source) report(checked []checkedShard, claims [][]claim) *Report {
 	r := &Report{}
+	folders := map[string]int{} // of images, their places in r.Shards
 	classes, sizes := map[int64]int{}, map[imagecodec.Info]int{}
 	first := map[[16]byte]string{}   // content to the id that had it first
 	equal := map[[16]byte][]string{} // content to all ids, of those that came again
 	var again [][16]byte             // the keys of equal, in order
 	for place, c := range checked {
-		part := r.shard(s.shards[place])
+		part := r.shard(s.shards[place], folders)
 		part.Samples += len(c.samples)
 		part.Readable += len(c.samples)
 		for _, d := range c.damage {
@@ -238,6 +239,7 @@ func (s *Source) report(checked []checkedShard, claims [][]claim) *Report {
 			}
 		}
 	}
+	slices.SortStableFunc(r.Shards, func(a, b ShardReport) int { return cmp.Compare(a.Name, b.Name) })
 	for _, part := range r.Shards {
 		r.Samples += part.Samples
 		r.Readable += part.Readable
@@ -282,17 +284,20 @@ func (r *Report) compare(part *ShardReport, claims []claim) {
 	}
 }
 
-// shard returns the entry that m belongs to.
-func (r *Report) shard(m member) *ShardReport {
-	name := m.Name()
+// shard returns the entry that m belongs to. folders are the places of those of
+// images: between the images of a folder those of one in it may stand.
+func (r *Report) shard(m member, folders map[string]int) *ShardReport {
+	name, at := m.Name(), len(r.Shards)
 	if m.Format() == "image" {
 		name = path.Dir(name)
+		if met, ok := folders[name]; ok {
+			at = met
+		}
+		folders[name] = at
 	}
-	last := len(r.Shards) - 1
-	if last < 0 || r.Shards[last].Name != name || r.Shards[last].Format != m.Format() {
+	if at == len(r.Shards) {
 		r.Shards = append(r.Shards, ShardReport{Name: name, Format: m.Format()})
-		last++
 	}
-	r.Shards[last].Bytes += max(m.Size(), 0)
-	return &r.Shards[last]
+	r.Shards[at].Bytes += max(m.Size(), 0)
+	return &r.Shards[at]
 }

@@ -68,7 +68,7 @@ func shardNames(r *ingest.Report) (names []string) {
 
 func TestVerifyGathersTheImagesOfAFolder(t *testing.T) {
 	dir := t.TempDir()
-	for i, name := range []string{"cat/1.png", "cat/2.png", "dog/1.png"} {
+	for i, name := range []string{"cat/1.png", "cat/kitten/1.png", "cat/old/1.png", "cat/z.png", "dog/1.png"} {
 		write(t, dir, name, picture(2, 2, byte(i)))
 	}
 	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{dir}})
@@ -79,8 +79,8 @@ func TestVerifyGathersTheImagesOfAFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := fmt.Sprint(shardNames(r)), "[cat dog]"; got != want || r.Shards[0].Readable != 2 {
-		t.Errorf("got %+v, want %s with two and one image", r.Shards, want)
+	if got, want := fmt.Sprint(shardNames(r)), "[cat cat/kitten cat/old dog]"; got != want || r.Shards[0].Readable != 2 || r.Shards[3].Readable != 1 {
+		t.Errorf("got %+v, want %s with two images in the first and one in each other", r.Shards, want)
 	}
 }
 
