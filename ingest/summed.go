@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -15,9 +16,10 @@ import (
 // up on the way.
 type summed struct {
 	shard.Object
-	hash hash.Hash
-	head []byte // the first bytes, which tell the format
-	read int64  // bytes added up
+	hash  hash.Hash
+	head  []byte // the first bytes, which tell the format
+	read  int64  // bytes added up
+	ended bool   // there are no more
 }
 
 func newSummed(obj shard.Object) *summed { return &summed{Object: obj, hash: sha256.New()} }
@@ -44,12 +46,13 @@ func (b *summedBody) Read(p []byte) (int, error) {
 	b.of.hash.Write(p[:n])
 	b.of.head = append(b.of.head, p[:min(n, formatBytes-len(b.of.head))]...)
 	b.of.read += int64(n)
+	b.of.ended = errors.Is(err, io.EOF)
 	return n, err
 }
 
 // finish adds what was not read.
 func (o *summed) finish(ctx context.Context) error {
-	if o.read == o.Size() {
+	if o.read == o.Size() || o.ended && o.Size() < 0 {
 		return nil
 	}
 	src, err := shard.OpenStreamFrom(ctx, o, o.read)

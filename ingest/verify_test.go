@@ -16,6 +16,7 @@ import (
 
 	"clpipe/ingest"
 	"clpipe/ingest/internal/testserver"
+	"clpipe/ingest/shard"
 	"clpipe/internal/synth"
 )
 
@@ -170,6 +171,54 @@ func TestVerifyAsksOnce(t *testing.T) {
 	// Beside the shards, a SHA256SUMS is looked for.
 	if asked := server.Requests() - before; len(report.Shards) == 0 || asked > len(report.Shards)+1 {
 		t.Errorf("%d requests for %d shards, want one each and one for checksums", asked, len(report.Shards))
+	}
+}
+
+// TestVerifyOfUnknownLength verifies and indexes shards whose length the server does
+// not say.
+func TestVerifyOfUnknownLength(t *testing.T) {
+	dir := packings(t)
+	server := testserver.New(t, contents(t, dir, "set/"))
+	inChunks(server)
+	cfg := ingest.Config{Sources: []string{server.URL + "/set/" + packingsPattern}}.WithoutWaiting()
+	src, err := ingest.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := src.Verify(t.Context(), ingest.NoIndex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Readable != 48 || len(r.Damage) > 0 {
+		t.Errorf("got %d readable images, damage %v, want 48 and none", r.Readable, r.Damage)
+	}
+	for _, s := range r.Shards {
+		body, err := os.ReadFile(filepath.Join(dir, s.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("%x", sha256.Sum256(body)); s.SHA256 != want {
+			t.Errorf("%s: got SHA-256 %s, want %s", s.Name, s.SHA256, want)
+		}
+	}
+	if report := makeIndex(t, cfg, filepath.Join(t.TempDir(), "x")); report.Samples != 48 || report.Damaged > 0 {
+		t.Errorf("index: got %+v, want 48 samples", report)
+	}
+}
+
+// TestVerifyLeavesNoImages looks at the memory of images of packed shards.
+func TestVerifyLeavesNoImages(t *testing.T) {
+	shard.DropFree()
+	before := shard.HeldBytes()
+	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{packings(t)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := src.Verify(t.Context(), ingest.NoIndex); err != nil {
+		t.Fatal(err)
+	}
+	if shard.DropFree(); shard.HeldBytes() != before {
+		t.Errorf("%d bytes are held, %d before", shard.HeldBytes(), before)
 	}
 }
 
