@@ -67,7 +67,7 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 		cancel()
 		return nil, err
 	}
-	tracked := &tracker{src: src}
+	tracked := &tracker{ctx: ctx, src: src}
 	r := &reader{ctx: ctx, cancel: cancel, src: src, tracked: tracked, maxSampleBytes: s.maxSampleBytes,
 		records: batch.NewIPCFileReader("the shard", tracked, memory.DefaultAllocator)}
 	if err := r.choose(); err != nil {
@@ -77,15 +77,17 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 	return r, nil
 }
 
-// tracker keeps the error of the source, to be told from those of its contents.
+// tracker keeps the error of the source, to be told from those of its contents,
+// and from that of reading on after it was closed.
 type tracker struct {
+	ctx context.Context // of the reading
 	src io.Reader
 	err error
 }
 
 func (t *tracker) Read(p []byte) (int, error) {
 	n, err := t.src.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !errors.Is(err, io.EOF) && t.ctx.Err() == nil {
 		t.err = err
 	}
 	return n, err

@@ -2,17 +2,21 @@ package arrowshard_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"clpipe/batch"
 	"clpipe/ingest/arrowshard"
 	"clpipe/ingest/shard"
 
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	arrowmemory "github.com/apache/arrow/go/v15/arrow/memory"
 )
@@ -36,6 +40,40 @@ func count(t *testing.T, body []byte) (n int, err error) {
 			t.Fatalf("sample %d: %v", n, s.Damage)
 		}
 		n++
+	}
+}
+
+// waiting is a file of which no more comes than the bytes it has, nor its end.
+type waiting struct{ memory }
+
+func (w waiting) Open(ctx context.Context, offset int64) (io.ReadCloser, error) {
+	return io.NopCloser(io.MultiReader(bytes.NewReader(w.memory[offset:]), ends{ctx})), nil
+}
+
+type ends struct{ ctx context.Context }
+
+func (e ends) Read([]byte) (int, error) {
+	<-e.ctx.Done()
+	return 0, e.ctx.Err()
+}
+
+// TestWhatIsWrongIsSaidWhileReading opens a file without images, whose first
+// record is still being read when that is found.
+func TestWhatIsWrongIsSaidWhileReading(t *testing.T) {
+	schema := arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Int64}}, nil)
+	b := array.NewRecordBuilder(arrowmemory.DefaultAllocator, schema)
+	defer b.Release()
+	b.Field(0).(*array.Int64Builder).AppendValues(make([]int64, 1000), nil)
+	rec := b.NewRecord()
+	defer rec.Release()
+	var body bytes.Buffer
+	w := ipc.NewWriter(&body, ipc.WithSchema(schema))
+	if err := w.Write(rec); err != nil {
+		t.Fatal(err)
+	}
+	_, err := arrowshard.New(waiting{body.Bytes()[:body.Len()-4000]}, 1<<20).Open(t.Context())
+	if damage := (*shard.Damage)(nil); !errors.As(err, &damage) || !strings.Contains(err.Error(), "no column of images") {
+		t.Errorf("got %v, want that there are no images", err)
 	}
 }
 
