@@ -151,8 +151,8 @@ func summary(columns []Column) string {
 }
 
 // Keys names the samples of a table: by their names, and by their rows where
-// they have none. A name that came before is followed by # and the row, so that
-// no two samples are one.
+// they have none. A key that came before is followed by # and the row, until it is
+// new: no two samples are one.
 type Keys struct{ seen map[uint64]struct{} }
 
 // maxKeyBytes is a path of the operating system.
@@ -160,21 +160,29 @@ const maxKeyBytes = 4096
 
 // Of returns the key of a row, and an error for a name that cannot be one.
 func (k *Keys) Of(name string, row int64) (string, error) {
-	if name == "" {
-		return strconv.FormatInt(row, 10), nil
-	}
+	var bad error
 	if len(name) > maxKeyBytes {
-		return strconv.FormatInt(row, 10), fmt.Errorf("a name of %d bytes, want at most %d", len(name), maxKeyBytes)
+		name, bad = "", fmt.Errorf("a name of %d bytes, want at most %d", len(name), maxKeyBytes)
 	}
+	number := strconv.FormatInt(row, 10)
+	key := name
+	if key == "" {
+		key = number
+	}
+	for !k.add(key) {
+		key += "#" + number
+	}
+	return key, bad
+}
+
+// add tells whether a key is new.
+func (k *Keys) add(key string) bool {
 	if k.seen == nil {
 		k.seen = map[uint64]struct{}{}
 	}
-	hash := rng.HashID(name)
-	if _, again := k.seen[hash]; again {
-		return name + "#" + strconv.FormatInt(row, 10), nil
-	}
-	k.seen[hash] = struct{}{}
-	return name, nil
+	before := len(k.seen)
+	k.seen[rng.HashID(key)] = struct{}{}
+	return len(k.seen) > before
 }
 
 // NoBytes is the damage of a row whose image has no bytes.

@@ -45,12 +45,15 @@ func TestChoose(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	var keys table.Keys
-	for row, c := range []struct{ name, want string }{{"a.png", "a.png"}, {"", "1"}, {"b.png", "b.png"}, {"a.png", "a.png#3"}} {
+	for row, c := range []struct{ name, want string }{
+		{"a.png", "a.png"}, {"", "1"}, {"b.png", "b.png"}, {"a.png", "a.png#3"},
+		{"1", "1#4"}, {"a.png#3", "a.png#3#5"}, {"7", "7"}, {"", "7#7"}, {"b.png#9", "b.png#9"}, {"b.png", "b.png#9#9"},
+	} {
 		if got, err := keys.Of(c.name, int64(row)); got != c.want || err != nil {
 			t.Errorf("row %d: got %q, %v, want %q", row, got, err, c.want)
 		}
 	}
-	if key, err := keys.Of(strings.Repeat("x", 5000), 9); key != "9" || err == nil {
+	if key, err := keys.Of(strings.Repeat("x", 5000), 19); key != "19" || err == nil {
 		t.Errorf("a long name: got %q, %v", key, err)
 	}
 }
