@@ -212,6 +212,9 @@ func (p *pages) header() (pageHeader, error) {
 
 // unpack returns the size bytes that src was made of.
 func (p *pages) unpack(src []byte, size int64) ([]byte, error) {
+	if len(src) == 0 && size == 0 { // of a page of nothing but nulls, whatever packed it
+		return src, nil
+	}
 	// How many times its own size a block can grow at most: by the formats'
 	// longest matches, zstd by a block of 128 KiB in 4 bytes.
 	limits := map[compress.Compression]int64{compress.Codecs.Snappy: 32, compress.Codecs.Gzip: 1032, compress.Codecs.Zstd: 1 << 15, lz4Raw: 255}
