@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"image"
+	"image/png"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -99,6 +101,34 @@ func TestEveryTruncationIsAnError(t *testing.T) {
 				t.Fatalf("%s: first %d of %d bytes: got %v, want a truncated error", name, n, len(data), err)
 			}
 		}
+	}
+}
+
+// TestDamagedPNGOfManyChunks decodes a picture with a wrong checksum whose rows take
+// more than a few blocks.
+func TestDamagedPNGOfManyChunks(t *testing.T) {
+	m := image.NewNRGBA(image.Rect(0, 0, 300, 250))
+	rng := rand.New(rand.NewPCG(5, 6))
+	for i := range m.Pix {
+		m.Pix[i] = byte(rng.Uint32())
+	}
+	var file bytes.Buffer
+	if err := png.Encode(&file, m); err != nil {
+		t.Fatal(err)
+	}
+	var want, got imagecodec.Image
+	if err := imagecodec.Decode(file.Bytes(), &want, imagecodec.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Clone(file.Bytes())
+	damaged[len(damaged)-12-1] ^= 1 // of the last chunk of pixels
+	if err := imagecodec.Decode(damaged, &got, imagecodec.Limits{}); err != nil || !bytes.Equal(got.Pix, want.Pix) {
+		t.Errorf("got %d x %d pixels, %v, want those of the file without damage", got.W, got.H, err)
+	}
+	damaged[len(damaged)-12-4-1] ^= 1 // of what the rows add up to
+	var format *imagecodec.FormatError
+	if err := imagecodec.Decode(damaged, &got, imagecodec.Limits{}); !errors.As(err, &format) {
+		t.Errorf("pixels that have changed: got %v, want a format error", err)
 	}
 }
 

@@ -19,7 +19,11 @@ type pngHeader struct {
 	interlaced       bool
 }
 
-const pngGray = 0 // colour type
+// Colour types.
+const (
+	pngGray    = 0
+	pngPalette = 3
+)
 
 func readPNGHeader(data []byte) (pngHeader, error) {
 	const size = len(pngSignature) + 8 + 13
@@ -61,8 +65,9 @@ func decodePNG(data []byte, dst *Image, lim Limits) error {
 		if mended == nil {
 			return pngError(err, data)
 		}
-		if m, err = png.Decode(bytes.NewReader(mended)); err != nil {
-			return pngError(err, mended)
+		var mendedErr error
+		if m, mendedErr = png.Decode(mended); mendedErr != nil {
+			return pngError(err, data)
 		}
 	}
 	dst.reset(int(h.w), int(h.h))

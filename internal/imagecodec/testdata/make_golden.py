@@ -364,6 +364,15 @@ png("more-rows", 4, 2, 8, 0, [bytes([1, 2, 3, 4]), bytes([9, 8, 7, 6]), bytes(4)
 with_pixels("no-end", "pillow", lambda b, at, end: b[:end])
 with_pixels("interlaced-no-end", "interlaced", lambda b, at, end: b[:end])
 with_pixels("no-adler", "palette4", lambda b, at, end: b[: end - 4])
+# What is not to be there, or too much: of the palette, and of what is transparent.
+four = [bytes([0, 1, 2, 3])]
+png("palette-more", 4, 1, 2, 3, [bytes([0b00011011])], extra=chunk(b"PLTE", bytes(range(10, 10 + 3 * 20))))
+png("palette-odd", 4, 1, 8, 3, four, extra=chunk(b"PLTE", bytes(range(10, 10 + 14))))
+png("gray-palette", 4, 1, 8, 0, four, extra=colors)
+png("gray-alpha-palette", 2, 1, 8, 4, four, extra=colors)
+png("gray-transparent-long", 4, 1, 8, 0, four, extra=chunk(b"tRNS", bytes(4)))
+png("rgba-transparent", 1, 1, 8, 6, four, extra=chunk(b"tRNS", bytes(6)))
+png("palette-transparent-first", 4, 1, 8, 3, four, extra=chunk(b"tRNS", bytes([0, 128])) + colors)
 # Progressive files that end too early: whole scans are missing, or a part of the last.
 def early(source, count, share=1.0):
     b = files[source + ".jpg"]
