@@ -118,9 +118,6 @@ func (c *Cache) claimed() (bool, error) {
 	return false, nil
 }
 
-// Limit is the most bytes that are kept.
-func (c *Cache) Limit() int64 { return c.limit }
-
 // Expect says how many bytes an epoch reads. Where they have room, reading a part
 // of a block fetches all of it, which the next parts will want, and what is
 // longest unused makes way. Where not, parts are fetched alone, and no block of

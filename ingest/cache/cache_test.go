@@ -174,8 +174,8 @@ func TestAnyPart(t *testing.T) {
 		}
 		readers.Wait()
 		c, _ := opened(t, dir, room)
-		if used := disk(t, c); used > c.Limit() {
-			t.Errorf("%d bytes are kept, the limit is %d", used, c.Limit())
+		if used := disk(t, c); used > c.limit {
+			t.Errorf("%d bytes are kept, the limit is %d", used, c.limit)
 		}
 	}
 }
@@ -232,8 +232,8 @@ func TestFilesThatDoNotFit(t *testing.T) {
 		if s.sent.Load() != want {
 			t.Errorf("epoch %d: %d bytes were fetched, want %d", epoch, s.sent.Load(), want)
 		}
-		if used := disk(t, c); used > c.Limit() {
-			t.Errorf("%d bytes are kept, the limit is %d", used, c.Limit())
+		if used := disk(t, c); used > c.limit {
+			t.Errorf("%d bytes are kept, the limit is %d", used, c.limit)
 		}
 	}
 	if strings.Contains(log.String(), "WARN") {
@@ -270,8 +270,8 @@ func TestLongestUnusedGoesFirst(t *testing.T) {
 			t.Errorf("block of file %d: gone %v", i, gone)
 		}
 	}
-	if used := disk(t, c); used > c.Limit() {
-		t.Errorf("%d bytes are kept, the limit is %d", used, c.Limit())
+	if used := disk(t, c); used > c.limit {
+		t.Errorf("%d bytes are kept, the limit is %d", used, c.limit)
 	}
 }
 
@@ -432,8 +432,8 @@ func TestDamagedUsage(t *testing.T) {
 		s.version = fmt.Sprint(i)
 		check(t, c.Wrap(s.object()), s.file)
 		u, err := c.Usage()
-		if err != nil || u.Bytes > c.Limit()+MinBytes || u.Blocks == 0 {
-			t.Errorf("%q: %+v, %v, limit %d", text, u, err, c.Limit())
+		if err != nil || u.Bytes > c.limit+MinBytes || u.Blocks == 0 {
+			t.Errorf("%q: %+v, %v, limit %d", text, u, err, c.limit)
 		}
 	}
 }

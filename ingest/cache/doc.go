@@ -2,7 +2,7 @@
 // an epoch after the first, or the next run, reads them from there.
 //
 //	DIR/CACHEDIR.TAG          says whose the folder is; backups leave it out
-//	DIR/usage                 bytes of all blocks, decimal; locked while it changes
+//	DIR/clpipe-usage          bytes of all blocks, decimal; locked while it changes
 //	DIR/3f/3f…9c-000012.block block 12 of a file: see block
 //	DIR/3f/x.tmp-4195344-17   a block of so many bytes being written
 //

@@ -67,9 +67,6 @@ type row struct {
 // Shards returns the shards, sorted by name. The caller changes nothing.
 func (x *Index) Shards() []Shard { return x.shards }
 
-// Len returns how many samples there are.
-func (x *Index) Len() int { return len(x.rows) }
-
 // Find returns the place of a shard, ok false if it is not in the index.
 func (x *Index) Find(name string) (place int, ok bool) {
 	return sort.Find(len(x.shards), func(i int) int {

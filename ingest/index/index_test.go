@@ -69,9 +69,6 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 	if d := cmp.Diff(shards, x.Shards()); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
-	if x.Len() != 4 {
-		t.Errorf("got %d samples, want 4", x.Len())
-	}
 	for place, of := range samples {
 		if at, ok := x.Find(shards[place].Name); at != place || !ok || x.Samples(place) != len(of) {
 			t.Errorf("%s: found in %d %v with %d samples, want %d with %d", shards[place].Name, at, ok, x.Samples(place), place, len(of))
@@ -96,7 +93,7 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 
 func TestAnEmptyIndex(t *testing.T) {
 	x, err := index.Read(t.Context(), "x", bytes.NewReader(file(t, nil, nil)))
-	if err != nil || x.Len() != 0 {
+	if err != nil || len(x.Shards()) != 0 {
 		t.Errorf("got %v %v", x, err)
 	}
 }

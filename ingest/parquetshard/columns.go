@@ -24,7 +24,6 @@ type chunk struct {
 	src    io.Closer
 	pages  *pages
 	reader file.ColumnChunkReader
-	depth  int16 // definition level of a value that is not null
 }
 
 // values are what ReadBatch fills.
@@ -57,7 +56,7 @@ func (r *reader) openChunk(group *metadata.RowGroupMetaData, leaf int) (*chunk, 
 	}
 	descr := r.footer.meta.Schema.Column(leaf)
 	p := &pages{src: bufio.NewReaderSize(sourceErrors{src}, int(min(length+1, wholeBytes))), left: length, values: meta.NumValues(), codec: meta.Compression()}
-	return &chunk{src, p, newColumnReader(descr, p), descr.MaxDefinitionLevel()}, nil
+	return &chunk{src, p, newColumnReader(descr, p)}, nil
 }
 
 func newColumnReader(descr *schema.Column, p *pages) file.ColumnChunkReader {
@@ -75,7 +74,6 @@ func (c *chunk) close() {
 func (c *chunk) next(v *values) (null bool, err error) {
 	var rows int64
 	var n int
-	v.level[0] = c.depth
 	switch reader := c.reader.(type) {
 	case *file.ByteArrayColumnChunkReader:
 		rows, n, err = reader.ReadBatch(1, v.bytes[:], v.level[:], nil)

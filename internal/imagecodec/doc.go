@@ -23,7 +23,7 @@
 // Damage that libjpeg only warns about (corrupt entropy-coded data, bytes
 // between markers, a wrong restart marker) is decoded as libjpeg decodes it. A
 // file without its end-of-image marker is a TruncatedError, even where all of
-// the picture may be there. EXIF and ICC data are ignored: no orientation is
-// applied and no colour profile. Arithmetic coding, lossless and 12-bit JPEG
-// are not supported.
+// the picture may be there. No colour profile is applied, and an orientation that
+// EXIF data tell only where it is asked for (Decoder.Upright). Arithmetic coding,
+// lossless and 12-bit JPEG are not supported.
 package imagecodec

@@ -52,7 +52,7 @@ type component struct {
 	strideBlocks     int // blocks in a row of coefs: blocksX padded to whole MCUs
 
 	// The quantiser is fixed by the component's first scan, as the tables may
-	// be redefined between scans. Natural order, zero before the first scan.
+	// be redefined between scans. Natural order; that of another file until latched.
 	quantizer [64]int16
 	latched   bool
 
