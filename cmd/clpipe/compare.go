@@ -32,6 +32,7 @@ type compareFlags struct {
 	baselines  []string
 	seeds      int
 	probeLimit int
+	weights    string
 	probes     probeOptions
 }
 
@@ -44,14 +45,14 @@ func compareCommand(std stdio, sig *signals) *cobra.Command {
 		Long: `Trains each method on the same images for the same time (--budget) or the same
 number of steps (--steps), with several seeds, and measures what was learned by
 linear probe, kNN and MLP probe with all labels, 10 % and 1 % of them. Beside them
-stand every method's network untrained, the residual network trained on the labels
-with the same budget, and the raw pixels. --src and --test need labels; only the supervised
-baseline and the probes see them.
+stand every method's network untrained, the residual network trained on all labels
+with the same budget, the raw pixels, and the share of the commonest class. --src and
+--test need labels; only the supervised baseline and the probes see them.
 
-Options of training hold for every method that takes them. The directory named by
---run receives the table (table.md, table.json), the picture (table.png), and every
-run with its checkpoints. What is stopped goes on with --resume: finished parts
-are kept.`,
+Options of training hold for every method that takes them. A method that does not fit,
+or diverges, is left out, and the table says why. The directory named by --run receives the table (table.md, table.json), the picture (table.png), and every
+run with its checkpoints; table and picture grow with each part that is finished.
+What is stopped goes on with --resume: finished parts are kept.`,
 		Example: `  clpipe compare --src train/ --test test/ --methods all --budget 30m --seeds 3 --run runs/compare
   clpipe compare --src train/ --test test/ --methods moco-cifar,dim --steps 500 --width 0.25 --json`,
 		Args: noArgs,
@@ -74,6 +75,7 @@ func (f *compareFlags) add(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.baselines, "baselines", []string{"supervised", "random", "pixels"}, "supervised (on the labels), random (each network untrained), pixels")
 	fs.IntVar(&f.seeds, "seeds", 3, "runs of each method, with seeds from --seed on")
 	fs.IntVar(&f.probeLimit, "probe-limit", 0, "images of each set that the probes read, drawn by the seed (0: all)")
+	addWeights(fs, &f.weights)
 	fs.IntVar(&f.probes.k, "k", 200, "neighbours of kNN")
 	fs.Float64Var(&f.probes.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
 	f.probes.kinds, f.probes.labels = []string{"linear", "knn", "mlp"}, []float64{1, 0.1, 0.01}
@@ -102,6 +104,7 @@ type cell struct {
 	Steps     int           `json:"steps,omitempty"`
 	Samples   int64         `json:"samples,omitempty"`
 	Seconds   float64       `json:"seconds,omitempty"` // of training
+	Majority  float64       `json:"majority"`          // share of the test images that are of the commonest class of --src
 	Results   []probeResult `json:"results"`
 	trainable bool
 	of        string // of an untrained network: the method that trains it
@@ -115,10 +118,14 @@ func (c *comparison) do(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if err := c.readable(ctx); err != nil {
+		return err
+	}
 	if err := c.openDirectory(); err != nil {
 		return err
 	}
 	var cells []cell
+	var table comparedTable
 	for _, plan := range c.plan() {
 		if plan.of != "" {
 			name, err := c.network(plan)
@@ -131,25 +138,39 @@ func (c *comparison) do(ctx context.Context) error {
 			}
 		}
 		done, err := c.measured(ctx, plan)
-		var usage usageError
-		if errors.As(err, &usage) && plan.trainable && len(c.methods) > 1 {
-			c.skipped = append(c.skipped, fmt.Sprintf("%s: %v", plan.Method, err))
-			c.log.Warn("left out", "method", plan.Method, "why", err)
-			continue
-		}
-		if err != nil {
+		if err != nil && !(plan.trainable && len(c.methods) > 1 && ofMethod(err)) {
 			return fmt.Errorf("%s: %w", plan.name(), err)
 		}
-		cells = append(cells, done)
+		if err != nil {
+			if s := fmt.Sprintf("%s: %v", plan.Method, err); !slices.Contains(c.skipped, s) {
+				c.skipped = append(c.skipped, s)
+			}
+			c.log.Warn("left out", "method", plan.Method, "why", err)
+		} else {
+			cells = append(cells, done)
+		}
+		if len(cells) == 0 {
+			continue
+		}
+		// After each cell, so that there is something to look at.
+		table = tabulate(cells)
+		if err := c.write(table); err != nil {
+			return err
+		}
 	}
 	if len(cells) == 0 {
 		return fmt.Errorf("no method could be trained: %s", strings.Join(c.skipped, "; "))
 	}
-	table := tabulate(cells)
-	if err := c.write(table); err != nil {
-		return err
-	}
 	return c.print(table)
+}
+
+// ofMethod reports whether an error of training is the method's own, with these
+// images and options: others may train all the same.
+func ofMethod(err error) bool {
+	var usage usageError
+	var diverged *contrast.DivergedError
+	var short *contrast.EpochError
+	return errors.As(err, &usage) || errors.As(err, &diverged) || errors.As(err, &short)
 }
 
 // check settles the methods and refuses what cannot be compared.
@@ -168,6 +189,12 @@ func (c *comparison) check() error {
 	}
 	if err := c.probes.check(); err != nil {
 		return err
+	}
+	if c.weights == "ema" && !changed(c.fs, "ema") {
+		return usagef("--weights is ema, but no average is kept: give --ema 0.999 too")
+	}
+	if _, ok := weightGroups[c.weights]; !ok {
+		return usagef("--weights is %q, want last or ema", c.weights)
 	}
 	for _, name := range []string{"method", "init"} {
 		if changed(c.fs, name) {
@@ -202,7 +229,7 @@ func (c *comparison) openDirectory() error {
 	if c.dir == "" {
 		c.dir = filepath.Join("runs", "compare")
 	}
-	settings := []byte(shellLine(append(c.trainingArgs(nil), "--probe-limit", strconv.Itoa(c.probeLimit), "--test", c.test)) + "\n")
+	settings := c.settings()
 	path := filepath.Join(c.dir, "settings.txt")
 	there, err := os.ReadFile(path)
 	switch {
@@ -210,23 +237,54 @@ func (c *comparison) openDirectory() error {
 		if entries, err := os.ReadDir(c.dir); err == nil && len(entries) > 0 {
 			return usagef("%s is not empty and holds no comparison: name another directory with --run", c.dir)
 		}
-		if err := os.MkdirAll(filepath.Join(c.dir, "cells"), 0o755); err != nil {
+		if err := os.MkdirAll(c.dir, 0o755); err != nil {
 			return err
 		}
-		return os.WriteFile(path, settings, 0o644)
+		if err := replaceText(path, settings+"\n"); err != nil {
+			return err
+		}
 	case err != nil:
 		return err
 	case !c.train.resume:
 		return usagef("%s holds a comparison: go on with --resume, or name another directory with --run", c.dir)
-	case string(there) != string(settings):
-		return usagef("%s was begun with other settings (%s), now %s", c.dir, strings.TrimSpace(string(there)), strings.TrimSpace(string(settings)))
+	case strings.TrimSpace(string(there)) != settings:
+		return usagef("%s was begun with other settings (%s), now %s", c.dir, strings.TrimSpace(string(there)), settings)
 	}
-	return nil
+	return os.MkdirAll(filepath.Join(c.dir, "cells"), 0o755)
+}
+
+// settings are the options that decide a cell's figures, as a command line
+// without secrets.
+func (c *comparison) settings() string {
+	args := c.trainingArgs(func(flag string) bool { return !slices.Contains(notResult, flag) })
+	for _, flag := range []string{"probe-limit", "weights", "k", "knn-temperature", "test"} {
+		args = append(args, "--"+flag+"="+c.fs.Lookup(flag).Value.String())
+	}
+	return shellLine(redacted(args))
+}
+
+// redacted returns options as --flag=value without what may be secret in addresses.
+func redacted(args []string) []string {
+	out := slices.Clone(args)
+	for i, a := range out {
+		if flag, value, ok := strings.Cut(a, "="); ok {
+			out[i] = flag + "=" + withoutSecrets(value)
+		}
+	}
+	return out
+}
+
+func replaceText(path, text string) error {
+	return sink.Replace(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	})
 }
 
 // notTraining are options of compare itself, or set for each run.
 var notTraining = []string{
-	"run", "resume", "seed", "test", "methods", "baselines", "seeds", "probe-limit", "k", "knn-temperature", "json", "quiet", "config", "log-level", "workers", "mem",
+	"run", "resume", "seed", "test", "methods", "baselines", "seeds", "probe-limit", "weights", "k", "knn-temperature", "json", "quiet", "config",
+	"log-level", "workers", "mem",
 }
 
 // trainingArgs returns the options given for training, those that a method takes.
@@ -272,21 +330,42 @@ func (c *comparison) plan() []cell {
 }
 
 // network returns the name of the network of an untrained cell's method, none if
-// the method was left out.
+// the method was left out. Networks that differ only in how they normalise pixels
+// go by a method's name too, but for those of the first.
 func (c *comparison) network(p cell) (string, error) {
-	run := c.run(cell{Method: p.of, Seed: p.Seed})
-	if latest, _, err := sink.Latest(run); err != nil || latest == nil {
-		return "", nil
+	of := func(method string) (*model, error) {
+		run := c.run(cell{Method: method, Seed: p.Seed})
+		if latest, _, err := sink.Latest(run); err != nil || latest == nil {
+			return nil, nil
+		}
+		return loadModel(run, "last")
 	}
-	m, err := loadModel(run, "last")
-	if err != nil {
+	m, err := of(p.of)
+	if m == nil || err != nil {
 		return "", err
 	}
-	return m.config.EncoderName(), nil
+	name, alone := m.config.EncoderName(), true
+	for _, other := range c.methods[:slices.Index(c.methods, p.of)] {
+		o, err := of(other)
+		if err != nil {
+			return "", err
+		}
+		if o == nil || o.config.EncoderName() != name {
+			continue
+		}
+		if o.config.Encoder.Normalize == m.config.Encoder.Normalize {
+			return c.network(cell{of: other, Seed: p.Seed})
+		}
+		alone = false
+	}
+	if !alone {
+		name += ", pixels as in " + p.of
+	}
+	return name, nil
 }
 
 func (p cell) name() string {
-	return fmt.Sprintf("%s-seed%d", strings.ReplaceAll(p.Method, " ", "-"), p.Seed)
+	return fmt.Sprintf("%s-seed%d", strings.NewReplacer(" ", "-", ",", "").Replace(p.Method), p.Seed)
 }
 func (c *comparison) run(p cell) string   { return filepath.Join(c.dir, "runs", p.name()) }
 func (c *comparison) place(p cell) string { return filepath.Join(c.dir, "cells", p.name()+".json") }
@@ -312,16 +391,13 @@ func (c *comparison) measured(ctx context.Context, p cell) (cell, error) {
 	}
 	soft, cancel := c.sig.stoppable(ctx)
 	defer cancel()
-	if p.Results, err = c.probeCell(soft, p); err != nil {
+	if p.Results, err = c.probeCell(soft, &p); err != nil {
 		return p, err
 	}
 	if text, err = json.Marshal(p); err != nil {
 		return p, err
 	}
-	return p, sink.Replace(c.place(p), func(w io.Writer) error {
-		_, err := w.Write(append(text, '\n'))
-		return err
-	})
+	return p, replaceText(c.place(p), string(text)+"\n")
 }
 
 // trainCell runs the main job as its command line would.
@@ -332,7 +408,12 @@ func (c *comparison) trainCell(ctx context.Context, p *cell) error {
 	}
 	takes := func(flag string) bool { return true }
 	if recipe, err := contrast.Recipe(method, max(c.train.views.size, 32), contrast.Preset(preset)); err == nil {
-		takes = func(flag string) bool { return !slices.Contains(contrast.Particular(), flag) || recipe.Uses(flag) }
+		takes = func(flag string) bool {
+			if strings.HasPrefix(flag, "local-") && !slices.Contains(contrast.Locals(), recipe.Method) {
+				return false
+			}
+			return !slices.Contains(contrast.Particular(), flag) || recipe.Uses(flag)
+		}
 	}
 	if method == supervisedBaseline {
 		policy = supervisedBaseline // another --policy makes pairs
@@ -342,13 +423,13 @@ func (c *comparison) trainCell(ctx context.Context, p *cell) error {
 	if method == supervisedBaseline {
 		soft, cancel := c.sig.stoppable(ctx)
 		defer cancel()
-		labelled, err := c.features(soft, &embedding{size: 1, output: rawPixels}, c.train.source.src[0], p.Seed)
+		labelled, err := c.read(soft, &embedding{size: 1, output: rawPixels}, c.train.source.src[0], p.Seed, 0, false) // all: --probe-limit may miss a class
 		if err != nil {
 			return err
 		}
 		args = append(args, "--dim", strconv.Itoa(max(labelled.Classes(), 2)))
 	}
-	c.log.Info("training", "cell", p.name(), "command", "clpipe "+shellLine(args))
+	c.log.Info("training", "cell", p.name(), "command", "clpipe "+shellLine(redacted(args)))
 	job := &trainJob{fs: pflag.NewFlagSet("train", pflag.ContinueOnError), std: stdio{in: c.std.in, out: c.std.err, err: c.std.err}, sig: c.sig}
 	job.add(job.fs)
 	if err := job.fs.Parse(args); err != nil {
@@ -364,8 +445,13 @@ func (c *comparison) trainCell(ctx context.Context, p *cell) error {
 	return nil
 }
 
-// probeCell measures the features of a cell.
-func (c *comparison) probeCell(ctx context.Context, p cell) ([]probeResult, error) {
+// probeCell measures the features of a cell. The supervised network has seen all
+// labels: with few of them there is nothing to measure.
+func (c *comparison) probeCell(ctx context.Context, p *cell) ([]probeResult, error) {
+	probes, weights := c.probes, c.weights
+	if p.Method == supervisedBaseline {
+		probes.labels = []float64{1}
+	}
 	e := &embedding{output: featureOutputs["backbone"]}
 	init := "trained"
 	switch p.Method {
@@ -376,11 +462,11 @@ func (c *comparison) probeCell(ctx context.Context, p cell) ([]probeResult, erro
 		}
 		e.size, e.output, init = size, rawPixels, rawPixels
 	default:
-		run := c.run(p)
+		run := c.run(*p)
 		if p.of != "" {
-			run, init = c.run(cell{Method: p.of, Seed: p.Seed}), randomBaseline
+			run, init, weights = c.run(cell{Method: p.of, Seed: p.Seed}), randomBaseline, "last"
 		}
-		m, err := loadModel(run, "last")
+		m, err := loadModel(run, weights)
 		if err != nil {
 			return nil, err
 		}
@@ -398,7 +484,8 @@ func (c *comparison) probeCell(ctx context.Context, p cell) ([]probeResult, erro
 		return nil, err
 	}
 	c.log.Info("probing", "cell", p.name(), "train", train.N(), "test", test.N(), "features", train.D)
-	results, err := c.probes.run(train, test, p.Seed, c.train.common.workers)
+	p.Majority = probe.Majority(train, test).Top1
+	results, err := probes.run(train, test, p.Seed, c.train.common.workers)
 	for i := range results {
 		results[i].Init, results[i].Features, results[i].Step = init, e.output, p.Steps
 	}
@@ -431,10 +518,32 @@ func (c *comparison) viewSize() (int, error) {
 
 // features returns the labelled features of a source: all, or --probe-limit drawn.
 func (c *comparison) features(ctx context.Context, e *embedding, src string, seed uint64) (*probe.Features, error) {
+	return c.read(ctx, e, src, seed, c.probeLimit, c.probeLimit > 0)
+}
+
+// read returns the labelled features of a source's samples, of limit of them if that is above 0.
+func (c *comparison) read(ctx context.Context, e *embedding, src string, seed uint64, limit int, shuffle bool) (*probe.Features, error) {
 	common, source := c.train.common, c.train.source
 	common.seed = seed
-	source.shuffle, source.from, source.limit, source.rank, source.world = c.probeLimit > 0, "", c.probeLimit, 0, 1
+	source.shuffle, source.from, source.limit, source.rank, source.world = shuffle, "", limit, 0, 1
 	source.index = "" // which is of the shards to train on
 	e.common, e.source, e.log = &common, &source, c.log
 	return e.features(ctx, src)
+}
+
+// readable fails if one of the sources cannot be read or none of its first samples
+// has a label, before hours are spent on training.
+func (c *comparison) readable(ctx context.Context) error {
+	const some = 256
+	soft, cancel := c.sig.stoppable(ctx)
+	defer cancel()
+	tolerated := c.train.source.maxRejects
+	defer func() { c.train.source.maxRejects = tolerated }()
+	c.train.source.maxRejects = "100%" // of so few: how many are damaged is judged over all
+	for _, src := range []string{c.train.source.src[0], c.test} {
+		if _, err := c.read(soft, &embedding{size: 1, output: rawPixels}, src, c.train.common.seed, some, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }

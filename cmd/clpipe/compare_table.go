@@ -1,11 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -23,19 +24,22 @@ type comparedRow struct {
 	Seeds   int       `json:"seeds"`
 	Runs    []float64 `json:"runs"`              // of each seed
 	Steps   []int     `json:"steps,omitempty"`   // likewise
+	Samples []int64   `json:"samples,omitempty"` // trained on, likewise
 	Seconds []float64 `json:"seconds,omitempty"` // of training, likewise
 }
 
 // comparedTable holds the rows in the order of the methods.
 type comparedTable struct {
-	methods []string
-	rows    []comparedRow
+	methods  []string
+	rows     []comparedRow
+	majority float64
 }
 
 func tabulate(cells []cell) comparedTable {
 	var t comparedTable
 	at := map[string]int{}
 	for _, c := range cells {
+		t.majority = c.Majority
 		for _, r := range c.Results {
 			key := fmt.Sprint(c.Method, r.Probe, r.Labels)
 			if _, ok := at[key]; !ok {
@@ -45,7 +49,7 @@ func tabulate(cells []cell) comparedTable {
 			row := &t.rows[at[key]]
 			row.Runs = append(row.Runs, r.Top1)
 			if c.Steps > 0 {
-				row.Steps, row.Seconds = append(row.Steps, c.Steps), append(row.Seconds, c.Seconds)
+				row.Steps, row.Samples, row.Seconds = append(row.Steps, c.Steps), append(row.Samples, c.Samples), append(row.Seconds, c.Seconds)
 			}
 		}
 	}
@@ -84,10 +88,10 @@ func (t comparedTable) lines() [][]string {
 	for _, c := range comparedColumns {
 		head = append(head, c.title)
 	}
-	lines := [][]string{append(head, "steps")}
+	lines := [][]string{append(head, "steps", "images", "minutes")}
 	for _, m := range t.methods {
 		line := []string{m}
-		steps := ""
+		steps, samples, minutes := "", "", ""
 		for _, c := range comparedColumns {
 			text := ""
 			if r := t.find(m, c.probe, c.labels); r != nil {
@@ -96,26 +100,32 @@ func (t comparedTable) lines() [][]string {
 					text += fmt.Sprintf(" ± %.1f", 100*r.Std)
 				}
 				if len(r.Steps) > 0 {
-					steps = stepsText(r.Steps)
+					steps, samples, minutes = rangeText(r.Steps), rangeText(r.Samples), rangeText(inMinutes(r.Seconds))
 				}
 			}
 			line = append(line, text)
 		}
-		lines = append(lines, append(line, steps))
+		lines = append(lines, append(line, steps, samples, minutes))
 	}
 	return lines
 }
 
-// stepsText is the number of steps, or their range over the seeds.
-func stepsText(steps []int) string {
-	low, high := steps[0], steps[0]
-	for _, s := range steps {
-		low, high = min(low, s), max(high, s)
-	}
+// rangeText is a number, or the range of several over the seeds.
+func rangeText[T cmp.Ordered](values []T) string {
+	low, high := slices.Min(values), slices.Max(values)
 	if low == high {
 		return fmt.Sprint(low)
 	}
-	return fmt.Sprintf("%d to %d", low, high)
+	return fmt.Sprintf("%v to %v", low, high)
+}
+
+// inMinutes returns times of training in minutes, to a tenth.
+func inMinutes(seconds []float64) []float64 {
+	out := make([]float64, len(seconds))
+	for i, s := range seconds {
+		out[i] = math.Round(s/6) / 10
+	}
+	return out
 }
 
 // write puts table.md, table.json and table.png into the directory.
@@ -123,9 +133,9 @@ func (c *comparison) write(t comparedTable) error {
 	var md strings.Builder
 	fmt.Fprintf(&md, "Top-1 accuracy in percent on %s", withoutSecrets(c.test))
 	if c.seeds > 1 {
-		fmt.Fprintf(&md, ", mean and deviation over %d seeds", c.seeds)
+		fmt.Fprintf(&md, ", mean and deviation over the seeds, %d at most", c.seeds)
 	}
-	fmt.Fprintf(&md, ". Trained with `clpipe %s`.\n\n", shellLine(c.trainingArgs(nil)))
+	fmt.Fprintf(&md, ". Trained with `clpipe %s`. %s\n\n", shellLine(redacted(c.trainingArgs(nil))), t.chance())
 	for i, line := range t.lines() {
 		fmt.Fprintf(&md, "| %s |\n", strings.Join(line, " | "))
 		if i == 0 {
@@ -135,17 +145,22 @@ func (c *comparison) write(t comparedTable) error {
 	for _, s := range c.skipped {
 		fmt.Fprintf(&md, "\nLeft out: %s\n", s)
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, "table.md"), []byte(md.String()), 0o644); err != nil {
+	if err := replaceText(filepath.Join(c.dir, "table.md"), md.String()); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(t.rows, "", " ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, "table.json"), append(text, '\n'), 0o644); err != nil {
+	if err := replaceText(filepath.Join(c.dir, "table.json"), string(text)+"\n"); err != nil {
 		return err
 	}
 	return chart.WriteBars(filepath.Join(c.dir, "table.png"), t.bars())
+}
+
+// chance says what needs no features.
+func (t comparedTable) chance() string {
+	return fmt.Sprintf("The commonest class of the training images, always: %.1f.", 100*t.majority)
 }
 
 func (t comparedTable) bars() chart.Bars {
@@ -181,6 +196,7 @@ func (c *comparison) print(t comparedTable) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.std.out, "\ntable and picture: %s\n", filepath.Join(c.dir, "table.{md,json,png}"))
+	fmt.Fprintf(c.std.out, "\n%s\n", t.chance())
+	_, err := fmt.Fprintf(c.std.out, "table and picture: %s\n", filepath.Join(c.dir, "table.{md,json,png}"))
 	return err
 }

@@ -213,6 +213,9 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 		return nil, err
 	}
 	j.cfg.Local, j.cfg.LocalSize = j.policy.Locals()
+	if err := j.viewsFit(); err != nil {
+		return nil, err
+	}
 	if err := j.readOnce(); err != nil {
 		return nil, err
 	}
@@ -287,6 +290,17 @@ func (j *trainJob) openStream(ctx context.Context, in *inputStream, inferred *en
 	if !changed(j.fs, "epochs") && !changed(j.fs, "steps") {
 		j.log.Info("the run ends with the stream: its length is not known, so the learning rate stays constant; give --steps for a schedule")
 		j.cfg.Schedule.Kind = encoder.Constant
+	}
+	return nil
+}
+
+// viewsFit refuses a policy whose views are not those that the method learns from.
+func (j *trainJob) viewsFit() error {
+	if got, want := j.policy.Shape(), j.cfg.ViewShape(); !slices.Equal(got, want) {
+		return usagef("--policy %s makes views %v, --method %s learns from %v: leave --policy out", j.views.policy, got, j.cfg.Method, want)
+	}
+	if j.policy.Views() < 2 && !j.cfg.OneView() {
+		return usagef("--policy %s makes one view of an image, --method %s learns from two: leave --policy out", j.views.policy, j.cfg.Method)
 	}
 	return nil
 }
