@@ -9,6 +9,12 @@ The same recipe, on the same pairs in the same order, as a run of clpipe:
       --train <(clpipe augment --policy none --size 32 --shuffle=false --src 'cifar10/train-*.tar') \\
       --test <(clpipe augment --policy none --size 32 --shuffle=false --src 'cifar10/test-*.tar')
 
+With --src the pairs are those of the usual loader instead: torchvision's transforms
+on WebDataset's samples, in as many processes as there are threads. With --minutes
+the length is what fits into that time, found out over the first steps.
+
+    python benchmarks/peers/train_torch.py --src 'cifar10/train-*.tar' --batch 256 --minutes 10 --out torch.safetensors
+
 Batch normalisation is plain (clpipe: --split-bn 1); the learning rate is a
 cosine over the steps. One JSON line at the end.
 """
@@ -20,6 +26,9 @@ import torch.nn.functional as F
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "contrast", "testdata"))
 import moco
+from feed import from_webdataset
+
+TRIAL = 20  # steps that --minutes is divided by; the first half warms up
 
 
 def views(path_or_stdin, columns):
@@ -30,6 +39,16 @@ def views(path_or_stdin, columns):
             n = record.num_rows
             out = [record.column(c).storage.flatten().to_numpy().reshape(n, *shape) for c in columns]
             yield out, record.column("label").to_numpy(zero_copy_only=False)
+
+
+def pairs(a):
+    """Anchors and positives, [N, side, side, 3] uint8, from standard input or by PyTorch's own loader."""
+    if not a.src:
+        for pair, _ in views("-", ["anchor", "positive"]):
+            yield pair
+        return
+    for pair in from_webdataset(a)[0]:
+        yield [v.permute(0, 2, 3, 1).numpy() for v in pair]
 
 
 def train(a):
@@ -44,9 +63,13 @@ def train(a):
     m = moco.MoCo(nets[0], nets[1], cfg)
     m.queue = F.normalize(torch.randn(a.queue, 128), dim=1)
     start, losses = time.time(), []
-    for step, ((anchor, positive), _) in enumerate(views("-", ["anchor", "positive"])):
+    for step, (anchor, positive) in enumerate(pairs(a)):
         if step == a.steps:
             break
+        if a.minutes and step == TRIAL // 2:
+            trial = time.time()
+        if a.minutes and step == TRIAL:
+            a.steps = step + max(1, int((60 * a.minutes - time.time() + start) / (time.time() - trial) * (TRIAL - TRIAL // 2)))
         for g in m.opt.param_groups:
             g["lr"] = a.lr * 0.5 * (1 + math.cos(math.pi * step / a.steps))
         losses.append(m.step(anchor, positive))
@@ -115,7 +138,13 @@ def evaluate(a):
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser()
+    p.add_argument("--src", help="shards that torchvision and webdataset read, in place of pairs on standard input")
+    p.add_argument("--policy", default="moco-cifar")
+    p.add_argument("--size", type=int, default=32)
+    p.add_argument("--kind", choices=["pil", "tensor"], default="pil", help="of torchvision's images")
+    p.add_argument("--batch", type=int, default=256, help="with --src")
     p.add_argument("--steps", type=int, default=585)
+    p.add_argument("--minutes", type=float, help="length in place of --steps")
     p.add_argument("--width", type=float, default=0.25)
     p.add_argument("--queue", type=int, default=4096)
     p.add_argument("--lr", type=float, default=0.06)
