@@ -2,8 +2,10 @@ package sink
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -56,18 +58,24 @@ func writeFile(d disk, path string, write func(io.Writer) error) (err error) {
 			err = cerr
 		}
 	}()
-	buf := bufio.NewWriterSize(f, 1<<16)
-	if err := write(buf); err != nil {
-		return err
-	}
-	if err := buf.Flush(); err != nil {
+	if err := writeBuffered(f, write); err != nil {
 		return err
 	}
 	return f.Sync()
 }
 
+func writeBuffered(f io.Writer, write func(io.Writer) error) error {
+	buf := bufio.NewWriterSize(f, 1<<16)
+	if err := write(buf); err != nil {
+		return err
+	}
+	return buf.Flush()
+}
+
 // Replace writes a file beside path and renames it: at any moment path holds
-// either what it held before or all that write has written.
+// either what it held before or all that write has written. A link is followed.
+// What is no file, as a device or a named pipe, is written to and stays what it
+// is; a directory is an error.
 func Replace(path string, write func(io.Writer) error) error {
 	if err := replaceFile(osDisk{}, path, write); err != nil {
 		return fmt.Errorf("sink: write %s: %w", path, err)
@@ -75,12 +83,17 @@ func Replace(path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// replaceFile writes beside path and renames: at any moment path holds either
-// what it held before or all of the new content.
+// replaceFile is Replace on a disk.
 func replaceFile(d disk, path string, write func(io.Writer) error) error {
+	path, isFile, err := destination(path)
+	if err != nil {
+		return err
+	}
+	if !isFile {
+		return writeInto(path, write)
+	}
 	tmp := path + tmpSuffix
-	err := writeFile(d, tmp, write)
-	if err == nil {
+	if err = writeFile(d, tmp, write); err == nil {
 		err = d.Rename(tmp, path)
 	}
 	if err != nil {
@@ -88,6 +101,39 @@ func replaceFile(d disk, path string, write func(io.Writer) error) error {
 		return err
 	}
 	return d.SyncDir(filepath.Dir(path))
+}
+
+// destination returns the place that path leads to, and whether a file may be
+// put there: nothing is lost but the content of a file.
+func destination(path string) (place string, isFile bool, err error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return path, true, nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // a link that leads nowhere yet
+		return path, false, nil
+	case err != nil:
+		return "", false, err
+	case info.IsDir():
+		return "", false, errors.New("it is a directory: name a file in it")
+	case !info.Mode().IsRegular():
+		return path, false, nil
+	}
+	place, err = filepath.EvalSymlinks(path)
+	if err != nil { // an open file without a name, as /dev/stdout may be
+		return path, false, nil
+	}
+	return place, true, nil
+}
+
+// writeInto writes to what is there.
+func writeInto(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeBuffered(f, write), f.Close())
 }
 
 // writes returns the writer function of content that is at hand.
