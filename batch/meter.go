@@ -50,13 +50,22 @@ func (m *Meter) Wrap(stage Stage) Stage {
 	}
 }
 
+// Advance tells the meter of the stage that writes to out that the stage gets on,
+// though it has nothing to write yet. Without a meter it does nothing. It may be
+// called from any goroutine of the stage.
+func Advance(out Writer) {
+	if w, ok := out.(meteredWriter); ok {
+		w.m.progress.Add(1)
+	}
+}
+
 func (m *Meter) enter(state int32) {
 	now := time.Now().UnixNano()
 	m.spent[m.state.Swap(state)].Add(now - m.since.Swap(now))
 }
 
-// Progress is a number that changes while the stage gets on: records passed,
-// and for a stage whose work is progress the time.
+// Progress is a number that changes while the stage gets on: records passed and
+// what Advance told, and for a stage whose work is progress the time.
 func (m *Meter) Progress() int64 {
 	if m.WorkIsProgress && m.Doing() == stateNames[working] {
 		return time.Now().UnixNano()

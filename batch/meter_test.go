@@ -26,6 +26,18 @@ func TestMeterSeesTheStage(t *testing.T) {
 	if err := batch.Run(t.Context(), 2, nil, nil, source.Wrap(pairs(memory.DefaultAllocator, 5, 1)), sink.Wrap(waits)); err != nil {
 		t.Fatal(err)
 	}
+	batch.Advance(nil) // nobody measures
+	advancing := batch.Meter{Name: "advancing"}
+	reads := func(_ context.Context, _ batch.Reader, out batch.Writer) error {
+		batch.Advance(out)
+		return nil
+	}
+	if err := batch.Run(t.Context(), 2, nil, nil, advancing.Wrap(reads), func(context.Context, batch.Reader, batch.Writer) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if advancing.Progress() != 1 {
+		t.Errorf("a stage told that it gets on once: progress %d", advancing.Progress())
+	}
 	if source.Progress() != 5 || sink.Progress() != 5 {
 		t.Errorf("progress %d and %d, want 5 records each", source.Progress(), sink.Progress())
 	}

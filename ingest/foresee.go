@@ -147,7 +147,7 @@ func (s *Source) foresee(ctx context.Context) ([]foreseen, error) {
 			return nil, nil
 		}
 	}
-	order := dry.order(0)
+	order := dry.order(0, func() {})
 	defer order.close()
 	for len(out) < most {
 		e, err := order.next(ctx)

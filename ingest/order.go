@@ -31,13 +31,14 @@ type epochOrder struct {
 	buffer []entry
 	bytes  int64 // of the images in buffer
 	draws  rng.Stream
+	took   func() // is told of every sample that is taken in
 
 	maxSamples int
 	maxBytes   int64
 }
 
-// order returns the order of an epoch.
-func (s *Source) order(epoch uint32) *epochOrder {
+// order returns the order of an epoch; took is called for every sample taken in.
+func (s *Source) order(epoch uint32, took func()) *epochOrder {
 	places := s.permutedShards(epoch)
 	own := places[:0]
 	for i, p := range places {
@@ -49,6 +50,7 @@ func (s *Source) order(epoch uint32) *epochOrder {
 		epoch:      epoch,
 		mixed:      interleave{source: s, waiting: own, early: true, slots: make([]*cursor, 0, min(s.cfg.Interleave, len(own)))},
 		draws:      rng.New(s.cfg.Seed, rng.Shuffle, uint64(epoch)),
+		took:       took,
 		maxSamples: s.cfg.ShuffleBuffer,
 		maxBytes:   s.cfg.ShuffleBytes,
 	}
@@ -89,6 +91,7 @@ func (o *epochOrder) next(ctx context.Context) (entry, error) {
 		if err != nil {
 			return entry{}, err
 		}
+		o.took()
 		o.buffer = append(o.buffer, e)
 		o.bytes += e.sample.Size
 	}

@@ -26,6 +26,22 @@ func TestOrderIsKept(t *testing.T) {
 	}
 }
 
+// TestTakingInIsProgress resumes near the end of an epoch: that the order before
+// is gone through again is progress, though only one record comes of it.
+func TestTakingInIsProgress(t *testing.T) {
+	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{shards(t, 30, 20)}, Epochs: 1, Shuffle: true, From: batch.Position{Index: 49}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m batch.Meter
+	if err := batch.Run(t.Context(), 1, nil, nil, m.Wrap(src.Stage()), discard); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Progress(); got != 50+1 {
+		t.Errorf("progress %d, want 50 samples and a record", got)
+	}
+}
+
 // TestAnyConfigGivesTheSameOrder draws configurations and checks what must hold
 // for all: whatever does not belong to the order leaves it alone, resuming
 // gives the tail, records keep their bounds, and each sample comes once.

@@ -38,8 +38,9 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 	if err := out.Open(ctx, schema); err != nil {
 		return err
 	}
+	took := func() { batch.Advance(out) } // a record may be long in coming: of a resumed epoch, or a full shuffle buffer
 	if s.cfg.World > 1 && s.counted.Load() == nil {
-		if err := s.countShards(ctx); err != nil {
+		if err := s.countShards(ctx, took); err != nil {
 			return err
 		}
 	}
@@ -59,7 +60,7 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 	g.Go(func() error {
 		defer close(jobs)
 		defer close(order)
-		return s.deal(ctx, ahead, jobs, order, spare)
+		return s.deal(ctx, ahead, took, jobs, order, spare)
 	})
 	for range s.cfg.Workers {
 		g.Go(func() error {
@@ -143,13 +144,13 @@ func (j *job) drop() {
 
 // deal puts the samples in order, numbers them and hands them out in jobs of
 // one record's rows.
-func (s *Source) deal(ctx context.Context, ahead *readAhead, jobs, order chan<- *job, spare <-chan []entry) error {
+func (s *Source) deal(ctx context.Context, ahead *readAhead, took func(), jobs, order chan<- *job, spare <-chan []entry) error {
 	for epoch := s.cfg.From.Epoch; s.hasEpoch(epoch); epoch++ {
 		var samples epochSamples
 		if ahead != nil {
 			samples = ahead.epoch()
 		} else {
-			samples = s.order(epoch)
+			samples = s.order(epoch, took)
 		}
 		err := s.dealEpoch(ctx, epoch, samples, jobs, order, spare)
 		samples.close()

@@ -192,7 +192,7 @@ func sequence(n int) []int {
 // differ where ranks divide whole shards, in EpochSamples.
 func (s *Source) Count(ctx context.Context) (n int64, known bool, err error) {
 	if s.counted.Load() == nil {
-		if err := s.countShards(ctx); err != nil {
+		if err := s.countShards(ctx, func() {}); err != nil {
 			return 0, false, err
 		}
 	}
@@ -207,8 +207,9 @@ func (s *Source) EpochSamples(epoch uint32) (n int64, known bool) {
 	return max(n, 0), n >= 0
 }
 
-// countShards counts the samples of the shards that can be counted cheaply.
-func (s *Source) countShards(ctx context.Context) error {
+// countShards counts the samples of the shards that can be counted cheaply; took
+// is called as it goes on.
+func (s *Source) countShards(ctx context.Context, took func()) error {
 	var cheap []int
 	counted := make([]int, len(s.shards))
 	for i, m := range s.shards {
@@ -218,6 +219,7 @@ func (s *Source) countShards(ctx context.Context) error {
 			counted[i] = 0
 		} else if c, ok := m.Shard.(shard.Counted); ok {
 			n, err := c.CountSamples(ctx)
+			took()
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -237,6 +239,7 @@ func (s *Source) countShards(ctx context.Context) error {
 			return err
 		}
 		counted[e.shard]++
+		took()
 	}
 	s.counted.Store(&counted)
 	return nil

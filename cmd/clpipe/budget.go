@@ -73,7 +73,7 @@ func (j *trainJob) stepsFor(ctx context.Context, budget time.Duration) (int, err
 		return 0, err
 	}
 	defer trainer.Close()
-	p := &pipeline{stall: j.common.stallTimeout, log: j.log}
+	p := j.common.pipeline(j.log)
 	if err := scratch.addSource(ctx, p, batch.Position{}); err != nil {
 		return 0, err
 	}

@@ -91,7 +91,7 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 		return err
 	}
 	rejects.Log = func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
-	p := &pipeline{stall: j.common.stallTimeout, reportOnly: !changed(fs, "stall-timeout"), log: log}
+	p := j.common.pipeline(log)
 	e := &embedding{common: &j.common, source: &j.source, log: log, graph: m.graph, params: m.params, size: m.config.Encoder.Size, conv: m.config.Conv, output: out}
 
 	viewed := false // the stream holds views already
@@ -105,7 +105,7 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 		if err != nil {
 			return err
 		}
-		p.add("ingest", src.Stage())
+		p.addSource(src)
 	} else {
 		in, err := openInput(ctx, std, j.input)
 		if err != nil {

@@ -85,7 +85,7 @@ func (f *fineTune) run(ctx context.Context, train, test string, share float64, n
 	if err != nil {
 		return probe.Score{}, err
 	}
-	p := &pipeline{stall: f.common.stallTimeout, log: f.log}
+	p := f.common.pipeline(f.log)
 	p.add("memory", images.stage(seed, number))
 	p.add("augment", views)
 	p.add("finetune", tuner.Train).WorkIsProgress = true
@@ -120,8 +120,8 @@ func (f *fineTune) files(ctx context.Context, src string, wanted func(n int) boo
 		return nil, err
 	}
 	to := &labelledFiles{}
-	p := &pipeline{stall: f.common.stallTimeout, log: f.log}
-	p.add("ingest", source.Stage())
+	p := f.common.pipeline(f.log)
+	p.addSource(source)
 	p.add("sink", func(ctx context.Context, in batch.Reader, _ batch.Writer) error { return to.collect(ctx, in, wanted) })
 	if err := p.run(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", withoutSecrets(src), err)

@@ -30,6 +30,7 @@ type commonFlags struct {
 	workers      int
 	mem          string
 	stallTimeout time.Duration
+	stall        *pflag.Flag // of --stall-timeout: whether it was given counts too; nil: no such option
 }
 
 func (c *commonFlags) add(fs *pflag.FlagSet) {
@@ -37,7 +38,12 @@ func (c *commonFlags) add(fs *pflag.FlagSet) {
 	c.addWorkers(fs)
 	fs.Uint64Var(&c.seed, "seed", 1, "decides order, views and initial weights")
 	fs.StringVar(&c.mem, "mem", "", "ceiling over streams, shuffle and decode buffers, as 2GiB (default half the memory)")
-	fs.DurationVar(&c.stallTimeout, "stall-timeout", 2*time.Minute, "give up after so long without progress")
+	c.addStall(fs)
+}
+
+func (c *commonFlags) addStall(fs *pflag.FlagSet) {
+	fs.DurationVar(&c.stallTimeout, "stall-timeout", 2*time.Minute, "give up after so long without progress; a wait for another process to write is then only reported unless this is given")
+	c.stall = fs.Lookup("stall-timeout")
 }
 
 // addOutput adds what every command has that prints results.

@@ -59,8 +59,9 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 			if err != nil {
 				return err
 			}
-			p := &pipeline{out: out, stall: common.stallTimeout, log: log}
-			p.add("ingest", src.Stage())
+			p := common.pipeline(log)
+			p.out = out
+			p.addSource(src)
 			return out.close(p.run(ctx))
 		},
 	}
@@ -111,7 +112,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 				return err
 			}
 			rejects.Log = func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
-			p := &pipeline{stall: common.stallTimeout, reportOnly: !changed(fs, "stall-timeout"), log: log}
+			p := common.pipeline(log)
 			seed := given(fs, "seed", &common.seed)
 			var firstSide func() (int, error)
 			if len(source.src) > 0 && changed(fs, "in") {
@@ -128,7 +129,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 					return err
 				}
 				firstSide = func() (int, error) { return shortSide(ctx, src) }
-				p.add("ingest", src.Stage())
+				p.addSource(src)
 				seed = &common.seed
 			} else {
 				in, err := openInput(ctx, std, input)

@@ -153,8 +153,8 @@ func (e *embedding) run(ctx context.Context, src string, to batch.Stage, rejects
 	if err != nil {
 		return err
 	}
-	p := &pipeline{stall: e.common.stallTimeout, log: e.log}
-	p.add("ingest", source.Stage())
+	p := e.common.pipeline(e.log)
+	p.addSource(source)
 	p.add("augment", views)
 	if e.output != rawPixels {
 		embedder, err := e.embedder()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,11 +29,20 @@ type pipeline struct {
 	meters []*batch.Meter
 	in     batch.Reader // of the first stage; nil for a source
 	out    batch.Writer // of the last stage; nil for a sink
-	stall  time.Duration
+	// stdin tells that the first stage, a source, reads an archive from standard
+	// input.
+	stdin bool
+	stall time.Duration
 	// reportOnly makes a wait for another process a matter to report, not to
 	// give up on.
 	reportOnly bool
 	log        *slog.Logger
+}
+
+// pipeline returns one without stages, watched as the flags say: where
+// --stall-timeout was not given, a wait for another process is only reported.
+func (c *commonFlags) pipeline(log *slog.Logger) *pipeline {
+	return &pipeline{stall: c.stallTimeout, reportOnly: c.stall != nil && !c.stall.Changed, log: log}
 }
 
 // add appends a stage under a name and returns its meter.
@@ -40,6 +50,12 @@ func (p *pipeline) add(name string, s batch.Stage) *batch.Meter {
 	m := &batch.Meter{Name: name}
 	p.stages, p.meters = append(p.stages, m.Wrap(s)), append(p.meters, m)
 	return m
+}
+
+// addSource appends the stage that reads shards.
+func (p *pipeline) addSource(src *ingest.Source) {
+	p.add("ingest", src.Stage())
+	p.stdin = slices.Contains(src.Config().Sources, "-")
 }
 
 // slowest names the stage that the others wait for: the busiest one.
@@ -175,7 +191,7 @@ func watch(ctx context.Context, p *pipeline, f func(context.Context) error) erro
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		tick := time.NewTicker(min(p.stall/4, time.Second))
+		tick := time.NewTicker(min(max(p.stall/4, time.Millisecond), time.Second))
 		defer tick.Stop()
 		last, since := int64(-1), time.Now()
 		for {
@@ -196,7 +212,7 @@ func watch(ctx context.Context, p *pipeline, f func(context.Context) error) erro
 				continue
 			}
 			stalled := &stallError{p.stall, p.doing()}
-			if p.reportOnly && p.in != nil && p.meters[0].Doing() == "waiting to read" {
+			if p.reportOnly && p.waitsForProducer() {
 				p.log.Warn("nothing has come from the other process", "for", time.Since(since).Round(time.Second))
 				since = time.Now()
 				continue
@@ -219,6 +235,13 @@ func watch(ctx context.Context, p *pipeline, f func(context.Context) error) erro
 // its output.
 func (p *pipeline) waitsOutside() bool {
 	return p.out != nil && p.meters[len(p.meters)-1].Doing() == "waiting to write"
+}
+
+// waitsForProducer reports whether the first stage may wait for the process that
+// writes what it reads. Of an archive nobody can tell: it is read within the work.
+func (p *pipeline) waitsForProducer() bool {
+	doing := p.meters[0].Doing()
+	return p.in != nil && doing == "waiting to read" || p.stdin && doing == "working"
 }
 
 // doing says what every stage is at.

@@ -446,24 +446,32 @@ func (r silentReader) Schema(ctx context.Context) (*arrow.Schema, error) {
 func (silentReader) Read(context.Context) (arrow.Record, error) { return nil, io.EOF }
 
 // TestWaitForAnotherProcessIsReported wants no more than a warning where the
-// flag was not given.
+// flag was not given, of a stream and of an archive on standard input.
 func TestWaitForAnotherProcessIsReported(t *testing.T) {
-	speak := make(chan struct{})
-	var once sync.Once
-	log := slog.New(slog.NewTextHandler(writerFunc(func(text []byte) (int, error) {
-		if !strings.Contains(string(text), "nothing has come from the other process") {
-			t.Errorf("got the message %q", text)
+	for _, stdin := range []bool{false, true} {
+		speak := make(chan struct{})
+		var once sync.Once
+		log := slog.New(slog.NewTextHandler(writerFunc(func(text []byte) (int, error) {
+			if !strings.Contains(string(text), "nothing has come from the other process") {
+				t.Errorf("got the message %q", text)
+			}
+			once.Do(func() { close(speak) })
+			return len(text), nil
+		}), nil))
+		p := &pipeline{stdin: stdin, stall: 20 * time.Millisecond, reportOnly: true, log: log}
+		if !stdin {
+			p.in = silentReader{speak}
 		}
-		once.Do(func() { close(speak) })
-		return len(text), nil
-	}), nil))
-	p := &pipeline{in: silentReader{speak}, stall: 20 * time.Millisecond, reportOnly: true, log: log}
-	err := p.await(t.Context(), "train", func(ctx context.Context, in batch.Reader) error {
-		_, err := in.Schema(ctx)
-		return err
-	})
-	if !errors.Is(err, io.EOF) {
-		t.Errorf("got %v, want the stream's end", err)
+		p.add("first", func(ctx context.Context, in batch.Reader, _ batch.Writer) error {
+			if stdin {
+				in = silentReader{speak} // which the stage reads within its work
+			}
+			_, err := in.Schema(ctx)
+			return err
+		})
+		if err := p.run(t.Context()); !errors.Is(err, io.EOF) {
+			t.Errorf("standard input an archive %v: got %v, want the stream's end", stdin, err)
+		}
 	}
 }
 

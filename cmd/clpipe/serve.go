@@ -206,7 +206,8 @@ func (j *serveJob) streams(ctx context.Context) ([]flight.Stream, error) {
 // watched runs the stages of a stream under the watchdog: a consumer that reads
 // slowly is no stall, a source that gives nothing is.
 func (j *serveJob) watched(ctx context.Context, out batch.Writer, stages []batch.Stage) error {
-	p := &pipeline{out: out, stall: j.common.stallTimeout, log: j.log}
+	p := j.common.pipeline(j.log)
+	p.out = out
 	for i, name := range []string{"ingest", "augment", "embed"}[:len(stages)] {
 		p.add(name, stages[i]).WorkIsProgress = name == "embed"
 	}

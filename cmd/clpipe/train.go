@@ -253,7 +253,8 @@ func (j *trainJob) openStream(ctx context.Context, in *inputStream, inferred *en
 	ctx, cancel := j.sig.stoppable(ctx)
 	defer cancel()
 	var schema *arrow.Schema
-	p := &pipeline{in: in, stall: j.common.stallTimeout, reportOnly: !changed(j.fs, "stall-timeout"), log: j.log}
+	p := j.common.pipeline(j.log)
+	p.in = in
 	err := p.await(ctx, "train", func(ctx context.Context, in batch.Reader) (err error) {
 		schema, err = in.Schema(ctx)
 		return err
@@ -392,7 +393,7 @@ func (j *trainJob) train(ctx context.Context, in *inputStream, initial *batch.St
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{stall: j.common.stallTimeout, reportOnly: !changed(j.fs, "stall-timeout"), log: j.log}
+	p := j.common.pipeline(j.log)
 	if in != nil {
 		p.in = in
 	}
@@ -525,7 +526,7 @@ func (j *trainJob) addSource(ctx context.Context, p *pipeline, from batch.Positi
 		return err
 	}
 	j.source = source
-	p.add("ingest", source.Stage())
+	p.addSource(source)
 	stage, err := augmentStage(&j.common, &j.trainFlags.source, j.policy, j.cfg.Batch, j.rejects, &j.common.seed)
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"clpipe/batch"
 	"clpipe/contrast"
@@ -88,7 +87,7 @@ func (s *sheetJob) add(fs *pflag.FlagSet) {
 	s.common.addOutput(fs)
 	s.common.addWorkers(fs)
 	fs.Uint64Var(&s.common.seed, "seed", 1, "decides the views, and the order of --shuffle")
-	fs.DurationVar(&s.common.stallTimeout, "stall-timeout", 2*time.Minute, "give up after so long without progress")
+	s.common.addStall(fs)
 	s.source.addSrc(fs)
 	s.source.addMaxPixels(fs)
 	s.source.addExif(fs)
@@ -134,8 +133,8 @@ func (s *sheetJob) draw(ctx context.Context) (sink.Sheet, error) {
 	}
 	originals := map[uint64]sink.Picture{}
 	var pairs []shownPair
-	p := &pipeline{stall: s.common.stallTimeout, log: s.log}
-	p.add("ingest", src.Stage())
+	p := s.common.pipeline(s.log)
+	p.addSource(src)
 	decoder := imagecodec.Decoder{Limits: imagecodec.Limits{MaxPixels: cfg.MaxPixels}, Upright: cfg.ExifTranspose}
 	p.add("originals", keepOriginals(originals, &decoder))
 	p.add("augment", augment)
