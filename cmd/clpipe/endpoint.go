@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"clpipe/augment"
 	"clpipe/batch"
 
 	"github.com/apache/arrow/go/v15/arrow/ipc"
@@ -144,13 +145,23 @@ func addStreamOutput(fs *pflag.FlagSet, output, compress *string) {
 	fs.StringVar(compress, "compress", "none", "compression of the records: none, lz4 or zstd")
 }
 
+// maxRecordBytes is the most that a record for another process holds, unless a
+// single row is larger: readers refuse one of 2 GiB.
+const maxRecordBytes = 1 << 30
+
+// pairsInRecord returns how many pairs a record holds: as many as asked for, within
+// so many bytes.
+func pairsInRecord(policy *augment.Policy, rows int, bytes int64) int {
+	return max(1, min(rows, int(bytes)/policy.RowBytes()))
+}
+
 // byteSize reads a size such as 16MiB; "" is 0.
 func byteSize(flag, text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
 	n, err := humanize.ParseBytes(text)
-	if err != nil || n < 1 || n > 1<<30 {
+	if err != nil || n < 1 || n > maxRecordBytes {
 		return 0, usagef("--%s is %q, want a size as 16MiB, at most 1GiB: a record stays below 2 GiB", flag, text)
 	}
 	return int64(n), nil

@@ -9,7 +9,27 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"clpipe/augment"
 )
+
+// TestRecordsStayBelowWhatReadersTake asks for more pairs than a record may hold.
+func TestRecordsStayBelowWhatReadersTake(t *testing.T) {
+	policy, err := augment.Builtin("simclr", 224)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := pairsInRecord(policy, 256, maxRecordBytes); rows != 256 {
+		t.Errorf("got %d rows, want the 256 that fit", rows)
+	}
+	rows := pairsInRecord(policy, 1<<20, maxRecordBytes)
+	if bytes := rows * policy.RowBytes(); bytes > maxRecordBytes || bytes+policy.RowBytes() <= maxRecordBytes {
+		t.Errorf("got %d rows of %d bytes, want as many as fit into %d", rows, policy.RowBytes(), maxRecordBytes)
+	}
+	if rows := pairsInRecord(policy, 256, 1); rows != 1 {
+		t.Errorf("got %d rows, want the one that a record has at least", rows)
+	}
+}
 
 // TestWaitForTheOtherEndIsCancelled opens ends of which there is no other.
 func TestWaitForTheOtherEndIsCancelled(t *testing.T) {

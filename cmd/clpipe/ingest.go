@@ -114,6 +114,9 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 			rejects.Log = func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
 			p := common.pipeline(log)
 			seed := given(fs, "seed", &common.seed)
+			if rows < 1 {
+				return usagef("--batch is %d, want at least 1", rows)
+			}
 			var firstSide func() (int, error)
 			if len(source.src) > 0 && changed(fs, "in") {
 				return errTwoInputs
@@ -156,10 +159,10 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 			if err != nil {
 				return err
 			}
-			if limit > 0 {
-				rows = max(1, min(rows, int(limit)/policy.RowBytes()))
+			if limit == 0 {
+				limit = maxRecordBytes
 			}
-			stage, err := augmentStage(&common, &source, policy, rows, rejects, seed)
+			stage, err := augmentStage(&common, &source, policy, pairsInRecord(policy, rows, limit), rejects, seed)
 			if err != nil {
 				return err
 			}
@@ -178,7 +181,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX (with --src)")
 	views.add(fs)
 	addStreamInput(fs, &input, "images")
-	fs.IntVar(&rows, "batch", 256, "pairs in a record")
+	fs.IntVar(&rows, "batch", 256, "pairs in a record, fewer where they would take more than 1 GiB")
 	fs.StringVar(&bytes, "batch-bytes", "", "bytes of views in a record, at most, unless a single pair is larger; --batch holds too")
 	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves; with --src)")
 	addStreamOutput(fs, &output, &compress)

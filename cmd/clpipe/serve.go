@@ -63,7 +63,7 @@ in the header "authorization: Bearer TOKEN".`,
 	job.common.add(fs)
 	job.source.add(fs, true)
 	job.views.add(fs)
-	fs.IntVar(&job.rows, "batch", 256, "pairs in a record")
+	fs.IntVar(&job.rows, "batch", 256, "pairs in a record, fewer where they would take more than 1 GiB")
 	fs.StringVar(&job.trained, "run", "", "run directory whose encoder makes the embeddings")
 	fs.StringVar(&job.features, "features", "backbone", "embeddings: "+featuresHelp)
 	fs.StringVar(&job.listen, "listen", "127.0.0.1:8815", "address to listen on; without a host it is this machine alone; port 0 takes a free one")
@@ -268,7 +268,7 @@ func (j *serveJob) pairs(ctx context.Context, t flight.Ticket) ([]batch.Stage, e
 	if err != nil {
 		return nil, err
 	}
-	augment, err := augmentStage(&j.common, &j.source, j.policy, j.rows, rejects, &j.common.seed)
+	augment, err := augmentStage(&j.common, &j.source, j.policy, pairsInRecord(j.policy, j.rows, maxRecordBytes), rejects, &j.common.seed)
 	if err != nil {
 		return nil, err
 	}
