@@ -7,6 +7,7 @@ import (
 	"clpipe/augment"
 	"clpipe/batch"
 	"clpipe/contrast"
+	"clpipe/ingest/remote"
 	"clpipe/internal/imagecodec"
 	"clpipe/internal/par"
 )
@@ -16,7 +17,7 @@ func (b *bench) sourceName() string {
 	if len(b.source.src) == 0 {
 		return "drawn images"
 	}
-	return withoutSecrets(b.source.src[0])
+	return remote.Redact(b.source.src[0])
 }
 
 // decode measures decoding alone, without reading: each worker takes one file

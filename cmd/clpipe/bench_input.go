@@ -145,7 +145,7 @@ func (b *bench) files(ctx context.Context, side int) (*shelf, error) {
 		return nil, err
 	}
 	if s.rows() == 0 {
-		return nil, fmt.Errorf("bench: %v holds no image", b.source.src)
+		return nil, fmt.Errorf("bench: %s holds no image", b.source.names())
 	}
 	return s, nil
 }

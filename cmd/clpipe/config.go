@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"clpipe/ingest/remote"
+
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
@@ -80,11 +82,11 @@ func flagValue(f *pflag.Flag) any {
 	if list, ok := f.Value.(pflag.SliceValue); ok {
 		out := list.GetSlice()
 		for i := range out {
-			out[i] = withoutSecrets(out[i])
+			out[i] = remote.Redact(out[i])
 		}
 		return out
 	}
-	return withoutSecrets(f.Value.String())
+	return remote.Redact(f.Value.String())
 }
 
 // withoutSecrets cuts user info and query off a URL.

@@ -14,6 +14,7 @@ import (
 
 	"clpipe/ingest"
 	"clpipe/ingest/cache"
+	"clpipe/ingest/remote"
 	"clpipe/internal/imagecodec"
 	"clpipe/internal/kernel"
 
@@ -164,7 +165,7 @@ func decoderName() string {
 
 // examineSource lists a source and looks at its first image.
 func examineSource(ctx context.Context, common *commonFlags, flags *sourceFlags, src string, std stdio) (sourceCheck, error) {
-	check := sourceCheck{Source: withoutSecrets(src), Formats: []string{}}
+	check := sourceCheck{Source: remote.Redact(src), Formats: []string{}}
 	rejects, err := flags.rejects()
 	if err != nil {
 		return check, err

@@ -12,6 +12,7 @@ import (
 	"clpipe/contrast"
 	"clpipe/encoder/probe"
 	"clpipe/ingest"
+	"clpipe/ingest/remote"
 	"clpipe/internal/rng"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -124,10 +125,10 @@ func (f *fineTune) files(ctx context.Context, src string, wanted func(n int) boo
 	p.addSource(source)
 	p.add("sink", func(ctx context.Context, in batch.Reader, _ batch.Writer) error { return to.collect(ctx, in, wanted) })
 	if err := p.run(ctx); err != nil {
-		return nil, fmt.Errorf("%s: %w", withoutSecrets(src), err)
+		return nil, fmt.Errorf("%s: %w", remote.Redact(src), err)
 	}
 	if len(to.labels) == 0 {
-		return nil, fmt.Errorf("%s: %w", withoutSecrets(src), probe.ErrNoLabel)
+		return nil, fmt.Errorf("%s: %w", remote.Redact(src), probe.ErrNoLabel)
 	}
 	return to, nil
 }

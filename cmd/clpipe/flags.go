@@ -14,6 +14,7 @@ import (
 	"clpipe/encoder"
 	"clpipe/ingest"
 	"clpipe/ingest/cache"
+	"clpipe/ingest/remote"
 	"clpipe/internal/kernel"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -121,6 +122,15 @@ func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
 	fs.BoolVar(&s.noSignRequest, "no-sign-request", false, "ask s3:// without credentials, for public buckets")
 	fs.StringVar(&s.cache, "cache", "", "folder that keeps what was read of s3:// and https://, for the next epoch and run (default none)")
 	fs.StringVar(&s.cacheSize, "cache-size", "50GB", "bytes in that folder, at most")
+}
+
+// names returns what --src names, without credentials and queries.
+func (s *sourceFlags) names() string {
+	names := make([]string, len(s.src))
+	for i, src := range s.src {
+		names[i] = remote.Redact(src)
+	}
+	return strings.Join(names, " ")
 }
 
 func (s *sourceFlags) addLimits(fs *pflag.FlagSet) {

@@ -12,6 +12,7 @@ import (
 	"clpipe/encoder"
 	"clpipe/encoder/probe"
 	"clpipe/ingest"
+	"clpipe/ingest/remote"
 	"clpipe/internal/kernel"
 	"clpipe/sink"
 
@@ -200,7 +201,7 @@ func (e *embedding) features(ctx context.Context, src string) (*probe.Features, 
 		collect = probe.CollectPixels(f)
 	}
 	if err := e.run(ctx, src, collect, rejects); err != nil {
-		return nil, fmt.Errorf("%s: %w", withoutSecrets(src), err)
+		return nil, fmt.Errorf("%s: %w", remote.Redact(src), err)
 	}
 	return f, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"clpipe/ingest"
+	"clpipe/ingest/remote"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -120,7 +121,7 @@ func (j *trainJob) plan(ctx context.Context, measure bool) (*plan, error) {
 	}
 	cfg := j.source.Config()
 	p := &plan{
-		Order: "sorted", Index: withoutSecrets(cfg.Index), Rank: cfg.Rank, World: cfg.World, Batch: j.cfg.Batch,
+		Order: "sorted", Index: remote.Redact(cfg.Index), Rank: cfg.Rank, World: cfg.World, Batch: j.cfg.Batch,
 		PerEpoch: j.perEpoch, Epochs: j.cfg.Schedule.Epochs, Steps: j.cfg.Schedule.Steps, Reads: j.source.Reads(),
 	}
 	switch {

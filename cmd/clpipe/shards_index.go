@@ -12,6 +12,7 @@ import (
 	"clpipe/batch"
 	"clpipe/ingest"
 	"clpipe/ingest/index"
+	"clpipe/ingest/remote"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -104,7 +105,7 @@ func indexOutput(sources []string, output string, overwrite bool) (string, error
 		output = ingest.IndexPlace(sources[0])
 	}
 	if strings.Contains(output, "://") {
-		return "", usagef("-o is %q, want a local file: copy it to its place with the store's own tools", withoutSecrets(output))
+		return "", usagef("-o is %q, want a local file: copy it to its place with the store's own tools", remote.Redact(output))
 	}
 	info, err := os.Lstat(output)
 	switch {

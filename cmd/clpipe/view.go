@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 
 	"clpipe/batch"
 	"clpipe/contrast"
@@ -143,7 +142,7 @@ func (s *sheetJob) draw(ctx context.Context) (sink.Sheet, error) {
 		return sink.Sheet{}, err
 	}
 	if len(pairs) == 0 {
-		return sink.Sheet{}, fmt.Errorf("not one readable image in %q", withoutSecrets(strings.Join(cfg.Sources, " ")))
+		return sink.Sheet{}, fmt.Errorf("not one readable image in %q", s.source.names())
 	}
 	for _, pair := range pairs {
 		sheet.Rows = append(sheet.Rows, sink.SheetRow{
