@@ -166,6 +166,40 @@ func TestEpochEntries(t *testing.T) {
 	}
 }
 
+// What fails at an epoch's end outside the training costs no step of it: the run
+// goes on there, and the epoch's end comes again.
+func TestFailureAtAnEpochsEndCostsNoStep(t *testing.T) {
+	cfg := unevenConfig(t)
+	cfg.CheckpointSteps = 0
+	want, full := train(t, cfg, unevenSource(4), nil, contrast.Hooks{})
+	for last := range 2 {
+		trainer, err := contrast.New(cfg, contrast.Hooks{Epoch: func(_ context.Context, epoch int) (map[string]any, error) {
+			if epoch == last {
+				return nil, errFull
+			}
+			return nil, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := &recorder{}
+		summary, err := trainer.Train(t.Context(), unevenSource(4), before)
+		trainer.Close()
+		state, saved := before.states[summary.Steps]
+		if !errors.Is(err, errFull) || summary.Finished || !saved {
+			t.Fatalf("epoch %d: got %+v, %v and checkpoints of %d steps, want one of the last step", last, summary, err, len(before.states))
+		}
+		got, after := train(t, cfg, unevenSource(4), &state, contrast.Hooks{})
+		if got.Weights != want.Weights || got.Order != want.Order || !got.Finished {
+			t.Errorf("epoch %d: %+v, want %+v", last, got, want)
+		}
+		both := recorder{metrics: append(before.metrics, after.metrics...), epochs: append(before.epochs, after.epochs...)}
+		if !slices.Equal(both.comparable(), full.comparable()) {
+			t.Errorf("epoch %d: metrics\n%v\nwant\n%v", last, both.comparable(), full.comparable())
+		}
+	}
+}
+
 // failing is a recorder that refuses what comes at a step.
 type failing struct {
 	recorder

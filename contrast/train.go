@@ -162,16 +162,16 @@ func (t *Trainer) Load(s batch.State) error {
 
 // Train reads pairs until the run has its length or the stream ends, and
 // reports to rec. It returns the summary also with an error. What was trained
-// is saved too when the run is stopped and when the stream fails; not when ctx
-// is cancelled without a cause.
+// is saved too when the run is stopped and when the stream or Hooks.Epoch fails; not
+// when ctx is cancelled without a cause.
 //
-// Errors: ErrStopped, an *EpochError, a *DivergedError, and those of the stream
-// and of rec.
+// Errors: ErrStopped, an *EpochError, a *DivergedError, and those of the stream,
+// of Hooks.Epoch and of rec.
 func (t *Trainer) Train(ctx context.Context, in batch.Reader, rec Recorder) (Summary, error) {
 	run := &trainRun{Trainer: t, rec: rec, started: time.Now(), saved: time.Now(), before: t.cursor.Seconds}
 	err := run.loop(ctx, in)
-	var ofStream streamError
-	failed := errors.As(err, &ofStream) && t.cursor.Step > 0 && context.Cause(ctx) != context.Canceled
+	var outside outsideError
+	failed := errors.As(err, &outside) && t.cursor.Step > 0 && context.Cause(ctx) != context.Canceled
 	if err == nil || failed || errors.Is(err, ErrStopped) {
 		if saveErr := run.checkpoint(); saveErr != nil {
 			err = errors.Join(saveErr, err)
@@ -190,10 +190,11 @@ func (t *Trainer) summary() Summary {
 	}
 }
 
-// streamError is a failure to read the next batch: the steps before it count.
-type streamError struct{ error }
+// outsideError is a failure of what is not the training itself, to read the next
+// batch or to measure at an epoch's end: the steps before it count.
+type outsideError struct{ error }
 
-func (e streamError) Unwrap() error { return e.error }
+func (e outsideError) Unwrap() error { return e.error }
 
 // A DivergedError says that training left the numbers a float can hold. Neither
 // metrics nor a checkpoint have seen the step.
@@ -235,11 +236,11 @@ func (r *trainRun) loop(ctx context.Context, in batch.Reader) error {
 	ctx, cancel := r.stoppable(ctx)
 	defer cancel()
 	r.savedAt, r.logged, r.loggedSamples = r.cursor.Step, time.Now(), r.cursor.Samples
-	if r.finished() { // but for what a stop in its last step has left out
+	if r.finished() { // but for what a stop in its last step, or a failure at its end, has left out
 		return r.endEpoch(ctx, int(r.cursor.Position.Epoch))
 	}
 	if err := r.batches.open(ctx); err != nil {
-		return streamError{r.cause(err)}
+		return outsideError{r.cause(err)}
 	}
 	for !r.finished() {
 		wait := time.Now()
@@ -249,7 +250,7 @@ func (r *trainRun) loop(ctx context.Context, in batch.Reader) error {
 			break
 		}
 		if err != nil {
-			return streamError{r.cause(err)}
+			return outsideError{r.cause(err)}
 		}
 		if last := r.cfg.Schedule.Epochs; last > 0 && int(b.Epoch) >= last {
 			r.pastEnd = true
@@ -391,7 +392,7 @@ func (r *trainRun) endEpoch(ctx context.Context, epoch int) error {
 	if r.hooks.Epoch != nil {
 		more, err := r.hooks.Epoch(ctx, epoch)
 		if err != nil {
-			return r.cause(err)
+			return outsideError{r.cause(err)}
 		}
 		for k, v := range more {
 			entry[k] = v

@@ -44,7 +44,7 @@ type labelledFiles struct {
 func (f *fineTune) run(ctx context.Context, train, test string, share float64, number int) (probe.Score, error) {
 	seed := f.common.seed
 	if f.labels == nil {
-		all, err := f.files(ctx, train, func(int) bool { return false })
+		all, err := f.files(ctx, train, noFiles)
 		if err != nil {
 			return probe.Score{}, err
 		}
@@ -105,13 +105,13 @@ func (f *fineTune) run(ctx context.Context, train, test string, share float64, n
 
 // files reads the labelled images of a source, and keeps the files of those that
 // are wanted, by their number among them.
-func (f *fineTune) files(ctx context.Context, src string, wanted func(n int) bool) (*labelledFiles, error) {
-	rejects, err := f.source.rejects()
+func (e *embedding) files(ctx context.Context, src string, wanted func(n int) bool) (*labelledFiles, error) {
+	rejects, err := e.source.rejects()
 	if err != nil {
 		return nil, err
 	}
-	rejects.Log = func(r batch.Reject) error { f.log.Warn("rejected " + r.Error()); return nil }
-	cfg, err := f.source.ingestConfig(f.common, rejects, f.log)
+	rejects.Log = func(r batch.Reject) error { e.log.Warn("rejected " + r.Error()); return nil }
+	cfg, err := e.source.ingestConfig(e.common, rejects, e.log)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (f *fineTune) files(ctx context.Context, src string, wanted func(n int) boo
 		return nil, err
 	}
 	to := &labelledFiles{}
-	p := f.common.pipeline(f.log)
+	p := e.common.pipeline(e.log)
 	p.addSource(source)
 	p.add("sink", func(ctx context.Context, in batch.Reader, _ batch.Writer) error { return to.collect(ctx, in, wanted) })
 	if err := p.run(ctx); err != nil {
@@ -132,6 +132,9 @@ func (f *fineTune) files(ctx context.Context, src string, wanted func(n int) boo
 	}
 	return to, nil
 }
+
+// noFiles wants labels only.
+func noFiles(int) bool { return false }
 
 func (l *labelledFiles) collect(ctx context.Context, in batch.Reader, wanted func(n int) bool) error {
 	schema, err := in.Schema(ctx)

@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"clpipe/encoder"
 	"clpipe/encoder/probe"
-	"clpipe/ingest"
+	"clpipe/ingest/remote"
 )
 
 // validation classifies labelled images by kNN on the embeddings during
@@ -22,9 +23,7 @@ func (v *validation) epoch(ctx context.Context, epoch int) (map[string]any, erro
 	if j.val == "" || (epoch+1)%j.evalEvery != 0 {
 		return nil, nil
 	}
-	source := j.trainFlags.source
-	source.shuffle, source.from, source.limit, source.rank, source.world = false, "", 0, 0, 1
-	source.index = "" // which is of --src
+	source := j.validationSource()
 	graph, output := j.cfg.WholeGraph(), featureOutputs["projection"]
 	if _, ok := graph.Find(output); !ok { // the method has no projection head
 		output = featureOutputs["backbone"]
@@ -46,11 +45,19 @@ func (v *validation) epoch(ctx context.Context, epoch int) (map[string]any, erro
 	return map[string]any{"knn_top1": s.Top1, "knn_ci": s.CI}, nil
 }
 
+// validationSource returns the options of reading as they are for validation:
+// order, part and index are those of --src.
+func (j *trainJob) validationSource() sourceFlags {
+	source := j.trainFlags.source
+	source.shuffle, source.from, source.limit, source.rank, source.world, source.index = false, "", 0, 0, 1, ""
+	return source
+}
+
 // neighbours is the source of the labelled images that --val is compared with,
 // "" if there is no telling.
 func (j *trainJob) neighbours() string {
-	if j.valTrain == "" && len(j.trainFlags.source.src) == 1 {
-		return j.trainFlags.source.src[0]
+	if src := j.trainFlags.source.src; j.valTrain == "" && len(src) == 1 && src[0] != "-" {
+		return src[0]
 	}
 	return j.valTrain
 }
@@ -67,14 +74,22 @@ func (j *trainJob) checkValidation(ctx context.Context) error {
 	if j.neighbours() == "" {
 		return usagef("--val-train is missing: name the labelled images that --val is compared with")
 	}
+	// Some of each, drawn: that they can be read and that there are labels.
+	source := j.validationSource()
+	source.shuffle, source.shuffleBuffer, source.limit, source.maxRejects = true, lookedAt, lookedAt, "100%"
+	look := &embedding{common: &j.common, source: &source, log: j.log}
 	for _, src := range []string{j.neighbours(), j.val} {
-		cfg := ingest.Config{Sources: []string{src}}
-		if err := j.trainFlags.source.remote(&cfg); err != nil {
-			return err
+		_, err := look.files(ctx, src, noFiles)
+		if errors.Is(err, probe.ErrNoLabel) {
+			return usagef("--val and what it is compared with need labels: of %d samples drawn of %s none has one", lookedAt, remote.Redact(src))
 		}
-		if _, err := ingest.Open(ctx, cfg); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// lookedAt is how many samples of a source for validation are looked at before
+// the first step.
+const lookedAt = 256
