@@ -19,6 +19,9 @@ type Reject struct {
 	// Lost is how many samples the entry stands for: 1 (also for 0), or the
 	// rest of a shard that was given up.
 	Lost int `json:"lost"`
+	// GivenUp says that reading was given up, of the sample or from it on: the reason
+	// may be gone the next time, so that digests of the run say nothing.
+	GivenUp bool `json:"given_up,omitempty"`
 }
 
 // Error returns "shard/key@offset: what: why".

@@ -32,7 +32,7 @@ func TestRejectedSamplesLeaveGaps(t *testing.T) {
 	cfg := ingest.Config{Sources: []string{dir}, Epochs: 1, RecordRows: 2}
 	for _, encoded := range []bool{false, true} {
 		cfg.Encoded = encoded
-		rows, rejects, src, err := rejected(t, cfg)
+		rows, rejects, _, err := rejected(t, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,15 +45,12 @@ func TestRejectedSamplesLeaveGaps(t *testing.T) {
 			t.Errorf("encoded %v: got %s, want %s", encoded, got, want)
 		}
 		for i, r := range rejects {
-			if got := fmt.Sprintf("%d %v", r.Index, r); i >= len(wantRejects) || !strings.HasPrefix(got, wantRejects[i]) || r.Lost != 1 {
-				t.Errorf("encoded %v: reject %d: got %q of %d samples, want %q", encoded, i, got, r.Lost, wantRejects)
+			if got := fmt.Sprintf("%d %v", r.Index, r); i >= len(wantRejects) || !strings.HasPrefix(got, wantRejects[i]) || r.Lost != 1 || r.GivenUp {
+				t.Errorf("encoded %v: reject %d: got %q of %d samples, given up %v, want %q", encoded, i, got, r.Lost, r.GivenUp, wantRejects)
 			}
 		}
 		if len(rejects) != len(wantRejects) {
 			t.Errorf("encoded %v: got %v, want %q", encoded, rejects, wantRejects)
-		}
-		if src.Incomplete() {
-			t.Errorf("encoded %v: damaged samples do not make a run incomplete", encoded)
 		}
 	}
 }
@@ -85,7 +82,7 @@ func TestBrokenShardIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, workers := range []int{1, 4} {
-		rows, rejects, src, err := rejected(t, ingest.Config{Sources: []string{dir}, Epochs: 1, Workers: workers, RecordRows: 2})
+		rows, rejects, _, err := rejected(t, ingest.Config{Sources: []string{dir}, Epochs: 1, Workers: workers, RecordRows: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,11 +90,8 @@ func TestBrokenShardIsGivenUp(t *testing.T) {
 		if got := fmt.Sprint(rows); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
-		if len(rejects) != 1 || rejects[0].Index != 4 || !strings.Contains(rejects[0].Error(), "train-001.tar/001@3072: header: truncated") {
-			t.Errorf("got %v, want one reject at 4", rejects)
-		}
-		if !src.Incomplete() {
-			t.Error("a shard was given up, but the run says it is complete")
+		if len(rejects) != 1 || !rejects[0].GivenUp || rejects[0].Index != 4 || !strings.Contains(rejects[0].Error(), "train-001.tar/001@3072: header: truncated") {
+			t.Errorf("got %+v, want one reject at 4, given up", rejects)
 		}
 	}
 }
@@ -160,7 +154,7 @@ func TestImageLimits(t *testing.T) {
 	}
 }
 
-func TestSampleThatCannotBeReadMakesTheRunIncomplete(t *testing.T) {
+func TestSampleThatCannotBeReadIsGivenUp(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 3 {
 		write(t, dir, fmt.Sprintf("c/%d.png", i), picture(2, 2, byte(i)))
@@ -177,7 +171,7 @@ func TestSampleThatCannotBeReadMakesTheRunIncomplete(t *testing.T) {
 	if err := batch.Run(t.Context(), 1, nil, nil, src.Stage(), discard); err != nil {
 		t.Fatal(err)
 	}
-	if len(rejects) != 1 || !strings.HasPrefix(rejects[0].Error(), "c/1.png@0: open: ") || !src.Incomplete() {
-		t.Errorf("got rejects %v, incomplete %v, want one for c/1.png", rejects, src.Incomplete())
+	if len(rejects) != 1 || !strings.HasPrefix(rejects[0].Error(), "c/1.png@0: open: ") || !rejects[0].GivenUp {
+		t.Errorf("got rejects %+v, want one for c/1.png, given up", rejects)
 	}
 }

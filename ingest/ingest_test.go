@@ -353,7 +353,7 @@ func TestFolderWithLinksToNothing(t *testing.T) {
 	nothing("notes.txt")
 	nothing("cat/2.png")
 	rows, rejects, src, err := rejected(t, ingest.Config{Sources: []string{dir}, Epochs: 1})
-	if err != nil || fmt.Sprint(ids(rows)) != "[cat/1.png]" || len(rejects) != 1 || rejects[0].Key != "cat/2.png" || !src.Incomplete() {
+	if err != nil || fmt.Sprint(ids(rows)) != "[cat/1.png]" || len(rejects) != 1 || rejects[0].Key != "cat/2.png" || !rejects[0].GivenUp {
 		t.Errorf("got %v, rejects %v, %v, want one image and one that is lost", rows, rejects, err)
 	}
 	if n, known, err := src.Count(t.Context()); n != 2 || !known || err != nil {

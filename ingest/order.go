@@ -16,7 +16,7 @@ type entry struct {
 	nth     int // in its shard, counted from 0
 	lost    int // samples the entry stands for: 1, more where a shard was given up
 	sample  shard.Sample
-	givenUp bool   // the entry is the point at which the shard was given up
+	givenUp bool   // the image, or the shard from here on, was given up: it may be readable the next time
 	ahead   *span  // that brings the image, nil: none
 	at      int64  // of the image among the bytes that ahead brings
 	crc32c  uint32 // of the image, where it is known by an index
@@ -109,7 +109,6 @@ func (o *epochOrder) next(ctx context.Context) (entry, error) {
 	o.buffer = o.buffer[:n-1]
 	o.bytes -= e.sample.Size
 	if s := o.mixed.source; e.givenUp {
-		s.incomplete.Store(true)
 		s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up: %v; digests of this run cannot be compared with others", s.shards[e.shard].Name(), e.sample.Damage))
 	}
 	return e, nil

@@ -19,13 +19,12 @@ import (
 // Source is a set of shards ready to be read. It is safe for concurrent use,
 // except that Run is called once at a time.
 type Source struct {
-	cfg        Config
-	shards     []member   // sorted by name
-	classes    []string   // of image folders
-	whole      bool       // the shards are all that lie in one directory
-	index      *catalogue // nil: none
-	incomplete atomic.Bool
-	counted    atomic.Pointer[[]int] // samples by shard, once Count has been through; unknownCount for some
+	cfg     Config
+	shards  []member              // sorted by name
+	classes []string              // of image folders
+	whole   bool                  // the shards are all that lie in one directory
+	index   *catalogue            // nil: none
+	counted atomic.Pointer[[]int] // samples by shard, once Count has been through; unknownCount for some
 }
 
 // unknownCount stands for the samples of a shard that was not counted.
@@ -70,10 +69,6 @@ func (s *Source) Shards() []Shard {
 // there are none.
 func (s *Source) Classes() []string { return s.classes }
 
-// Incomplete tells whether the reading of a shard or sample was given up for a
-// reason that may be gone the next time: digests of the run say nothing then.
-func (s *Source) Incomplete() bool { return s.incomplete.Load() }
-
 // Metadata is what the schema of the records says of them: the seed, the
 // sources, the first sample if it is not that of the first epoch and, as a JSON
 // array by label, the classes of image folders.
@@ -115,7 +110,7 @@ func (s *Source) appendID(to []byte, e *entry) []byte {
 func (s *Source) reject(e *entry, epoch uint32, index uint64, what string, why error) batch.Reject {
 	r := batch.Reject{
 		Shard: shard.Printable(s.shards[e.shard].Name()), Key: e.sample.Key, Offset: e.sample.Offset,
-		Epoch: epoch, Index: index, What: what, Why: why.Error(), Lost: e.lost,
+		Epoch: epoch, Index: index, What: what, Why: why.Error(), Lost: e.lost, GivenUp: e.givenUp,
 	}
 	if s.shards[e.shard].Format() == "image" {
 		r.Shard, r.Key = "", r.Shard

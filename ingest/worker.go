@@ -61,9 +61,7 @@ func (w *worker) sample(ctx context.Context, j *job, i int) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		if e.sample.Damage == nil { // it may be readable again the next time
-			w.source.incomplete.Store(true)
-		}
+		e.givenUp = e.givenUp || e.sample.Damage == nil
 	default:
 		what = "decode"
 		var size int64

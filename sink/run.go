@@ -67,7 +67,8 @@ type Run struct {
 	metrics  *journal
 	rejects  *journal
 	rejected int
-	step     int // of the newest durable checkpoint, -1 without one
+	givenUp  bool // reading of a part of them was given up
+	step     int  // of the newest durable checkpoint, -1 without one
 }
 
 // OpenRun opens the directory and locks it, making it if needed. It fails with
@@ -219,7 +220,7 @@ func (r *Run) resume() error {
 		if position != nil && !(batch.Position{Epoch: reject.Epoch, Index: reject.Index}).Before(*position) {
 			return false
 		}
-		r.rejected += reject.Lost
+		r.count(reject)
 		return true
 	})
 }
@@ -297,8 +298,13 @@ func (r *Run) Log(entry any) error {
 func (r *Run) Reject(reject batch.Reject) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.rejected += reject.Lost
+	r.count(reject)
 	return r.add(r.rejects, rejectedFile, reject)
+}
+
+func (r *Run) count(reject batch.Reject) {
+	r.rejected += reject.Lost
+	r.givenUp = r.givenUp || reject.GivenUp
 }
 
 func (r *Run) add(j *journal, name string, entry any) error {
@@ -317,6 +323,14 @@ func (r *Run) Rejected() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.rejected
+}
+
+// GaveUp tells whether reading was given up for one of those samples, so that the
+// run's digests cannot be compared with those of others.
+func (r *Run) GaveUp() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.givenUp
 }
 
 // Checkpoint writes what the run is after step steps; when it returns, that is

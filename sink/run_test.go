@@ -117,7 +117,7 @@ func TestResumeCutsBackToTheCheckpoint(t *testing.T) {
 	}
 	reject := func(epoch uint32, index uint64) {
 		t.Helper()
-		if err := r.Reject(batch.Reject{Shard: "a.tar", Key: "k", Epoch: epoch, Index: index, What: "decode", Why: "x", Lost: 2}); err != nil {
+		if err := r.Reject(batch.Reject{Shard: "a.tar", Key: "k", Epoch: epoch, Index: index, What: "decode", Why: "x", Lost: 2, GivenUp: index == 101 || index == 500}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -144,6 +144,9 @@ func TestResumeCutsBackToTheCheckpoint(t *testing.T) {
 	}
 
 	r = open(t, dir, sink.Options{Resume: true})
+	if !r.GaveUp() {
+		t.Error("a shard was given up before the restart: want that remembered")
+	}
 	if c := r.From(); c == nil || c.Step != 1 || len(r.Refused()) > 0 {
 		t.Fatalf("goes on from %v, refused %v", c, r.Refused())
 	}

@@ -543,7 +543,7 @@ func (j *trainJob) summarise(o contrast.Summary, stopped bool, dir *sink.Run) *s
 	finished := o.Finished || j.source != nil && !stopped // a source ends with the last epoch
 	return &sink.Summary{
 		Digests: sink.Digests{Order: o.Order, Weights: o.Weights}, Steps: o.Steps, Epochs: epochs, Samples: o.Samples,
-		Rejected: dir.Rejected(), Comparable: j.source == nil || !j.source.Incomplete(), Finished: finished, WallSeconds: o.Seconds,
+		Rejected: dir.Rejected(), Comparable: !dir.GaveUp(), Finished: finished, WallSeconds: o.Seconds,
 		Versions: map[string]string{"clpipe": version(), "go": runtime.Version(), "kernel": kernel.Selected()},
 	}
 }
