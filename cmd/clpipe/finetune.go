@@ -81,7 +81,21 @@ func (f *fineTune) run(ctx context.Context, train, test string, share float64, n
 	if err != nil {
 		return probe.Score{}, err
 	}
-	rejects := &batch.Rejects{Max: 1} // what is damaged was refused when it was first read
+	rejects, err := f.source.rejects()
+	if err != nil {
+		return probe.Score{}, err
+	}
+	damaged := 0
+	rejects.Log = func(r batch.Reject) error {
+		if r.Epoch > 0 { // the same images again
+			return nil
+		}
+		f.log.Warn("rejected " + r.Error())
+		if damaged++; damaged == len(images.files) { // or epochs without a pair would follow each other forever
+			return fmt.Errorf("%s: none of the %d images to train on can be read, the last: %w", remote.Redact(train), damaged, r)
+		}
+		return nil
+	}
 	views, err := augmentStage(f.common, f.source, policy, size, rejects, &seed)
 	if err != nil {
 		return probe.Score{}, err
