@@ -12,7 +12,16 @@ func (s *Source) HeldBytes() int64 {
 	case s.Permuted():
 		return s.cfg.AheadBytes + s.index.held
 	case s.index != nil:
-		return s.cfg.ShuffleBytes + s.index.held
+		return s.shuffledBytes() + s.index.held
+	}
+	return s.shuffledBytes()
+}
+
+// shuffledBytes is what the shuffle buffer holds at most. Without shuffling it is
+// the image that is handed on.
+func (s *Source) shuffledBytes() int64 {
+	if !s.cfg.Shuffle {
+		return 0
 	}
 	return s.cfg.ShuffleBytes
 }
@@ -51,7 +60,7 @@ func (s *Source) ReadingBytes() int64 {
 	open = min(open, int64(c.Interleave)+1)
 	// A stretch of each shard is filled, one waits and one is handed out.
 	images := 3*open*(stretchBytes+c.RecordBytes/stretchSamples) + jobs*c.RecordBytes
-	total += shard.BlockBytes(c.ShuffleBytes+images) - c.ShuffleBytes
+	total += shard.BlockBytes(s.shuffledBytes()+images) - s.shuffledBytes()
 	total += open * readerBytes
 	if c.CacheDir != "" {
 		total += open * cache.MinBytes

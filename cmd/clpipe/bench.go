@@ -177,7 +177,9 @@ func benchKindCommand(std stdio, sig *signals, kind benchKind) *cobra.Command {
 			return b.report(timings)
 		},
 	}
-	flags.common.add(cmd.Flags())
+	flags.common.addOutput(cmd.Flags())
+	flags.common.addWorkers(cmd.Flags())
+	flags.common.addSeed(cmd.Flags())
 	kind.flags(&flags, cmd.Flags())
 	cmd.Flags().IntVar(&flags.runs, "runs", 7, "measured runs, of which the median counts")
 	return cmd

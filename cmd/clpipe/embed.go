@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"clpipe/batch"
+	"clpipe/ingest"
 	"clpipe/sink"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,8 @@ standard output, a pipe, a socket or a file named .arrows.`,
 		},
 	}
 	fs := cmd.Flags()
-	job.common.add(fs)
+	job.common.addLog(fs)
+	job.common.addStages(fs)
 	job.source.add(fs, false)
 	addStreamInput(fs, &job.input, "images or pairs")
 	fs.StringVar(&job.run, "run", "", "run directory")
@@ -94,15 +96,15 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 	p := j.common.pipeline(log)
 	e := &embedding{common: &j.common, source: &j.source, log: log, graph: m.graph, params: m.params, size: m.config.Encoder.Size, conv: m.config.Conv, output: out}
 
-	viewed := false // the stream holds views already
+	var src *ingest.Source // nil: a stream
+	viewed := false        // the stream holds views already
 	if len(j.source.src) > 0 {
 		cfg, err := j.source.ingestConfig(&j.common, rejects, log)
 		if err != nil {
 			return err
 		}
 		cfg.Encoded, cfg.Offsets, cfg.Epochs = true, true, 1
-		src, err := openSource(ctx, cfg)
-		if err != nil {
+		if src, err = openSource(ctx, cfg); err != nil {
 			return err
 		}
 		p.addSource(src)
@@ -118,7 +120,7 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 		}
 	}
 	if !viewed {
-		views, err := e.views(rejects)
+		views, err := e.views(src, rejects)
 		if err != nil {
 			return err
 		}

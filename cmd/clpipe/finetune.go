@@ -134,6 +134,9 @@ func (e *embedding) files(ctx context.Context, src string, wanted func(n int) bo
 	if err != nil {
 		return nil, err
 	}
+	if _, err := e.common.fit(buffersOf(source)); err != nil {
+		return nil, err
+	}
 	to := &labelledFiles{}
 	p := e.common.pipeline(e.log)
 	p.addSource(source)

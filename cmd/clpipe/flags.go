@@ -36,8 +36,13 @@ type commonFlags struct {
 
 func (c *commonFlags) add(fs *pflag.FlagSet) {
 	c.addOutput(fs)
+	c.addStages(fs)
+}
+
+// addStages adds what every command has that runs stages.
+func (c *commonFlags) addStages(fs *pflag.FlagSet) {
 	c.addWorkers(fs)
-	fs.Uint64Var(&c.seed, "seed", 1, "decides order, views and initial weights")
+	c.addSeed(fs)
 	fs.StringVar(&c.mem, "mem", "", "ceiling over streams, shuffle and decode buffers, as 2GiB (default half the memory)")
 	c.addStall(fs)
 }
@@ -47,10 +52,19 @@ func (c *commonFlags) addStall(fs *pflag.FlagSet) {
 	c.stall = fs.Lookup("stall-timeout")
 }
 
+func (c *commonFlags) addSeed(fs *pflag.FlagSet) {
+	fs.Uint64Var(&c.seed, "seed", 1, "decides order, views and initial weights")
+}
+
 // addOutput adds what every command has that prints results.
 func (c *commonFlags) addOutput(fs *pflag.FlagSet) {
-	fs.StringVar(&c.config, "config", "", "YAML file of options, by name; the command line wins")
+	c.addLog(fs)
 	fs.BoolVar(&c.json, "json", false, "print results as JSON, one object a line")
+}
+
+// addLog adds what every command has.
+func (c *commonFlags) addLog(fs *pflag.FlagSet) {
+	fs.StringVar(&c.config, "config", "", "YAML file of options, by name; the command line wins")
 	fs.BoolVar(&c.quiet, "quiet", false, "no progress, only warnings and errors")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 }

@@ -5,6 +5,7 @@ import (
 
 	"clpipe/batch"
 	"clpipe/contrast"
+	"clpipe/ingest"
 
 	"github.com/spf13/cobra"
 )
@@ -55,6 +56,9 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 			if err != nil {
 				return err
 			}
+			if err := common.keepWithin(buffersOf(src), 0); err != nil {
+				return err
+			}
 			out, err := openOutput(ctx, std, output, compress)
 			if err != nil {
 				return err
@@ -66,7 +70,8 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 		},
 	}
 	fs := cmd.Flags()
-	common.add(fs)
+	common.addLog(fs)
+	common.addStages(fs)
 	source.add(fs, true)
 	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX")
 	fs.BoolVar(&encoded, "encoded", false, "write the images' files instead of their pixels")
@@ -117,6 +122,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 			if rows < 1 {
 				return usagef("--batch is %d, want at least 1", rows)
 			}
+			var src *ingest.Source // nil: images come from a stream
 			var firstSide func() (int, error)
 			if len(source.src) > 0 && changed(fs, "in") {
 				return errTwoInputs
@@ -127,8 +133,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 					return err
 				}
 				cfg.Encoded, cfg.Epochs = true, epochs
-				src, err := openSource(ctx, cfg)
-				if err != nil {
+				if src, err = openSource(ctx, cfg); err != nil {
 					return err
 				}
 				firstSide = func() (int, error) { return shortSide(ctx, src) }
@@ -162,7 +167,13 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 			if limit == 0 {
 				limit = maxRecordBytes
 			}
-			stage, err := augmentStage(&common, &source, policy, pairsInRecord(policy, rows, limit), rejects, seed)
+			rows = pairsInRecord(policy, rows, limit)
+			if src != nil {
+				if err := common.keepWithin(pairsOf(src, rows, policy), 0); err != nil {
+					return err
+				}
+			}
+			stage, err := augmentStage(&common, &source, policy, rows, rejects, seed)
 			if err != nil {
 				return err
 			}
@@ -176,7 +187,8 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 		},
 	}
 	fs := cmd.Flags()
-	common.add(fs)
+	common.addLog(fs)
+	common.addStages(fs)
 	source.add(fs, true)
 	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX (with --src)")
 	views.add(fs)

@@ -7,6 +7,7 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/dustin/go-humanize"
 
+	"clpipe/augment"
 	"clpipe/contrast"
 	"clpipe/ingest"
 )
@@ -16,8 +17,8 @@ import (
 func (c *commonFlags) memoryCeiling() (int64, error) {
 	if c.mem != "" {
 		n, err := humanize.ParseBytes(strings.ReplaceAll(c.mem, " ", ""))
-		if err != nil || n < 1<<20 {
-			return 0, usagef("--mem is %q, want a size of at least 1MiB, as 2GiB", c.mem)
+		if err != nil || n < 1<<20 || n > 1<<60 {
+			return 0, usagef("--mem is %q, want a size from 1MiB to 1EiB, as 2GiB", c.mem)
 		}
 		return int64(n), nil
 	}
@@ -63,30 +64,43 @@ type buffers struct {
 	pairs   int64 // likewise
 }
 
-// buffersOf estimates the buffers of a pipeline that makes records of rows pairs
-// of views*side*side*3 bytes. Between two stages wait streamDepth records, and
-// each of the two holds one.
-func buffersOf(src *ingest.Source, rows, side, views int) buffers {
-	return buffers{
-		shuffle: src.HeldBytes(),
-		reading: src.ReadingBytes(),
-		records: (streamDepth + 2) * src.Config().RecordBytes,
-		pairs:   (streamDepth + 2) * int64(rows) * int64(side*side*3*views),
-	}
+func (b buffers) total() int64 { return b.shuffle + b.reading + b.records + b.pairs }
+
+// buffersOf estimates the buffers of a source alone.
+func buffersOf(src *ingest.Source) buffers {
+	return buffers{shuffle: src.HeldBytes(), reading: src.ReadingBytes()}
+}
+
+// pairsOf estimates the buffers of a source and of a stage that makes records of
+// rows pairs of it. Between two stages wait streamDepth records, and each of the
+// two holds one.
+func pairsOf(src *ingest.Source, rows int, policy *augment.Policy) buffers {
+	b := buffersOf(src)
+	b.records = (streamDepth + 2) * src.Config().RecordBytes
+	b.pairs = (streamDepth + 2) * int64(rows) * int64(policy.RowBytes())
+	return b
 }
 
 // keepWithin checks the buffers against --mem and holds Go's collector to it,
 // weights and activations, fixed in bytes, coming on top.
 func (c *commonFlags) keepWithin(b buffers, fixed int64) error {
-	ceiling, err := c.memoryCeiling()
+	ceiling, err := c.fit(b)
+	if ceiling > 0 {
+		debug.SetMemoryLimit(ceiling + fixed)
+	}
+	return err
+}
+
+// fit checks the buffers against --mem, which it returns, 0 if it is not known.
+func (c *commonFlags) fit(b buffers) (ceiling int64, err error) {
+	ceiling, err = c.memoryCeiling()
 	if err != nil || ceiling == 0 {
-		return err
+		return 0, err
 	}
 	size := func(n int64) string { return humanize.IBytes(uint64(n)) }
-	if need := b.shuffle + b.reading + b.records + b.pairs; need > ceiling {
-		return usagef("--mem is %s, but the shuffle buffer may take %s, reading %s, records of images %s and of pairs %s: raise --mem, or lower --shuffle-bytes, --workers, --interleave, --batch or --size",
+	if b.total() > ceiling {
+		return 0, usagef("--mem is %s, but the shuffle buffer may take %s, reading %s, records of images %s and of pairs %s: raise --mem, or lower --shuffle-bytes, --workers, --interleave, --batch or --size",
 			size(ceiling), size(b.shuffle), size(b.reading), size(b.records), size(b.pairs))
 	}
-	debug.SetMemoryLimit(ceiling + fixed)
-	return nil
+	return ceiling, nil
 }

@@ -150,7 +150,7 @@ func (e *embedding) run(ctx context.Context, src string, to batch.Stage, rejects
 	if err != nil {
 		return err
 	}
-	views, err := e.views(rejects)
+	views, err := e.views(source, rejects)
 	if err != nil {
 		return err
 	}
@@ -169,8 +169,8 @@ func (e *embedding) run(ctx context.Context, src string, to batch.Stage, rejects
 }
 
 // views returns the stage that makes the network's view of each image, without
-// augmentation.
-func (e *embedding) views(rejects *batch.Rejects) (batch.Stage, error) {
+// augmentation. What it holds with src, nil for a stream of images, is within --mem.
+func (e *embedding) views(src *ingest.Source, rejects *batch.Rejects) (batch.Stage, error) {
 	size := e.size
 	if e.output == rawPixels {
 		size = min(size, pixelSide)
@@ -178,6 +178,11 @@ func (e *embedding) views(rejects *batch.Rejects) (batch.Stage, error) {
 	policy, err := augment.Builtin("none", size)
 	if err != nil {
 		return nil, err
+	}
+	if src != nil {
+		if _, err := e.common.fit(pairsOf(src, embedBatch, policy)); err != nil {
+			return nil, err
+		}
 	}
 	return augmentStage(e.common, e.source, policy, embedBatch, rejects, &e.common.seed)
 }

@@ -159,7 +159,7 @@ func (j *trainJob) planMemory() (planned, error) {
 	if err != nil {
 		return planned{}, err
 	}
-	b := buffersOf(j.source, j.cfg.Batch, j.cfg.Encoder.Size, 2)
+	b := pairsOf(j.source, j.cfg.Batch, j.policy)
 	ceiling, err := j.common.memoryCeiling()
 	if err != nil {
 		return planned{}, err

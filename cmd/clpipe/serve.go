@@ -184,6 +184,9 @@ func (j *serveJob) streams(ctx context.Context) ([]flight.Stream, error) {
 	if j.policy, err = j.views.load(bySize, func() (int, error) { return shortSide(ctx, src) }); err != nil {
 		return nil, err
 	}
+	if err := j.keepWithin(src); err != nil {
+		return nil, err
+	}
 	out := []flight.Stream{{Name: "images", Stages: j.images, Run: j.watched}, {Name: "pairs", Stages: j.pairs, Run: j.watched}}
 	if j.trained != "" {
 		if j.embed, err = j.encoder(); err != nil {
@@ -201,6 +204,20 @@ func (j *serveJob) streams(ctx context.Context) ([]flight.Stream, error) {
 		}
 	}
 	return out, nil
+}
+
+// keepWithin allows as many consumers as --mem has buffers for.
+func (j *serveJob) keepWithin(src *ingest.Source) error {
+	each := pairsOf(src, pairsInRecord(j.policy, j.rows, maxRecordBytes), j.policy)
+	ceiling, err := j.common.fit(each)
+	if err != nil || ceiling == 0 {
+		return err
+	}
+	if most := int(ceiling / each.total()); most < j.consumers {
+		j.log.Info("--mem has buffers for fewer streams at once than --max-consumers", "streams", most)
+		j.consumers = most
+	}
+	return nil
 }
 
 // watched runs the stages of a stream under the watchdog: a consumer that reads
@@ -295,7 +312,7 @@ func (j *serveJob) embeddings(ctx context.Context, t flight.Ticket) ([]batch.Sta
 	if err != nil {
 		return nil, err
 	}
-	views, err := j.embed.views(rejects)
+	views, err := j.embed.views(nil, rejects) // what streams hold is known to keepWithin
 	if err != nil {
 		return nil, err
 	}

@@ -512,7 +512,7 @@ func (j *trainJob) keepMemory() error {
 	j.log.Info("memory", "activations", humanize.IBytes(uint64(fixed.Activations)), "weights", humanize.IBytes(uint64(fixed.Weights)))
 	var b buffers
 	if j.source != nil {
-		b = buffersOf(j.source, j.cfg.Batch, j.cfg.Encoder.Size, 2)
+		b = pairsOf(j.source, j.cfg.Batch, j.policy)
 	}
 	return j.common.keepWithin(b, fixed.Activations+fixed.Weights)
 }
