@@ -277,7 +277,7 @@ func (b *batcher) open(ctx context.Context) error {
 }
 
 func (b *batcher) beginsLate(at batch.Position) error {
-	return fmt.Errorf("contrast: the stream begins at %v, the run goes on at %v: start the producer with `clpipe ingest --from %v`", at, b.from, b.from)
+	return fmt.Errorf("contrast: the stream begins at %v, the run goes on at %v: start the producer with `clpipe ingest --from %v --epochs 0`", at, b.from, b.from)
 }
 
 // orderHash is a chained SHA-256 of the trained ids: h ← SHA-256(h, id, 0).

@@ -252,7 +252,7 @@ func TestStreamMustReachThePosition(t *testing.T) {
 		{"before the position", nil, batch.Position{Index: 0}, batch.Position{Index: 8}, ""},
 		{"at the position", nil, batch.Position{Epoch: 1, Index: 8}, batch.Position{Epoch: 1, Index: 8}, ""},
 		{"first samples rejected", nil, batch.Position{Index: 3}, batch.Position{}, ""},
-		{"behind the position", nil, batch.Position{Index: 9}, batch.Position{Index: 8}, "begins at 0:9, the run goes on at 0:8: start the producer with `clpipe ingest --from 0:8`"},
+		{"behind the position", nil, batch.Position{Index: 9}, batch.Position{Index: 8}, "begins at 0:9, the run goes on at 0:8: start the producer with `clpipe ingest --from 0:8 --epochs 0`"},
 		{"a later epoch", nil, batch.Position{Epoch: 1}, batch.Position{}, "begins at 1:0, the run goes on at 0:0"},
 		{"stated, rejected since", batch.Metadata{batch.KeyFrom: "0:8"}, batch.Position{Index: 10}, batch.Position{Index: 8}, ""},
 		{"stated, epoch at its end", batch.Metadata{batch.KeyFrom: "0:8"}, batch.Position{Epoch: 1}, batch.Position{Index: 8}, ""},

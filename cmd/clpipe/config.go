@@ -25,6 +25,9 @@ var notResult = []string{
 	"max-rejects", "compress", "no-sign-request", "cache", "cache-size",
 }
 
+// fromFile annotates flags that a --config file has set.
+const fromFile = "clpipe-config"
+
 // applyConfig sets the flags that the command line leaves open from the YAML
 // file that --config names. Keys are the flags' names.
 func applyConfig(fs *pflag.FlagSet) error {
@@ -55,6 +58,9 @@ func applyConfig(fs *pflag.FlagSet) error {
 			if err := fs.Set(key, fmt.Sprint(v)); err != nil {
 				wrong = append(wrong, fmt.Errorf("--config %s: %s: %w", path, key, err))
 			}
+		}
+		if err := fs.SetAnnotation(key, fromFile, []string{path}); err != nil {
+			wrong = append(wrong, err)
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {

@@ -109,6 +109,9 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 		}
 		p.addSource(src)
 	} else {
+		if err := needSource(fs); err != nil {
+			return err
+		}
 		in, err := openInput(ctx, std, j.input)
 		if err != nil {
 			return err

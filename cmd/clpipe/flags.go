@@ -131,6 +131,28 @@ func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
 	s.addExif(fs)
 }
 
+// ofSource are options that say nothing of a stream, which is read as it comes.
+var ofSource = []string{"shuffle", "shuffle-buffer", "shuffle-bytes", "interleave", "limit", "rank", "world", "index", "tail", "from"}
+
+// needSource refuses those of a command that reads a stream, and more of its own.
+// What a --config file says may be meant for other commands.
+func needSource(fs *pflag.FlagSet, more ...string) error {
+	for _, name := range slices.Concat(ofSource, more) {
+		if f := fs.Lookup(name); f != nil && f.Changed && f.Annotations[fromFile] == nil {
+			return usagef("--%s is about --src: a stream is read as it comes, so give it to whoever writes the stream", name)
+		}
+	}
+	return nil
+}
+
+// needEpochs refuses a beginning behind the last of so many epochs; 0 is no limit.
+func needEpochs(from batch.Position, epochs int) error {
+	if epochs > 0 && int64(from.Epoch) >= int64(epochs) {
+		return usagef("--from is %v, and --epochs %d ends before it: epochs count from 0:0 on; give --epochs 0 for no end", from, epochs)
+	}
+	return nil
+}
+
 func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&s.src, "src", nil, "what to read: directory, file, train-{000000..000009}.tar, glob, s3://bucket/prefix, https://…, - (standard input); repeatable")
 	fs.BoolVar(&s.noSignRequest, "no-sign-request", false, "ask s3:// without credentials, for public buckets")

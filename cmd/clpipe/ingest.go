@@ -25,7 +25,7 @@ func ingestCommand(std stdio, sig *signals) *cobra.Command {
 		Short: "Read shards and write a stream of images",
 		Long: `Reads image shards in the order that the seed decides and writes them as an
 Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).`,
-		Example: `  clpipe ingest --src s3shards/ | clpipe augment | clpipe train --steps 500
+		Example: `  clpipe ingest --src s3shards/ --epochs 0 | clpipe augment | clpipe train --steps 500
   clpipe ingest --src s3shards/ --encoded --shuffle=false -o images.arrows`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -49,6 +49,9 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 				return err
 			}
 			cfg.Encoded, cfg.Epochs = encoded, epochs
+			if err := needEpochs(cfg.From, epochs); err != nil {
+				return err
+			}
 			if cfg.RecordBytes, err = byteSize("batch-bytes", bytes); err != nil {
 				return err
 			}
@@ -75,7 +78,7 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 	source.add(fs, true)
 	fs.StringVar(&source.from, "from", "", "first sample to emit, as EPOCH:INDEX")
 	fs.BoolVar(&encoded, "encoded", false, "write the images' files instead of their pixels")
-	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves)")
+	fs.IntVar(&epochs, "epochs", 1, "epochs of the stream, those that --from leaves out included (0: until the reader leaves)")
 	fs.StringVar(&bytes, "batch-bytes", "16MiB", "bytes of images in a record, at most, unless a single one is larger")
 	addStreamOutput(fs, &output, &compress)
 	return cmd
@@ -133,6 +136,9 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 					return err
 				}
 				cfg.Encoded, cfg.Epochs = true, epochs
+				if err := needEpochs(cfg.From, epochs); err != nil {
+					return err
+				}
 				if src, err = openSource(ctx, cfg); err != nil {
 					return err
 				}
@@ -140,6 +146,9 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 				p.addSource(src)
 				seed = &common.seed
 			} else {
+				if err := needSource(fs, "epochs"); err != nil {
+					return err
+				}
 				in, err := openInput(ctx, std, input)
 				if err != nil {
 					return err
@@ -195,7 +204,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 	addStreamInput(fs, &input, "images")
 	fs.IntVar(&rows, "batch", 256, "pairs in a record, fewer where they would take more than 1 GiB")
 	fs.StringVar(&bytes, "batch-bytes", "", "bytes of views in a record, at most, unless a single pair is larger; --batch holds too")
-	fs.IntVar(&epochs, "epochs", 1, "epochs to emit (0: until the reader leaves; with --src)")
+	fs.IntVar(&epochs, "epochs", 1, "epochs of the stream, those that --from leaves out included (0: until the reader leaves; with --src)")
 	addStreamOutput(fs, &output, &compress)
 	return cmd
 }

@@ -21,7 +21,7 @@ to a run directory with checkpoints and metrics.`
 	root.Example = `  clpipe demo
   clpipe --src s3shards/ --epochs 20 --run runs/first
   clpipe --run runs/first --src s3shards/ --epochs 20 --resume
-  clpipe ingest --src s3shards/ | clpipe augment | clpipe train --steps 500`
+  clpipe ingest --src s3shards/ --epochs 0 | clpipe augment | clpipe train --steps 500`
 	root.Version = version()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

@@ -46,7 +46,7 @@ name, and --index auto finds it there. After shards have changed, reading by it 
 refused: renew it with --overwrite.`,
 		Example: `  clpipe shards index --src s3shards/
   clpipe shards index --src s3shards/ -o set.arrow --overwrite
-  clpipe ingest --src s3shards/ --index auto | clpipe augment | clpipe train --steps 500`,
+  clpipe ingest --src s3shards/ --index auto --epochs 0 | clpipe augment | clpipe train --steps 500`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := applyConfig(cmd.Flags()); err != nil {

@@ -179,6 +179,9 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 		if j.views.fastDecode {
 			return nil, usagef("--fast-decode is about images of --src: the stream's views are made already")
 		}
+		if err := needSource(j.fs); err != nil {
+			return nil, err
+		}
 		waiting, cancel := j.sig.stoppable(ctx)
 		in, err := openInput(waiting, j.std, j.in)
 		cancel()
