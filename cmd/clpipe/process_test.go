@@ -243,6 +243,28 @@ func TestSignalsStopAStage(t *testing.T) {
 	}
 }
 
+// TestSignalEndsTheWaitForTheFirstImage stops a run before there is one: the
+// producer of its archive does not go on.
+func TestSignalEndsTheWaitForTheFirstImage(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if _, err := w.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	p := command(t, "--src", "-", "--run", filepath.Join(t.TempDir(), "run"))
+	p.Stdin = r
+	p.start().until(func() bool {
+		unread, err := unix.Poll([]unix.PollFd{{Fd: int32(r.Fd()), Events: unix.POLLIN}}, 0)
+		return err == nil && unread == 0
+	})
+	p.Process.Signal(os.Interrupt)
+	p.wantCode(exitInterrupted)
+}
+
 // TestSignalFreesABlockedWrite stops a stage whose reader does not read on.
 func TestSignalFreesABlockedWrite(t *testing.T) {
 	r, w, err := os.Pipe()

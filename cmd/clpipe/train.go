@@ -120,26 +120,11 @@ func (j *trainJob) do(ctx context.Context) (*sink.Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := j.open(ctx, inferred)
-	if err != nil {
-		return nil, err
-	}
+	in, err := j.prepare(ctx, inferred)
 	if in != nil {
 		defer in.Close()
 	}
-	if err := j.cfg.Validate(); err != nil {
-		return nil, usageError{err}
-	}
-	if err := checkMemory(j.cfg); err != nil {
-		return nil, err
-	}
-	if err := j.checkpointEvery(); err != nil {
-		return nil, err
-	}
-	if err := j.checkValidation(ctx); err != nil {
-		return nil, err
-	}
-	if err := j.spend(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if !changed(j.fs, "warmup") {
@@ -147,6 +132,30 @@ func (j *trainJob) do(ctx context.Context) (*sink.Summary, error) {
 	}
 	j.sayDefaults()
 	return j.train(ctx, in, initial)
+}
+
+// prepare does what comes before the run, which the first signal ends: there is
+// nothing to save yet. The stream that it opens is the caller's to close.
+func (j *trainJob) prepare(ctx context.Context, inferred *encoder.Inferred) (*inputStream, error) {
+	ctx, cancel := j.sig.stoppable(ctx)
+	defer cancel()
+	in, err := j.open(ctx, inferred)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.cfg.Validate(); err != nil {
+		return in, usageError{err}
+	}
+	if err := checkMemory(j.cfg); err != nil {
+		return in, err
+	}
+	if err := j.checkpointEvery(); err != nil {
+		return in, err
+	}
+	if err := j.checkValidation(ctx); err != nil {
+		return in, err
+	}
+	return in, j.spend(ctx)
 }
 
 // initialWeights reads --init.
@@ -182,9 +191,7 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 		if err := needSource(j.fs); err != nil {
 			return nil, err
 		}
-		waiting, cancel := j.sig.stoppable(ctx)
-		in, err := openInput(waiting, j.std, j.in)
-		cancel()
+		in, err := openInput(ctx, j.std, j.in)
 		if err != nil {
 			return nil, err
 		}
@@ -253,8 +260,6 @@ func (j *trainJob) readOnce() error {
 
 // openStream settles the configuration by what the stream of pairs says of itself.
 func (j *trainJob) openStream(ctx context.Context, in *inputStream, inferred *encoder.Inferred) error {
-	ctx, cancel := j.sig.stoppable(ctx)
-	defer cancel()
 	var schema *arrow.Schema
 	p := j.common.pipeline(j.log)
 	p.in = in
