@@ -75,14 +75,14 @@ func exitCode(err error, signals *signals, stderr io.Writer) int {
 		stalled   *stallError
 	)
 	switch {
-	case err == nil, errors.Is(err, batch.ErrClosed), isOutputClosed(err):
-		return exitDone
 	case signals.received() != 0 && (errors.Is(err, contrast.ErrStopped) || errors.Is(err, context.Canceled)):
 		signals.tell(stderr)
 		if signals.received() == syscall.SIGTERM {
 			return exitTerminated
 		}
 		return exitInterrupted
+	case err == nil, errors.Is(err, batch.ErrClosed), isOutputClosed(err):
+		return exitDone
 	case errors.As(err, &stalled):
 		fmt.Fprintf(stderr, "clpipe: %v\n", err)
 		return exitStalled

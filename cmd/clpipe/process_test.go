@@ -226,6 +226,24 @@ func TestSignalsStopARun(t *testing.T) {
 	}
 }
 
+// TestSignalWinsOverAClosedOutput interrupts a pipeline as a terminal does, all
+// its processes at once: whoever would read the summary is gone.
+func TestSignalWinsOverAClosedOutput(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	run := filepath.Join(t.TempDir(), "run")
+	p := train(t, "--src", shardsIn(t), "--run", run, "--steps", "1000000", "--checkpoint-every", "1", "--json")
+	p.Stdout = w
+	p.start().until(func() bool { last, _ := checkpoints(run); return last != "" })
+	w.Close()
+	p.Process.Signal(os.Interrupt)
+	p.wantCode(exitInterrupted)
+	p.wantStderr("\n{\"digests\":")
+}
+
 func TestSignalsStopAStage(t *testing.T) {
 	set := shardsIn(t)
 	for _, c := range []struct {

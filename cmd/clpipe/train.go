@@ -557,12 +557,11 @@ func (j *trainJob) summarise(o contrast.Summary, stopped bool, dir *sink.Run) *s
 }
 
 // report prints the outcome: with --json on standard output, and the digests as
-// the last line on standard error.
+// the last line on standard error, also where nobody reads the other.
 func (j *trainJob) report(s *sink.Summary) error {
+	var unread error
 	if j.common.json {
-		if err := json.NewEncoder(j.std.out).Encode(s); err != nil {
-			return err
-		}
+		unread = json.NewEncoder(j.std.out).Encode(s)
 	}
 	if !j.common.quiet {
 		fmt.Fprintf(j.std.err, "%d steps on %d samples in %v: %s\n", s.Steps, s.Samples, time.Duration(s.WallSeconds*float64(time.Second)).Round(time.Second), j.run)
@@ -572,5 +571,5 @@ func (j *trainJob) report(s *sink.Summary) error {
 		return err
 	}
 	fmt.Fprintf(j.std.err, "%s\n", line)
-	return nil
+	return unread
 }
