@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -15,8 +16,12 @@ import (
 	yamlv3 "gopkg.in/yaml.v3"
 )
 
-// notRecorded are flags that are about this invocation, not about the run.
-var notRecorded = []string{"config", "help", "version", "run", "resume", "json", "quiet", "log-level", "budget"}
+// notInFile are flags that make no sense in a file of options, notRecorded those
+// that are about this invocation, not about the run.
+var (
+	notInFile   = []string{"config", "help", "version"}
+	notRecorded = append([]string{"run", "resume", "json", "quiet", "log-level", "budget"}, notInFile...)
+)
 
 // notResult are recorded settings that change no weight: a resumed run may have
 // others. Of a preset the settings it stands for are compared.
@@ -35,6 +40,7 @@ func applyConfig(fs *pflag.FlagSet) error {
 	if err != nil || path == "" {
 		return err
 	}
+	_, _, launched := launched(os.Getenv)
 	k := koanf.New("\x00") // keys are flat: no delimiter
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 		return usagef("--config %s: %w", path, err)
@@ -42,12 +48,12 @@ func applyConfig(fs *pflag.FlagSet) error {
 	var wrong []error
 	for _, key := range k.Keys() {
 		f := fs.Lookup(key)
-		if f == nil || slices.Contains(notRecorded, key) {
+		if f == nil || slices.Contains(notInFile, key) {
 			wrong = append(wrong, fmt.Errorf("--config %s: %q is not an option of this command", path, key))
 			continue
 		}
-		if f.Changed {
-			continue // the command line wins
+		if f.Changed || launched && (key == "rank" || key == "world") {
+			continue // the command line wins, and who numbers the processes
 		}
 		value := k.Get(key)
 		list, isList := value.([]any)
@@ -70,11 +76,11 @@ func applyConfig(fs *pflag.FlagSet) error {
 }
 
 // resolvedConfig returns the flags and their values as a YAML mapping: what was
-// given, and the defaults as the run resolved them, by flag name.
+// given and is not the default, and the rest as the run resolved it, by flag name.
 func resolvedConfig(fs *pflag.FlagSet, resolved map[string]any) ([]byte, error) {
 	all := map[string]any{}
 	fs.VisitAll(func(f *pflag.Flag) {
-		if !slices.Contains(notRecorded, f.Name) && f.Changed {
+		if !slices.Contains(notRecorded, f.Name) && f.Changed && f.Value.String() != f.DefValue {
 			all[f.Name] = flagValue(f)
 		}
 	})

@@ -118,7 +118,7 @@ func (s *sourceFlags) add(fs *pflag.FlagSet, shuffle bool) {
 	fs.StringVar(&s.shuffleBytes, "shuffle-bytes", "512MiB", "bytes of images shuffled among each other, at most; decides the order as --shuffle-buffer does")
 	fs.IntVar(&s.interleave, "interleave", ingest.DefaultInterleave, "shards read at once")
 	fs.IntVar(&s.limit, "limit", 0, "samples of an epoch (0: all)")
-	rank, world := launched(os.Getenv)
+	rank, world, _ := launched(os.Getenv)
 	fs.IntVar(&s.rank, "rank", rank, "part of the stream for this process; known from torchrun, mpirun or srun")
 	fs.IntVar(&s.world, "world", world, "number of processes that share the stream; likewise")
 	fs.StringVar(&s.index, "index", ingest.NoIndex, "read each epoch in a full permutation by an index (see shards index): a FILE or URL, auto (the one beside the shards), off; shuffle buffer and interleave then play no part")

@@ -113,6 +113,9 @@ func (j *trainJob) do(ctx context.Context) (*sink.Summary, error) {
 	if j.log, err = j.common.log(j.std); err != nil {
 		return nil, err
 	}
+	if j.resume && j.run == "" {
+		return nil, usagef("--resume needs --run: name the run directory to go on in")
+	}
 	if j.rejects, err = j.trainFlags.source.rejects(); err != nil {
 		return nil, err
 	}
