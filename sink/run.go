@@ -86,6 +86,9 @@ func openRun(d disk, dir string, opt Options) (*Run, error) {
 	if err := d.MkdirAll(dir); err != nil {
 		return nil, r.fail(err)
 	}
+	if _, err := r.begun(opt); err != nil { // before the lock leaves its file there
+		return nil, r.fail(err)
+	}
 	var err error
 	if r.lock, err = lockDir(dir); err != nil {
 		return nil, r.fail(err)
@@ -109,12 +112,9 @@ func (r *Run) fail(err error) error {
 
 // open prepares the directory, which is locked.
 func (r *Run) open(opt Options) error {
-	begun, err := r.isBegun()
+	begun, err := r.begun(opt)
 	if err != nil {
 		return err
-	}
-	if begun && !opt.Resume {
-		return &UsageError{r.dir, "the directory is not empty: resume the run in it, or choose another"}
 	}
 	if begun {
 		if err := r.checkConfig(opt.Ignore); err != nil {
@@ -151,9 +151,10 @@ func (r *Run) open(opt Options) error {
 	return r.disk.SyncDir(filepath.Dir(r.dir))
 }
 
-// isBegun reports whether the directory holds more than a lock and what was
-// not finished. A directory of other things is refused.
-func (r *Run) isBegun() (bool, error) {
+// begun reports whether the directory holds more than a lock and what was not
+// finished, which only a run that goes on may find. A directory of other things is
+// refused.
+func (r *Run) begun(opt Options) (bool, error) {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
 		return false, err
@@ -167,6 +168,9 @@ func (r *Run) isBegun() (bool, error) {
 	}
 	if begun && !isRun {
 		return false, &UsageError{r.dir, "it holds other files than a run's: choose another directory"}
+	}
+	if begun && !opt.Resume {
+		return false, &UsageError{r.dir, "the directory is not empty: resume the run in it, or choose another"}
 	}
 	return begun, nil
 }

@@ -350,6 +350,9 @@ func TestDirectoryInUseIsAUsageError(t *testing.T) {
 			t.Errorf("%s: got %v, want a usage error with %q", c.name, err, c.want)
 		}
 	}
+	if left, err := os.ReadDir(other); err != nil || len(left) != 1 {
+		t.Errorf("a directory that was refused holds %v, %v, want what it held", left, err)
+	}
 	r, err := sink.OpenRun(dir, sink.Options{Config: []byte("method: moco\ntemperature: 0.1\nworkers: 8\n"), Resume: true, Ignore: []string{"workers"}})
 	if err != nil {
 		t.Fatalf("other workers: %v", err)
