@@ -237,16 +237,30 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 		return nil, err
 	}
 	if s := &j.cfg.Schedule; known && s.Epochs > 0 {
-		total := 0
-		for epoch := range s.Epochs { // ranks that divide whole shards have not the same number in each
+		s.Steps, err = j.stepsWithin(ctx, s.Epochs, s.Steps)
+	}
+	return nil, err
+}
+
+// stepsWithin returns the steps of so many epochs, or most, unless that is 0, if it
+// is fewer.
+func (j *trainJob) stepsWithin(ctx context.Context, epochs, most int) (int, error) {
+	total := 0
+	if j.source.Config().World == 1 || j.source.Permuted() {
+		total = epochs * j.perEpoch
+	} else { // ranks that divide whole shards have not the same number in each
+		for epoch := 0; epoch < epochs && (most == 0 || total < most); epoch++ {
+			if err := ctx.Err(); err != nil {
+				return 0, err
+			}
 			n, _ := j.source.EpochSamples(uint32(epoch))
 			total += int(n) / j.cfg.Batch
 		}
-		if s.Steps == 0 || total < s.Steps {
-			s.Steps = total
-		}
 	}
-	return nil, nil
+	if most != 0 {
+		total = min(total, most)
+	}
+	return total, nil
 }
 
 // readOnce makes a source that cannot be read twice a run of one epoch.
