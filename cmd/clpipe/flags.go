@@ -155,6 +155,11 @@ func needEpochs(from batch.Position, epochs int) error {
 
 func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&s.src, "src", nil, "what to read: directory, file, train-{000000..000009}.tar, glob, s3://bucket/prefix, https://…, - (standard input); repeatable")
+	s.addRemote(fs)
+}
+
+// addRemote adds what is about sources on other machines.
+func (s *sourceFlags) addRemote(fs *pflag.FlagSet) {
 	fs.BoolVar(&s.noSignRequest, "no-sign-request", false, "ask s3:// without credentials, for public buckets")
 	fs.StringVar(&s.cache, "cache", "", "folder that keeps what was read of s3:// and https://, for the next epoch and run (default none)")
 	fs.StringVar(&s.cacheSize, "cache-size", "50GB", "bytes in that folder, at most")

@@ -69,6 +69,7 @@ which it keeps in memory.`,
 
 func (f *probeFlags) add(fs *pflag.FlagSet) {
 	f.common.add(fs)
+	f.source.addRemote(fs)
 	f.source.addLimits(fs)
 	f.source.addExif(fs)
 	fs.StringVar(&f.run, "run", "", "run directory")

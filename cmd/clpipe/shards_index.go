@@ -68,8 +68,9 @@ refused: renew it with --overwrite.`,
 				return err
 			}
 			count := newCounter(std.err, common.quiet, "samples indexed", 0)
-			cfg := ingest.Config{
-				Sources: source.src, NoSignRequest: source.noSignRequest, Workers: common.workers, Rejects: rejects, Log: log, Progress: count.one,
+			cfg := ingest.Config{Sources: source.src, Workers: common.workers, Rejects: rejects, Log: log, Progress: count.one}
+			if err := source.remote(&cfg); err != nil {
+				return err
 			}
 			src, err := openSource(ctx, cfg)
 			if err != nil {
