@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"slices"
 
 	"golang.org/x/image/draw"
 	"golang.org/x/image/font"
@@ -20,6 +21,41 @@ import (
 type Picture struct {
 	Pix  []byte
 	W, H int
+}
+
+// Shown returns a copy of the picture, which shrinks to what a sheet shows of it:
+// who gathers many need not hold them whole.
+func (p Picture) Shown() Picture {
+	small := p.shrunk()
+	if small.W == p.W && small.H == p.H {
+		small.Pix = slices.Clone(p.Pix)
+	}
+	return small
+}
+
+// shrunk returns the picture, smaller if it would not fit into a cell.
+func (p Picture) shrunk() Picture {
+	longest := max(p.W, p.H)
+	if longest <= largeCell {
+		return p
+	}
+	w, h := max(1, p.W*largeCell/longest), max(1, p.H*largeCell/longest)
+	src, small := p.image(), image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.CatmullRom.Scale(small, small.Bounds(), src, src.Bounds(), draw.Src, nil)
+	out := Picture{Pix: make([]byte, 0, 3*w*h), W: w, H: h}
+	for at := 0; at < len(small.Pix); at += 4 {
+		out.Pix = append(out.Pix, small.Pix[at:at+3]...)
+	}
+	return out
+}
+
+func (p Picture) image() *image.RGBA {
+	img := image.NewRGBA(image.Rect(0, 0, p.W, p.H))
+	for i := range p.W * p.H {
+		copy(img.Pix[4*i:], p.Pix[3*i:3*i+3])
+		img.Pix[4*i+3] = 0xff
+	}
+	return img
 }
 
 // A SheetRow is a sample on a contact sheet, as original, anchor and positive.
@@ -174,20 +210,12 @@ func fill(img *image.RGBA, r image.Rectangle, c color.Color) {
 // whole number, so that its pixels are seen as they are; a large one shrinks.
 func place(img *image.RGBA, cell image.Rectangle, p Picture) {
 	fill(img, cell, matte)
-	src := image.NewRGBA(image.Rect(0, 0, p.W, p.H))
-	for i := range p.W * p.H {
-		copy(src.Pix[4*i:], p.Pix[3*i:3*i+3])
-		src.Pix[4*i+3] = 0xff
-	}
-	side := cell.Dx()
-	w, h, scaler := p.W, p.H, draw.Scaler(draw.NearestNeighbor)
-	if longest := max(w, h); longest <= side {
-		w, h = w*(side/longest), h*(side/longest)
-	} else {
-		w, h, scaler = max(1, w*side/longest), max(1, h*side/longest), draw.CatmullRom
-	}
+	p = p.shrunk()
+	src, side := p.image(), cell.Dx()
+	larger := side / max(p.W, p.H)
+	w, h := larger*p.W, larger*p.H
 	at := cell.Min.Add(image.Pt((side-w)/2, (side-h)/2))
-	scaler.Scale(img, image.Rectangle{at, at.Add(image.Pt(w, h))}, src, src.Bounds(), draw.Src, nil)
+	draw.NearestNeighbor.Scale(img, image.Rectangle{at, at.Add(image.Pt(w, h))}, src, src.Bounds(), draw.Src, nil)
 }
 
 // write sets a line of text whose upper left corner is (x, y). What does not

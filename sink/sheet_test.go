@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,6 +122,30 @@ func TestSheetRefusesBadPictures(t *testing.T) {
 		}
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 			t.Errorf("%s: left behind %v (%v)", name, entries, err)
+		}
+	}
+}
+
+// TestShownPictureMakesTheSameSheet wants nothing of a sheet to be lost with the
+// pixels that are not kept.
+func TestShownPictureMakesTheSameSheet(t *testing.T) {
+	for _, size := range [][2]int{{500, 300}, {3, 900}, {224, 100}, {20, 30}} {
+		p := sink.Picture{Pix: make([]byte, 3*size[0]*size[1]), W: size[0], H: size[1]}
+		rand.NewChaCha8([32]byte{1}).Read(p.Pix)
+		shown := p.Shown()
+		if most := max(shown.W, shown.H); most > 224 || &shown.Pix[0] == &p.Pix[0] {
+			t.Errorf("%v: %d x %d pixels are kept, want a copy of at most 224", size, shown.W, shown.H)
+		}
+		sheet := func(p sink.Picture) (text bytes.Buffer) {
+			s := sink.Sheet{Columns: []string{"original"}, Rows: []sink.SheetRow{{"a", []sink.Picture{p}}}}
+			if err := s.Encode(&text); err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+		whole, small := sheet(p), sheet(shown)
+		if !bytes.Equal(whole.Bytes(), small.Bytes()) {
+			t.Errorf("%v: the sheets differ", size)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -54,13 +53,18 @@ func rowsCommand(std stdio, sig *signals, cmd *cobra.Command, n int) *cobra.Comm
 		if n < 0 {
 			return usagef("-n is %d, want 0 (all) or more", n)
 		}
+		if output == "-" {
+			if err := noTerminal(std, "a PNG"); err != nil {
+				return err
+			}
+		}
 		in, err := openInput(ctx, std, argOr(args, "-"))
 		if err != nil {
 			return err
 		}
 		defer in.Close()
 		if output != "" {
-			return drawStream(ctx, std, in, n, output)
+			return drawStream(ctx, std, in, n, output, json)
 		}
 		lines := &rowPrinter{out: std.out, json: json}
 		return eachRow(ctx, in, n, func(r streamRow, _ func() ([]sink.Picture, error)) error { return lines.print(r) })
@@ -159,8 +163,9 @@ func printable(s string) string {
 	return s
 }
 
-// drawStream draws the first n rows of a stream, all if n is 0.
-func drawStream(ctx context.Context, std stdio, in batch.Reader, n int, output string) error {
+// drawStream draws the first n rows of a stream, all if n is 0, and tells of the
+// file in words or as JSON.
+func drawStream(ctx context.Context, std stdio, in batch.Reader, n int, output string, json bool) error {
 	if n > maxSheetRows {
 		return usagef("-n is %d, a sheet holds at most %d rows", n, maxSheetRows)
 	}
@@ -188,7 +193,7 @@ func drawStream(ctx context.Context, std stdio, in batch.Reader, n int, output s
 			row.Caption += fmt.Sprintf("   class %d", *r.Label)
 		}
 		for _, v := range views {
-			row.Pictures = append(row.Pictures, sink.Picture{Pix: slices.Clone(v.Pix), W: v.W, H: v.H})
+			row.Pictures = append(row.Pictures, v.Shown())
 		}
 		sheet.Rows = append(sheet.Rows, row)
 		return nil
@@ -201,6 +206,9 @@ func drawStream(ctx context.Context, std stdio, in batch.Reader, n int, output s
 	}
 	if err := sheet.WriteFile(output); err != nil {
 		return err
+	}
+	if json {
+		return printJSON(std.out, map[string]any{"file": output, "rows": len(sheet.Rows)})
 	}
 	_, err = fmt.Fprintf(std.out, "%s: %s\n", plural(len(sheet.Rows), "row"), output)
 	return err

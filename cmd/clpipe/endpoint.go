@@ -82,10 +82,10 @@ func openOutput(ctx context.Context, std stdio, path, compress string) (*outputS
 		return nil, err
 	}
 	if path == "-" {
+		if err := noTerminal(std, "the stream"); err != nil {
+			return nil, err
+		}
 		if f, ok := std.out.(*os.File); ok {
-			if isTerminal(f) {
-				return nil, usagef("standard output is a terminal and the stream is binary: pipe it on or name a file with -o")
-			}
 			enlargePipe(f)
 		}
 		return &outputStream{IPCWriter: batch.NewIPCWriter("standard output", std.out, memory.DefaultAllocator, opts...)}, nil
@@ -102,6 +102,14 @@ func openOutput(ctx context.Context, std stdio, path, compress string) (*outputS
 	}
 	out.IPCWriter, out.dst = batch.NewIPCWriter(path, dst, memory.DefaultAllocator, opts...), dst
 	return out, nil
+}
+
+// noTerminal refuses a terminal as the output of what is binary.
+func noTerminal(std stdio, what string) error {
+	if f, ok := std.out.(*os.File); ok && isTerminal(f) {
+		return usagef("standard output is a terminal and %s is binary: pipe it on or name a file with -o", what)
+	}
+	return nil
 }
 
 // isOrdinary tells whether path is a file, or nothing yet, and no pipe, device,

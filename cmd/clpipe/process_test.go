@@ -567,7 +567,7 @@ func TestBinaryStaysOffTheTerminal(t *testing.T) {
 	}
 	defer terminal.Close()
 	set := shardsIn(t)
-	for _, args := range [][]string{{"ingest", "--src", set}, {"augment", "--src", set}} {
+	for _, args := range [][]string{{"ingest", "--src", set}, {"augment", "--src", set}, {"view", "--src", set, "-o", "-"}, {"head", "-o", "-"}} {
 		p := command(t, args...)
 		p.Stdout = terminal
 		p.start().wantCode(exitUsage)

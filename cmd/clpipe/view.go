@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 
 	"clpipe/batch"
@@ -43,10 +42,12 @@ named and have no row.`,
 			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
-			if f, ok := std.out.(*os.File); ok && output == "-" && isTerminal(f) {
-				return usagef("standard output is a terminal and a PNG is binary: name a file with -o")
-			}
 			var err error
+			if output == "-" {
+				if err = noTerminal(std, "a PNG"); err != nil {
+					return err
+				}
+			}
 			if sheet.log, err = sheet.common.log(std); err != nil {
 				return err
 			}
@@ -172,6 +173,7 @@ func keepOriginals(kept map[uint64]sink.Picture, decoder *imagecodec.Decoder) ba
 		if err := out.Open(ctx, schema); err != nil {
 			return err
 		}
+		var img imagecodec.Image
 		for {
 			rec, err := in.Read(ctx)
 			if errors.Is(err, io.EOF) {
@@ -186,10 +188,9 @@ func keepOriginals(kept map[uint64]sink.Picture, decoder *imagecodec.Decoder) ba
 				return err
 			}
 			for i := range files.Len() {
-				var img imagecodec.Image
 				if err := decoder.Decode(files.Bytes(i), &img); err == nil { // else the stage that makes its views rejects it
 					index, _ := files.Index(i)
-					kept[index] = sink.Picture{Pix: img.Pix, W: img.W, H: img.H}
+					kept[index] = sink.Picture{Pix: img.Pix, W: img.W, H: img.H}.Shown()
 				}
 			}
 			if err := out.Write(ctx, rec); err != nil {
