@@ -20,7 +20,7 @@ type Summary struct {
 	Comparable bool `json:"comparable"`
 	// Finished is false if the run was interrupted and can be resumed.
 	Finished    bool              `json:"finished"`
-	WallSeconds float64           `json:"wall_seconds"`       // of the last session
+	WallSeconds float64           `json:"wall_seconds"`       // of training, in all sessions
 	Versions    map[string]string `json:"versions,omitempty"` // of what made the result, as "clpipe", "go", "kernel"
 }
 

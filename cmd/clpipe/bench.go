@@ -55,7 +55,7 @@ var benchKinds = []benchKind{
 		flags: func(f *benchFlags, fs *pflag.FlagSet) {
 			f.addImages(fs)
 			f.views.add(fs)
-			f.method.add(fs)
+			f.addMethod(fs)
 			fs.BoolVar(&f.profile, "profile", false, "list every operation of the network, not only the parts of a step (with --json always)")
 		},
 		run: (*bench).train,
@@ -63,7 +63,7 @@ var benchKinds = []benchKind{
 	{
 		name: "pipe", unit: "pairs/s", short: "Decoding, augmentation and training together, beside each alone",
 		example: "  clpipe bench pipe --src s3shards/ --batch 128",
-		flags:   func(f *benchFlags, fs *pflag.FlagSet) { f.addImages(fs); f.views.add(fs); f.method.add(fs) },
+		flags:   func(f *benchFlags, fs *pflag.FlagSet) { f.addImages(fs); f.views.add(fs); f.addMethod(fs) },
 		run:     (*bench).pipe,
 	},
 	{
@@ -96,13 +96,13 @@ var benchKinds = []benchKind{
 	{
 		name: "gemm", unit: gflops, short: "Matrix products of the shapes that occur in training",
 		example: "  clpipe bench gemm --batch 256 --queue 65536 --json",
-		flags:   func(f *benchFlags, fs *pflag.FlagSet) { f.views.add(fs); f.method.add(fs) },
+		flags:   func(f *benchFlags, fs *pflag.FlagSet) { f.views.add(fs); f.addMethod(fs) },
 		run:     (*bench).gemm,
 	},
 	{
 		name: "conv", unit: gflops, short: "The convolutions of a network, layer by layer",
 		example: "  clpipe bench conv --encoder resnet50 --size 224 --batch 16",
-		flags:   func(f *benchFlags, fs *pflag.FlagSet) { f.views.add(fs); f.method.add(fs) },
+		flags:   func(f *benchFlags, fs *pflag.FlagSet) { f.views.add(fs); f.addMethod(fs) },
 		run:     (*bench).conv,
 	},
 	{
@@ -121,6 +121,18 @@ var benchKinds = []benchKind{
 }
 
 func (f *benchFlags) addImages(fs *pflag.FlagSet) { f.source.add(fs, false) }
+
+// ofRun are options of a run, which a bench is none: it starts from weights of its
+// own and steps as long as it takes to measure.
+var ofRun = []string{"init", "epochs", "steps", "schedule", "log-every"}
+
+// addMethod adds the method's options but those.
+func (f *benchFlags) addMethod(fs *pflag.FlagSet) {
+	f.method.add(fs)
+	for _, name := range ofRun {
+		fs.Lookup(name).Hidden = true
+	}
+}
 
 // benchCommand measures this program's own speed.
 func benchCommand(std stdio, sig *signals) *cobra.Command {
@@ -158,6 +170,11 @@ func benchKindCommand(std stdio, sig *signals, kind benchKind) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := applyConfig(cmd.Flags()); err != nil {
 				return err
+			}
+			for _, name := range ofRun {
+				if typed(cmd.Flags(), name) {
+					return usagef("--%s is no option of %s, which is no run", name, cmd.CommandPath())
+				}
 			}
 			if flags.runs < 1 {
 				return usagef("--runs is %d, want at least 1", flags.runs)

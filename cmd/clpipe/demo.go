@@ -24,6 +24,7 @@ import (
 const (
 	demoImages = 5000
 	demoSteps  = 450
+	demoBatch  = 128
 )
 
 // demoPolicy is MoCo's policy for small images with crops that show at least 30 %
@@ -42,7 +43,7 @@ both:
 // demoRecipe are the main job's options that differ from the method's own: a
 // narrow encoder, a short queue, and for the few steps a learning rate that
 // large batches would use.
-var demoRecipe = []string{"--width", "0.25", "--batch", "128", "--queue", "1024", "--lr", "0.06"}
+var demoRecipe = []string{"--width", "0.25", "--batch", strconv.Itoa(demoBatch), "--queue", "1024", "--lr", "0.06"}
 
 // demoCommand shows everything once, without any data.
 func demoCommand(std stdio, sig *signals) *cobra.Command {
@@ -73,7 +74,7 @@ a demo that was interrupted goes on where it was.`,
 	d.common.addWorkers(fs)
 	fs.StringVar(&d.dir, "dir", "s3shards", "directory of the images")
 	fs.StringVar(&d.run, "run", filepath.Join("runs", "demo"), "run directory")
-	fs.IntVar(&d.images, "images", demoImages, "training images to draw, and a fifth of it to test")
+	fs.IntVar(&d.images, "images", demoImages, "training images to draw, at least a batch of 128, and a fifth of it to test")
 	fs.IntVar(&d.steps, "steps", demoSteps, "length of the run in steps")
 	fs.Uint64Var(&d.common.seed, "seed", 1, "decides images, order, views and initial weights")
 	return cmd
@@ -90,6 +91,9 @@ type demo struct {
 }
 
 func (d *demo) do(ctx context.Context) error {
+	if d.images < demoBatch { // before they are drawn
+		return usagef("--images is %d, want at least %d, as many as a batch", d.images, demoBatch)
+	}
 	soft, cancel := d.sig.stoppable(ctx)
 	defer cancel()
 	if err := d.draw(soft); err != nil {

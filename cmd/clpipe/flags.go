@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -138,7 +139,7 @@ var ofSource = []string{"shuffle", "shuffle-buffer", "shuffle-bytes", "interleav
 // What a --config file says may be meant for other commands.
 func needSource(fs *pflag.FlagSet, more ...string) error {
 	for _, name := range slices.Concat(ofSource, more) {
-		if f := fs.Lookup(name); f != nil && f.Changed && f.Annotations[fromFile] == nil {
+		if typed(fs, name) {
 			return usagef("--%s is about --src: a stream is read as it comes, so give it to whoever writes the stream", name)
 		}
 	}
@@ -549,7 +550,7 @@ func parseNormalize(s string) (encoder.Normalize, error) {
 	}
 	for i, f := range fields {
 		x, err := strconv.ParseFloat(f, 32)
-		if err != nil || i >= 3 && x <= 0 {
+		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) || i >= 3 && x <= 0 {
 			return encoder.Normalize{}, usagef("--normalize: %q is no mean or positive deviation", f)
 		}
 		v[i] = float32(x)

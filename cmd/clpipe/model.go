@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"clpipe/augment"
@@ -47,12 +48,15 @@ func loadModel(dir, weights string) (*model, error) {
 	if dir == "" {
 		return nil, usagef("--run is missing: name a run directory, as in --run runs/first")
 	}
-	checkpoint, refused, err := sink.Latest(dir)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("--run: %w", err)
+	}
+	checkpoint, _, err := sink.Latest(dir)
 	if err != nil {
 		return nil, err
 	}
 	if checkpoint == nil {
-		return nil, fmt.Errorf("%s has no checkpoint yet (%d were refused)", dir, len(refused))
+		return nil, fmt.Errorf("%s has no checkpoint yet", dir)
 	}
 	text, err := checkpoint.Config()
 	if err != nil {

@@ -137,6 +137,9 @@ func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResu
 		}
 		for _, r := range of {
 			r.Init, r.Features, r.Step = init, features, step
+			if r.Probe == fineTuning {
+				r.Features = "backbone" // whose features the classifier takes, whatever frozen ones are
+			}
 			results = append(results, r)
 		}
 	}
@@ -201,8 +204,8 @@ func (o *probeOptions) check() error {
 	if o.epochs < 0 {
 		return usagef("--finetune-epochs is %d, want at least 0", o.epochs)
 	}
-	if o.k < 1 || o.temperature <= 0 {
-		return usagef("-k is %d and --knn-temperature %g, want both above 0", o.k, o.temperature)
+	if o.k < 1 || !(o.temperature > 0) {
+		return usagef("--k is %d and --knn-temperature %g, want both above 0", o.k, o.temperature)
 	}
 	return nil
 }

@@ -63,6 +63,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// typed reports whether a flag was given on the command line itself.
+func typed(fs *pflag.FlagSet, name string) bool {
+	return changed(fs, name) && fs.Lookup(name).Annotations[fromFile] == nil
+}
+
 // changed reports whether a flag was given, on the command line or in --config.
 func changed(fs *pflag.FlagSet, name string) bool {
 	f := fs.Lookup(name)

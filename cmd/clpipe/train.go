@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"clpipe/augment"
@@ -152,7 +153,7 @@ func (j *trainJob) prepare(ctx context.Context, inferred *encoder.Inferred) (*in
 	if err := checkMemory(j.cfg); err != nil {
 		return in, err
 	}
-	if err := j.checkpointEvery(); err != nil {
+	if err := j.recording(); err != nil {
 		return in, err
 	}
 	if err := j.checkValidation(ctx); err != nil {
@@ -394,10 +395,16 @@ func (j *trainJob) resolved() map[string]any {
 	return out
 }
 
-// checkpointEvery reads --checkpoint-every: a time, or a number of steps.
-func (j *trainJob) checkpointEvery() error {
-	var steps int
-	if n, err := fmt.Sscanf(j.save+" ", "%d ", &steps); err == nil && n == 1 && steps > 0 {
+// recording settles how often metrics and checkpoints are written: these after a
+// time, or a number of steps.
+func (j *trainJob) recording() error {
+	if j.method.logEvery < 1 {
+		return usagef("--log-every is %d, want at least 1 step", j.method.logEvery)
+	}
+	if j.keep < 1 {
+		return usagef("--keep is %d, want at least 1 checkpoint", j.keep)
+	}
+	if steps, err := strconv.Atoi(j.save); err == nil && steps > 0 {
 		j.cfg.CheckpointSteps = steps
 		return nil
 	}
