@@ -17,6 +17,7 @@ import (
 	"clpipe/contrast"
 	"clpipe/encoder"
 	"clpipe/encoder/probe"
+	"clpipe/ingest/remote"
 	"clpipe/sink"
 
 	"github.com/spf13/cobra"
@@ -268,7 +269,7 @@ func redacted(args []string) []string {
 	out := slices.Clone(args)
 	for i, a := range out {
 		if flag, value, ok := strings.Cut(a, "="); ok {
-			out[i] = flag + "=" + withoutSecrets(value)
+			out[i] = flag + "=" + remote.Redact(value)
 		}
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"clpipe/encoder/probe"
+	"clpipe/ingest/remote"
 	"clpipe/sink/chart"
 )
 
@@ -131,7 +132,7 @@ func inMinutes(seconds []float64) []float64 {
 // write puts table.md, table.json and table.png into the directory.
 func (c *comparison) write(t comparedTable) error {
 	var md strings.Builder
-	fmt.Fprintf(&md, "Top-1 accuracy in percent on %s", withoutSecrets(c.test))
+	fmt.Fprintf(&md, "Top-1 accuracy in percent on %s", remote.Redact(c.test))
 	if c.seeds > 1 {
 		fmt.Fprintf(&md, ", mean and deviation over the seeds, %d at most", c.seeds)
 	}

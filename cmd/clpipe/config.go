@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"clpipe/ingest/remote"
 
@@ -99,18 +98,4 @@ func flagValue(f *pflag.Flag) any {
 		return out
 	}
 	return remote.Redact(f.Value.String())
-}
-
-// withoutSecrets cuts user info and query off a URL.
-func withoutSecrets(s string) string {
-	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok {
-		return s
-	}
-	rest, _, _ = strings.Cut(rest, "?")
-	host, path, _ := strings.Cut(rest, "/")
-	if at := strings.LastIndex(host, "@"); at >= 0 {
-		host = host[at+1:]
-	}
-	return scheme + "://" + host + "/" + path
 }
