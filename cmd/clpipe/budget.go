@@ -27,7 +27,7 @@ func (j *trainJob) spend(ctx context.Context) error {
 		return usagef("--budget needs --src: how fast pairs come from another process cannot be measured beforehand")
 	}
 	steps := 0
-	if j.resume {
+	if j.resume && j.run != "" {
 		steps = recordedSteps(j.run)
 	}
 	if steps == 0 {

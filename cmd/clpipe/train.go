@@ -115,7 +115,7 @@ func (j *trainJob) do(ctx context.Context) (*sink.Summary, error) {
 		return nil, err
 	}
 	if j.resume && j.run == "" {
-		return nil, usagef("--resume needs --run: name the run directory to go on in")
+		j.log.Warn("--resume goes on in no directory, as there is no --run: a new run begins")
 	}
 	if j.rejects, err = j.trainFlags.source.rejects(); err != nil {
 		return nil, err
