@@ -360,13 +360,13 @@ func (c *comparison) network(p cell) (string, error) {
 		alone = false
 	}
 	if !alone {
-		name += ", pixels as in " + p.of
+		name += " (" + p.of + ")"
 	}
 	return name, nil
 }
 
 func (p cell) name() string {
-	return fmt.Sprintf("%s-seed%d", strings.NewReplacer(" ", "-", ",", "").Replace(p.Method), p.Seed)
+	return fmt.Sprintf("%s-seed%d", strings.NewReplacer(" ", "-", "(", "", ")", "").Replace(p.Method), p.Seed)
 }
 func (c *comparison) run(p cell) string   { return filepath.Join(c.dir, "runs", p.name()) }
 func (c *comparison) place(p cell) string { return filepath.Join(c.dir, "cells", p.name()+".json") }
