@@ -51,9 +51,11 @@ with the same budget, the raw pixels, and the share of the commonest class. --sr
 --test need labels; only the supervised baseline and the probes see them.
 
 Options of training hold for every method that takes them. A method that does not fit,
-or diverges, is left out, and the table says why. The directory named by --run receives the table (table.md, table.json), the picture (table.png), and every
-run with its checkpoints; table and picture grow with each part that is finished.
-What is stopped goes on with --resume: finished parts are kept.`,
+or diverges, is left out, and the table says why.
+
+The directory named by --run receives the table (table.md, table.json), the picture
+(table.png), and every run with its checkpoints; table and picture grow with each part
+that is finished. What is stopped goes on with --resume: finished parts are kept.`,
 		Example: `  clpipe compare --src train/ --test test/ --methods all --budget 30m --seeds 3 --run runs/compare
   clpipe compare --src train/ --test test/ --methods moco-cifar,dim --steps 500 --width 0.25 --json`,
 		Args: noArgs,
@@ -119,7 +121,10 @@ func (c *comparison) do(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	if err := c.readable(ctx); err != nil {
+	soft, cancel := c.sig.stoppable(ctx)
+	err = lookForLabels(soft, &c.train.common, c.train.source, c.log, c.train.source.src[0], c.test)
+	cancel()
+	if err != nil {
 		return err
 	}
 	if err := c.openDirectory(); err != nil {
@@ -129,14 +134,14 @@ func (c *comparison) do(ctx context.Context) error {
 	var table comparedTable
 	for _, plan := range c.plan() {
 		if plan.of != "" {
-			name, err := c.network(plan)
+			name, err := c.network(plan, cells)
 			if err != nil {
 				return err
 			}
-			plan.Method += " " + name
-			if name == "" || slices.ContainsFunc(cells, func(p cell) bool { return p.name() == plan.name() }) {
+			if name == "" {
 				continue
 			}
+			plan.Method += " " + name
 		}
 		done, err := c.measured(ctx, plan)
 		if err != nil && !(plan.trainable && len(c.methods) > 1 && ofMethod(err)) {
@@ -331,38 +336,52 @@ func (c *comparison) plan() []cell {
 }
 
 // network returns the name of the network of an untrained cell's method, none if
-// the method was left out. Networks that differ only in how they normalise pixels
-// go by a method's name too, but for those of the first.
-func (c *comparison) network(p cell) (string, error) {
-	of := func(method string) (*model, error) {
-		run := c.run(cell{Method: method, Seed: p.Seed})
-		if latest, _, err := sink.Latest(run); err != nil || latest == nil {
-			return nil, nil
-		}
-		return loadModel(run, "last")
+// the method was left out, or if its network is that of one before it. Networks that
+// differ only in how they normalise pixels go by a method's name too, but for those
+// of the first.
+func (c *comparison) network(p cell, done []cell) (string, error) {
+	trained := func(method string) bool {
+		return slices.ContainsFunc(done, func(d cell) bool { return d.Method == method && d.Seed == p.Seed })
 	}
-	m, err := of(p.of)
-	if m == nil || err != nil {
+	if !trained(p.of) {
+		return "", nil
+	}
+	mine, err := c.config(p.of, p.Seed)
+	if err != nil {
 		return "", err
 	}
-	name, alone := m.config.EncoderName(), true
-	for _, other := range c.methods[:slices.Index(c.methods, p.of)] {
-		o, err := of(other)
+	name := mine.EncoderName()
+	for _, before := range c.methods[:slices.Index(c.methods, p.of)] {
+		if !trained(before) {
+			continue
+		}
+		other, err := c.config(before, p.Seed)
 		if err != nil {
 			return "", err
 		}
-		if o == nil || o.config.EncoderName() != name {
+		if other.EncoderName() != mine.EncoderName() {
 			continue
 		}
-		if o.config.Encoder.Normalize == m.config.Encoder.Normalize {
-			return c.network(cell{of: other, Seed: p.Seed})
+		if other.Encoder.Normalize == mine.Encoder.Normalize {
+			return "", nil
 		}
-		alone = false
-	}
-	if !alone {
-		name += " (" + p.of + ")"
+		name = mine.EncoderName() + " (" + p.of + ")"
 	}
 	return name, nil
+}
+
+// config returns the configuration that a method's run recorded.
+func (c *comparison) config(method string, seed uint64) (contrast.Config, error) {
+	path := filepath.Join(c.run(cell{Method: method, Seed: seed}), sink.ConfigFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return contrast.Config{}, err
+	}
+	cfg, err := recordedConfig(text)
+	if err != nil {
+		return cfg, fmt.Errorf("%s: %w", path, err)
+	}
+	return cfg, nil
 }
 
 func (p cell) name() string {
@@ -424,11 +443,13 @@ func (c *comparison) trainCell(ctx context.Context, p *cell) error {
 	if method == supervisedBaseline {
 		soft, cancel := c.sig.stoppable(ctx)
 		defer cancel()
-		labelled, err := c.read(soft, &embedding{size: 1, output: rawPixels}, c.train.source.src[0], p.Seed, 0, false) // all: --probe-limit may miss a class
+		source := c.train.source.whole() // --probe-limit may miss a class
+		all := &embedding{common: &c.train.common, source: &source, log: c.log}
+		labelled, err := all.files(soft, source.src[0], noFiles)
 		if err != nil {
 			return err
 		}
-		args = append(args, "--dim", strconv.Itoa(max(labelled.Classes(), 2)))
+		args = append(args, "--dim", strconv.Itoa(max(slices.Max(labelled.labels)+1, 2)))
 	}
 	c.log.Info("training", "cell", p.name(), "command", "clpipe "+shellLine(redacted(args)))
 	job := &trainJob{fs: pflag.NewFlagSet("train", pflag.ContinueOnError), std: stdio{in: c.std.in, out: c.std.err, err: c.std.err}, sig: c.sig}
@@ -493,58 +514,21 @@ func (c *comparison) probeCell(ctx context.Context, p *cell) ([]probeResult, err
 	return results, err
 }
 
-// firstRun is a run of the seed.
-func (c *comparison) firstRun(seed uint64) (string, error) {
-	for _, m := range append([]string{supervisedBaseline}, c.methods...) {
-		run := c.run(cell{Method: m, Seed: seed})
-		if latest, _, err := sink.Latest(run); err == nil && latest != nil {
-			return run, nil
-		}
-	}
-	return "", errors.New("no run of this seed is there to take the size of the views from")
-}
-
 // viewSize is the side of views in the runs.
 func (c *comparison) viewSize() (int, error) {
-	run, err := c.firstRun(c.train.common.seed)
-	if err != nil {
-		return 0, err
+	for _, m := range append([]string{supervisedBaseline}, c.methods...) {
+		if cfg, err := c.config(m, c.train.common.seed); err == nil {
+			return cfg.Encoder.Size, nil
+		}
 	}
-	m, err := loadModel(run, "last")
-	if err != nil {
-		return 0, err
-	}
-	return m.config.Encoder.Size, nil
+	return 0, errors.New("no run of this seed is there to take the size of the views from")
 }
 
 // features returns the labelled features of a source: all, or --probe-limit drawn.
 func (c *comparison) features(ctx context.Context, e *embedding, src string, seed uint64) (*probe.Features, error) {
-	return c.read(ctx, e, src, seed, c.probeLimit, c.probeLimit > 0)
-}
-
-// read returns the labelled features of a source's samples, of limit of them if that is above 0.
-func (c *comparison) read(ctx context.Context, e *embedding, src string, seed uint64, limit int, shuffle bool) (*probe.Features, error) {
-	common, source := c.train.common, c.train.source
+	common, source := c.train.common, c.train.source.whole()
 	common.seed = seed
-	source.shuffle, source.from, source.limit, source.rank, source.world = shuffle, "", limit, 0, 1
-	source.index = "" // which is of the shards to train on
+	source.shuffle, source.limit = c.probeLimit > 0, c.probeLimit
 	e.common, e.source, e.log = &common, &source, c.log
 	return e.features(ctx, src)
-}
-
-// readable fails if one of the sources cannot be read or none of its first samples
-// has a label, before hours are spent on training.
-func (c *comparison) readable(ctx context.Context) error {
-	const some = 256
-	soft, cancel := c.sig.stoppable(ctx)
-	defer cancel()
-	tolerated := c.train.source.maxRejects
-	defer func() { c.train.source.maxRejects = tolerated }()
-	c.train.source.maxRejects = "100%" // of so few: how many are damaged is judged over all
-	for _, src := range []string{c.train.source.src[0], c.test} {
-		if _, err := c.read(soft, &embedding{size: 1, output: rawPixels}, src, c.train.common.seed, some, false); err != nil {
-			return err
-		}
-	}
-	return nil
 }

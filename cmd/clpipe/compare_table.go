@@ -200,7 +200,6 @@ func (c *comparison) print(t comparedTable) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.std.out, "\n%s\n", t.chance())
-	_, err := fmt.Fprintf(c.std.out, "table and picture: %s\n", filepath.Join(c.dir, "table.{md,json,png}"))
+	_, err := fmt.Fprintf(c.std.out, "\n%s\ntable and picture: %s\n", t.chance(), filepath.Join(c.dir, "table.{md,json,png}"))
 	return err
 }

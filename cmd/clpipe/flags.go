@@ -166,6 +166,13 @@ func (s *sourceFlags) addRemote(fs *pflag.FlagSet) {
 	fs.StringVar(&s.cacheSize, "cache-size", "50GB", "bytes in that folder, at most")
 }
 
+// whole returns the options for reading all of a source that is not --src: order,
+// part and index are those of --src.
+func (s sourceFlags) whole() sourceFlags {
+	s.shuffle, s.from, s.limit, s.rank, s.world, s.index = false, "", 0, 0, 1, ""
+	return s
+}
+
 // names returns what --src names, without credentials and queries.
 func (s *sourceFlags) names() string {
 	names := make([]string, len(s.src))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"clpipe/encoder"
 	"clpipe/encoder/probe"
@@ -23,7 +24,7 @@ func (v *validation) epoch(ctx context.Context, epoch int) (map[string]any, erro
 	if j.val == "" || (epoch+1)%j.evalEvery != 0 {
 		return nil, nil
 	}
-	source := j.validationSource()
+	source := j.trainFlags.source.whole()
 	graph, output := j.cfg.WholeGraph(), featureOutputs["projection"]
 	if _, ok := graph.Find(output); !ok { // the method has no projection head
 		output = featureOutputs["backbone"]
@@ -43,14 +44,6 @@ func (v *validation) epoch(ctx context.Context, epoch int) (map[string]any, erro
 	s := probe.KNN(bank, test, probe.KNNConfig{Workers: j.common.workers})
 	j.log.Info("kNN", "epoch", epoch, "top1", s.Top1)
 	return map[string]any{"knn_top1": s.Top1, "knn_ci": s.CI}, nil
-}
-
-// validationSource returns the options of reading as they are for validation:
-// order, part and index are those of --src.
-func (j *trainJob) validationSource() sourceFlags {
-	source := j.trainFlags.source
-	source.shuffle, source.from, source.limit, source.rank, source.world, source.index = false, "", 0, 0, 1, ""
-	return source
 }
 
 // neighbours is the source of the labelled images that --val is compared with,
@@ -74,14 +67,24 @@ func (j *trainJob) checkValidation(ctx context.Context) error {
 	if j.neighbours() == "" {
 		return usagef("--val-train is missing: name the labelled images that --val is compared with")
 	}
-	// Some of each, drawn: that they can be read and that there are labels.
-	source := j.validationSource()
-	source.shuffle, source.shuffleBuffer, source.limit, source.maxRejects = true, lookedAt, lookedAt, "100%"
-	look := &embedding{common: &j.common, source: &source, log: j.log}
-	for _, src := range []string{j.neighbours(), j.val} {
+	return lookForLabels(ctx, &j.common, j.trainFlags.source, j.log, j.neighbours(), j.val)
+}
+
+// lookedAt is how many samples of a source that needs labels are looked at before
+// the first step.
+const lookedAt = 256
+
+// lookForLabels fails if one of the sources cannot be read, or if of some samples
+// drawn of it none has a label: before hours are spent on training.
+func lookForLabels(ctx context.Context, common *commonFlags, source sourceFlags, log *slog.Logger, from ...string) error {
+	source = source.whole()
+	source.shuffle, source.shuffleBuffer, source.limit = true, lookedAt, lookedAt
+	source.maxRejects = "100%" // of so few: how many are damaged is judged over all
+	look := &embedding{common: common, source: &source, log: log}
+	for _, src := range from {
 		_, err := look.files(ctx, src, noFiles)
 		if errors.Is(err, probe.ErrNoLabel) {
-			return usagef("--val and what it is compared with need labels: of %d samples drawn of %s none has one", lookedAt, remote.Redact(src))
+			return usagef("labels are needed, and of %d samples drawn of %s none has one", lookedAt, remote.Redact(src))
 		}
 		if err != nil {
 			return err
@@ -89,7 +92,3 @@ func (j *trainJob) checkValidation(ctx context.Context) error {
 	}
 	return nil
 }
-
-// lookedAt is how many samples of a source for validation are looked at before
-// the first step.
-const lookedAt = 256

@@ -18,22 +18,12 @@ import (
 // Features are labelled vectors: N rows of D floats.
 type Features struct {
 	Data   []float32 // [N,D]
-	Labels []int     // [N], in [0,Classes)
+	Labels []int     // [N], any numbers from 0 on
 	D      int
 }
 
 // N returns the number of rows.
 func (f *Features) N() int { return len(f.Labels) }
-
-// Classes returns one more than the highest label: the size of a network that has
-// an output for each number below it.
-func (f *Features) Classes() int {
-	n := 0
-	for _, l := range f.Labels {
-		n = max(n, l+1)
-	}
-	return n
-}
 
 // indexed returns both sets with their classes numbered from 0 on in the order of
 // the labels, and how many there are: what a probe holds for a class, it holds for

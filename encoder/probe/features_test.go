@@ -76,8 +76,8 @@ func TestCollectTakesLabelledRows(t *testing.T) {
 	if err := Collect(&f)(t.Context(), in, nil); err != nil {
 		t.Fatal(err)
 	}
-	if want := []int{0, 1, 1}; !slices.Equal(f.Labels, want) || f.N() != 3 || f.Classes() != 2 || f.D != 2 {
-		t.Errorf("labels %v of %d classes in %d dimensions, want %v of 2 in 2", f.Labels, f.Classes(), f.D, want)
+	if want := []int{0, 1, 1}; !slices.Equal(f.Labels, want) || f.N() != 3 || f.D != 2 {
+		t.Errorf("labels %v in %d dimensions, want %v in 2", f.Labels, f.D, want)
 	}
 	if want := []float32{4, 5, 6, 7, 10, 11}; !slices.Equal(f.Data, want) {
 		t.Errorf("rows %v, want %v", f.Data, want)
