@@ -164,13 +164,12 @@ func (k *Keys) Of(name string, row int64) (string, error) {
 	if len(name) > maxKeyBytes {
 		name, bad = "", fmt.Errorf("a name of %d bytes, want at most %d", len(name), maxKeyBytes)
 	}
-	number := strconv.FormatInt(row, 10)
 	key := name
 	if key == "" {
-		key = number
+		key = strconv.FormatInt(row, 10)
 	}
 	for !k.add(key) {
-		key += "#" + number
+		key += "#" + strconv.FormatInt(row, 10)
 	}
 	return key, bad
 }
