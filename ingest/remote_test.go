@@ -146,17 +146,27 @@ func TestEverySourceGivesTheSameOrder(t *testing.T) {
 	}
 }
 
-func TestImagesInRemoteFolders(t *testing.T) {
+// servedFolders is a server of nine images in three folders, with the configuration
+// to read them and the digest that reading them from disk has.
+func servedFolders(t *testing.T) (cfg ingest.Config, want string, server *testserver.Server) {
+	t.Helper()
 	dir := t.TempDir()
 	for i := range 9 {
 		write(t, dir, fmt.Sprintf("%c/%d.png", 'a'+i%3, i), picture(3, 3, byte(i)))
 	}
-	cfg := ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 1, Workers: 4, RecordRows: 2}.WithoutWaiting()
+	cfg = ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 1, Workers: 4, RecordRows: 2}.WithoutWaiting()
 	want, err := digest(t, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := testserver.New(t, contents(t, dir, ""))
+	return cfg, want, testserver.New(t, contents(t, dir, ""))
+}
+
+// servedImages names them below the server's address.
+const servedImages = "/{a/0,a/3,a/6,b/1,b/4,b/7,c/2,c/5,c/8}.png"
+
+func TestImagesInRemoteFolders(t *testing.T) {
+	cfg, want, server := servedFolders(t)
 	storeEnvironment(t, server.URL)
 	server.Fault = func(n int, w http.ResponseWriter, _ *http.Request) bool {
 		if n%4 == 0 {
@@ -164,7 +174,7 @@ func TestImagesInRemoteFolders(t *testing.T) {
 		}
 		return n%4 == 0
 	}
-	for _, source := range []string{"s3://bucket", server.URL + "/{a/0,a/3,a/6,b/1,b/4,b/7,c/2,c/5,c/8}.png"} {
+	for _, source := range []string{"s3://bucket", server.URL + servedImages} {
 		cfg.Sources = []string{source}
 		if got, err := digest(t, cfg); err != nil || got != want {
 			t.Errorf("%s: got %s, %v, want %s", source, got, err, want)
@@ -192,18 +202,9 @@ func inChunks(s *testserver.Server) {
 }
 
 func TestImagesOfUnknownLength(t *testing.T) {
-	dir := t.TempDir()
-	for i := range 9 {
-		write(t, dir, fmt.Sprintf("%c/%d.png", 'a'+i%3, i), picture(3, 3, byte(i)))
-	}
-	cfg := ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 1, Workers: 4, RecordRows: 2}.WithoutWaiting()
-	want, err := digest(t, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := testserver.New(t, contents(t, dir, ""))
+	cfg, want, server := servedFolders(t)
 	inChunks(server)
-	cfg.Sources = []string{server.URL + "/{a/0,a/3,a/6,b/1,b/4,b/7,c/2,c/5,c/8}.png"}
+	cfg.Sources = []string{server.URL + servedImages}
 	if got, err := digest(t, cfg); err != nil || got != want {
 		t.Errorf("got %s, %v, want %s", got, err, want)
 	}

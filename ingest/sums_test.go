@@ -43,14 +43,7 @@ func TestVerifyComparesChecksums(t *testing.T) {
 		server.URL + "/set/{train-000,train-001,sub/train-002}.tar": ingest.AutoIndex,
 		"s3://" + testserver.Bucket + "/set/":                       filepath.Join(dir, ".clpipe-index.arrow"),
 	} {
-		src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{source}}.WithoutWaiting())
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := src.Verify(t.Context(), index)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := verified(t, ingest.Config{Sources: []string{source}}.WithoutWaiting(), index)
 		if len(r.Altered) != 1 || r.Altered[0].Shard != "sub/train-002.tar" || r.Altered[0].Want != strings.Repeat("ab", 32) || r.Altered[0].Got != sum("sub/train-002.tar") {
 			t.Errorf("%s: altered: got %v", source, r.Altered)
 		}
@@ -66,14 +59,7 @@ func TestVerifyComparesChecksums(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir, "train-000.tar", archive(t, samples(5, 2)...))
-	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{dir}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := src.Verify(t.Context(), ingest.AutoIndex)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := verified(t, ingest.Config{Sources: []string{dir}}, ingest.AutoIndex)
 	if len(r.Altered) == 4 && r.Altered[3].By != ingest.IndexPlace(dir) {
 		t.Errorf("gone by %q, want by the file, %q", r.Altered[3].By, ingest.IndexPlace(dir))
 	}

@@ -30,14 +30,7 @@ func TestVerifyReport(t *testing.T) {
 	for _, workers := range []int{1, 3} {
 		var checked atomic.Int64
 		cfg := ingest.Config{Sources: []string{dir}, Workers: workers, Progress: func() { checked.Add(1) }}
-		src, err := ingest.Open(t.Context(), cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := src.Verify(t.Context(), ingest.NoIndex)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := verified(t, cfg, ingest.NoIndex)
 		if checked.Load() != 9 {
 			t.Errorf("%d workers: told of %d samples, want 9", workers, checked.Load())
 		}
@@ -60,6 +53,20 @@ func TestVerifyReport(t *testing.T) {
 	}
 }
 
+// verified returns the report on a source.
+func verified(t *testing.T, cfg ingest.Config, index string) *ingest.Report {
+	t.Helper()
+	src, err := ingest.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := src.Verify(t.Context(), index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func shardNames(r *ingest.Report) (names []string) {
 	for _, s := range r.Shards {
 		names = append(names, s.Name)
@@ -72,14 +79,7 @@ func TestVerifyGathersTheImagesOfAFolder(t *testing.T) {
 	for i, name := range []string{"cat/1.png", "cat/kitten/1.png", "cat/old/1.png", "cat/z.png", "dog/1.png"} {
 		write(t, dir, name, picture(2, 2, byte(i)))
 	}
-	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{dir}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := src.Verify(t.Context(), ingest.NoIndex)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := verified(t, ingest.Config{Sources: []string{dir}}, ingest.NoIndex)
 	if got, want := fmt.Sprint(shardNames(r)), "[cat cat/kitten cat/old dog]"; got != want || r.Shards[0].Readable != 2 || r.Shards[3].Readable != 1 {
 		t.Errorf("got %+v, want %s with two images in the first and one in each other", r.Shards, want)
 	}
@@ -121,14 +121,7 @@ func TestVerifyFindsWhatLooksAlike(t *testing.T) {
 		save("c", half, 90)
 		save("d", bright, 90)
 	}
-	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{dir}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := src.Verify(t.Context(), ingest.NoIndex)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := verified(t, ingest.Config{Sources: []string{dir}}, ingest.NoIndex)
 	var want [][]string
 	for i := 0; i < n; i += 3 {
 		var group []string
@@ -181,14 +174,7 @@ func TestVerifyOfUnknownLength(t *testing.T) {
 	server := testserver.New(t, contents(t, dir, "set/"))
 	inChunks(server)
 	cfg := ingest.Config{Sources: []string{server.URL + "/set/" + packingsPattern}}.WithoutWaiting()
-	src, err := ingest.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := src.Verify(t.Context(), ingest.NoIndex)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := verified(t, cfg, ingest.NoIndex)
 	if r.Readable != 48 || len(r.Damage) > 0 {
 		t.Errorf("got %d readable images, damage %v, want 48 and none", r.Readable, r.Damage)
 	}
@@ -210,13 +196,7 @@ func TestVerifyOfUnknownLength(t *testing.T) {
 func TestVerifyLeavesNoImages(t *testing.T) {
 	shard.DropFree()
 	before := shard.HeldBytes()
-	src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{packings(t)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := src.Verify(t.Context(), ingest.NoIndex); err != nil {
-		t.Fatal(err)
-	}
+	verified(t, ingest.Config{Sources: []string{packings(t)}}, ingest.NoIndex)
 	if shard.DropFree(); shard.HeldBytes() != before {
 		t.Errorf("%d bytes are held, %d before", shard.HeldBytes(), before)
 	}

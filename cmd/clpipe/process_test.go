@@ -229,10 +229,7 @@ func TestSignalsStopARun(t *testing.T) {
 // TestSignalWinsOverAClosedOutput interrupts a pipeline as a terminal does, all
 // its processes at once: whoever would read the summary is gone.
 func TestSignalWinsOverAClosedOutput(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, w := osPipe(t)
 	r.Close()
 	run := filepath.Join(t.TempDir(), "run")
 	p := train(t, "--src", shardsIn(t), "--run", run, "--steps", "1000000", "--checkpoint-every", "1", "--json")
@@ -264,12 +261,7 @@ func TestSignalsStopAStage(t *testing.T) {
 // TestSignalEndsTheWaitForTheFirstImage stops a run before there is one: the
 // producer of its archive does not go on.
 func TestSignalEndsTheWaitForTheFirstImage(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
+	r, w := osPipe(t)
 	if _, err := w.Write([]byte{0}); err != nil {
 		t.Fatal(err)
 	}
@@ -285,12 +277,7 @@ func TestSignalEndsTheWaitForTheFirstImage(t *testing.T) {
 
 // TestSignalFreesABlockedWrite stops a stage whose reader does not read on.
 func TestSignalFreesABlockedWrite(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
+	_, w := osPipe(t)
 	p := command(t, "ingest", "--src", shardsIn(t), "--epochs", "0")
 	p.Stdout = w
 	p.start().until(func() bool {
@@ -301,15 +288,26 @@ func TestSignalFreesABlockedWrite(t *testing.T) {
 	p.wantCode(exitTerminated)
 }
 
+// osPipe returns the ends of a pipe, which are closed with the test if not before.
+func osPipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Close()
+		w.Close()
+	})
+	return r, w
+}
+
 // pipeTogether starts the processes, each of which reads what the one before writes.
 func pipeTogether(t *testing.T, chain ...*process) {
 	t.Helper()
 	var ends []*os.File
 	for i := range chain[1:] {
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		r, w := osPipe(t)
 		chain[i].Stdout, chain[i+1].Stdin = w, r
 		ends = append(ends, r, w)
 	}
@@ -355,10 +353,7 @@ func TestReaderLeaves(t *testing.T) {
 		{"ingest", "--src", set, "--epochs", "0", "--encoded"},
 		{"augment", "--src", set, "--epochs", "0", "--size", "16"},
 	} {
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		r, w := osPipe(t)
 		p := command(t, args...)
 		p.Stdout = w
 		p.start()
