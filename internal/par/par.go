@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// spin is how long a worker looks for what it waits for before it parks: some
-// phases are not much longer than it takes to wake a parked one. It bounds what
-// is taken from other goroutines on the same cores.
-const spin = 50 * time.Microsecond
+// spin is how long a worker looks for what it waits for before it parks. It
+// outlasts the tasks that others still run at the end of a phase: a processor
+// that has gone to sleep, above all a virtual one, takes a good part of a short
+// phase to wake. It bounds what is taken from other goroutines on the same cores.
+const spin = time.Millisecond
 
 // A Phase is work that falls into Tasks independent parts. Run is called once
 // for every task in [0,Tasks), from several goroutines at a time; worker, in
