@@ -67,8 +67,10 @@ const (
 	// narrowRows is the least a block is cut down to for more tasks.
 	narrowRows = 64
 	// tasksPerWorker is how many tasks a worker has at least, where the product
-	// is large enough: they do not all take equally long.
+	// is large enough: they do not all take equally long. Where narrower blocks
+	// pack nothing anew, freeTasks.
 	tasksPerWorker = 2
+	freeTasks      = 4
 	// turnedGap keeps rows of the turned A off the same cache sets.
 	turnedGap = lanes
 )
@@ -81,7 +83,8 @@ func NewGemm(s GemmShape, workers int) *Gemm {
 	for {
 		g.rows = roundUp(ceilDiv(s.M, down), g.kern.rows)
 		g.cols = roundUp(ceilDiv(s.N, across), g.unit)
-		if g.tasks() >= tasksPerWorker*workers {
+		free := !s.TransA && g.cols > g.unit && g.tasks() < freeTasks*workers
+		if !free && g.tasks() >= tasksPerWorker*workers {
 			return g
 		}
 		// Narrower blocks pack A anew, lower ones B.

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func gatherF32_6x16_avx2(c []float32, cOff []int, a []float32, aOff []int, b []float32, panelStride int, panels int, groups int, taps int, depth int, accumulate bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gatherF32_6x16_avx2(SB), NOSPLIT, $0-161
 	MOVQ aOff_base+72(FP), R10
 	MOVQ cOff_base+24(FP), R11
@@ -48,6 +48,23 @@ single_group:
 	VMOVUPS 32(R9)(DI*4), Y11
 
 single_start:
+	CMPQ       R12, $0x01
+	JE         single_last
+	MOVQ       c_base+0(FP), R9
+	MOVQ       48(R11), AX
+	PREFETCHT0 (R9)(AX*4)
+	MOVQ       56(R11), AX
+	PREFETCHT0 (R9)(AX*4)
+	MOVQ       64(R11), AX
+	PREFETCHT0 (R9)(AX*4)
+	MOVQ       72(R11), AX
+	PREFETCHT0 (R9)(AX*4)
+	MOVQ       80(R11), AX
+	PREFETCHT0 (R9)(AX*4)
+	MOVQ       88(R11), AX
+	PREFETCHT0 (R9)(AX*4)
+
+single_last:
 	MOVQ b_base+96(FP), R8
 	MOVQ taps+144(FP), R13
 

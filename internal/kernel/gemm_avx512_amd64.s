@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func gatherF32_8x32_avx512(c []float32, cOff []int, a []float32, aOff []int, b []float32, panelStride int, panels int, groups int, taps int, depth int, accumulate bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·gatherF32_8x32_avx512(SB), NOSPLIT, $8-161
 	MOVQ panels+128(FP), AX
 	CMPQ AX, $0x01
@@ -63,6 +63,35 @@ doublegroup:
 	VMOVUPS 64(R11)(R9*4), Z15
 
 doublestart:
+	CMPQ       R14, $0x01
+	JE         doublelast
+	MOVQ       c_base+0(FP), R11
+	MOVQ       64(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	PREFETCHT0 64(R11)(AX*4)
+	MOVQ       72(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	PREFETCHT0 64(R11)(AX*4)
+	MOVQ       80(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	PREFETCHT0 64(R11)(AX*4)
+	MOVQ       88(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	PREFETCHT0 64(R11)(AX*4)
+	MOVQ       96(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	PREFETCHT0 64(R11)(AX*4)
+	MOVQ       104(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	PREFETCHT0 64(R11)(AX*4)
+	MOVQ       112(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	PREFETCHT0 64(R11)(AX*4)
+	MOVQ       120(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	PREFETCHT0 64(R11)(AX*4)
+
+doublelast:
 	MOVQ b_base+96(FP), R10
 	MOVQ taps+144(FP), R15
 
@@ -307,6 +336,27 @@ single_group:
 	VMOVUPS (R11)(R9*4), Z7
 
 single_start:
+	CMPQ       R14, $0x01
+	JE         single_last
+	MOVQ       c_base+0(FP), R11
+	MOVQ       64(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	MOVQ       72(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	MOVQ       80(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	MOVQ       88(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	MOVQ       96(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	MOVQ       104(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	MOVQ       112(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+	MOVQ       120(R13), AX
+	PREFETCHT0 (R11)(AX*4)
+
+single_last:
 	MOVQ b_base+96(FP), R10
 	MOVQ taps+144(FP), R15
 

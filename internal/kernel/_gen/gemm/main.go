@@ -144,6 +144,16 @@ func (t target) gatherBody(name string, panels int) {
 	JZ(LabelRef(name + "start"))
 	t.eachRow(acc, row, k, cOff, func(m Mem, v reg.VecVirtual) { VMOVUPS(m, v) })
 	Label(name + "start")
+	CMPQ(groups, Imm(1))
+	JE(LabelRef(name + "last"))
+	Load(Param("c").Base(), k)
+	for i := range acc {
+		MOVQ(Mem{Base: cOff, Disp: 8 * (t.rows + i)}, row[0])
+		for line := range panels {
+			PREFETCHT0(Mem{Base: k, Index: row[0], Scale: 4, Disp: line * panelBytes})
+		}
+	}
+	Label(name + "last")
 	Load(Param("b").Base(), b)
 	Load(Param("taps"), taps)
 
