@@ -67,8 +67,9 @@ def feeding(name, title, pattern, policy, size, batch):
 
 
 def scaling(name, title, ours):
-    """The program on two workers beside itself on one."""
-    return dict(name=name, title=title, threads=2, ours=ours, peers=[("clpipe on one worker", None, ours, {})])
+    """The program on two workers beside itself on one, held to one core or with the stages beside it on the other."""
+    return dict(name=name, title=title, threads=2, ours=ours,
+                peers=[("clpipe on one worker and one core", None, ours, {"cores": 1}), ("clpipe on one worker and two cores", None, ours, {})])
 
 
 def suites(quick, compiled):
@@ -113,14 +114,15 @@ def suites(quick, compiled):
 class Program:
     """clpipe: a process for every turn, its own warm-up left out by itself."""
 
-    def __init__(self, binary, args, threads):
+    def __init__(self, binary, args, threads, cores=None):
         self.command = [binary, "bench", *map(str, args), "--workers", str(threads), "--json", "--quiet"]
+        self.cores = sorted(os.sched_getaffinity(0))[:cores]
         self.lines = []
         self.resident = 0  # bytes of memory at most, of all turns
 
     def measure(self, runs):
         command = [*self.command, "--runs", str(runs)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, self.cores)) as process:
             output = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -209,9 +211,11 @@ def measure(binary, suite, rounds, runs, filled, environment):
         try:
             for label, source, args, env in suite["peers"]:
                 args = [cases if a == "{cases}" else a for a in fill(args)]
-                env = {"TORCHINDUCTOR_CACHE_DIR": scratch, **environment, **env}  # one of an interrupted run may hold half a library
                 try:
-                    peer = Program(binary, args, 1) if source is None else Peer(source, args, suite["threads"], env)
+                    if source is None:
+                        peer = Program(binary, args, 1, **env)
+                    else:  # a library of an interrupted run may be half written
+                        peer = Peer(source, args, suite["threads"], {"TORCHINDUCTOR_CACHE_DIR": scratch, **environment, **env})
                 except RuntimeError as reason:  # torch.compile where no C++ compiler is: the others are measured still
                     left_out[label] = str(reason)
                     print(f"{suite['name']}: {label} is left out: {reason}", file=sys.stderr, flush=True)
