@@ -116,7 +116,7 @@ func (c *cpu) Network(name string, g *encoder.Graph) Net {
 	c.nets = append(c.nets, n)
 	id := Net(len(c.nets) - 1)
 	if id == 0 && c.cfg.EMA > 0 {
-		ema := &cpuNet{name: averageName, graph: g, params: n.params.Clone()}
+		ema := &cpuNet{name: averageName, graph: g, params: encoder.CopyOf(n.params, g)}
 		n.average = ema.params.Average(n.params, &c.keep)
 		c.nets = append(c.nets, ema)
 	}
@@ -128,8 +128,7 @@ func (c *cpu) Network(name string, g *encoder.Graph) Net {
 
 func (c *cpu) MomentumCopy(name string, of Net, part *encoder.Graph) Net {
 	source := c.nets[of].params
-	n := &cpuNet{name: name, graph: part, params: encoder.NewParams(part, c.cfg.Seed)} // initial values go by name: the same
-	// Parameters lie in the order of the nodes.
+	n := &cpuNet{name: name, graph: part, params: encoder.CopyOf(source, part)}
 	n.follow = kernel.EMA(n.params.Data, source.Data[:len(n.params.Data)], &c.momentum)
 	c.nets = append(c.nets, n)
 	return Net(len(c.nets) - 1)

@@ -45,12 +45,12 @@ func (s *sizer) Network(_ string, g *encoder.Graph) Net {
 		copies++
 	}
 	if s.cfg.EMA > 0 && len(s.nets) == 0 {
-		copies += 2 // a copy, and room for gradients
+		copies++
 	}
 	return s.add(g, copies)
 }
 
-func (s *sizer) MomentumCopy(_ string, _ Net, part *encoder.Graph) Net { return s.add(part, 2) }
+func (s *sizer) MomentumCopy(_ string, _ Net, part *encoder.Graph) Net { return s.add(part, 1) }
 
 func (s *sizer) add(g *encoder.Graph, copies int) Net {
 	s.Weights += int64(copies) * float * int64(g.Trained())

@@ -22,6 +22,6 @@ func (p *Plan) Memory() (arena, buffers int) {
 	return p.arenaLen, buffers
 }
 
-// ZeroParams returns parameters without drawing their values, which takes a
-// while at full width.
+// ZeroParams returns parameters without gradients and without drawing their
+// values, which takes a while at full width.
 func ZeroParams(g *Graph) *Params { return layOut(g) }

@@ -148,7 +148,8 @@ type param struct {
 // slab each, so that an optimiser is one sweep; tensors begin on cache lines
 // and what lies between them is zero.
 type Params struct {
-	// Data and Grad hold all trained values and their gradients.
+	// Data and Grad hold all trained values and their gradients; a copy that is not
+	// trained has none.
 	Data, Grad []float32
 	running    []float32
 	counters   []int64
@@ -159,6 +160,7 @@ type Params struct {
 // NewParams returns initial parameters: a function of the graph and the seed.
 func NewParams(g *Graph, seed uint64) *Params {
 	p := layOut(g)
+	p.Grad = kernel.Alloc(len(p.Data))
 	pool := par.NewPool(0) // every element has a draw of its own: any split gives the same
 	defer pool.Close()
 	const block = 1 << 14
@@ -198,7 +200,7 @@ func (g *Graph) Trained() int {
 	return total
 }
 
-// layOut returns the parameters of a graph, all zero.
+// layOut returns the parameters of a graph, all zero, without gradients.
 func layOut(g *Graph) *Params {
 	p := &Params{}
 	size := map[bool]int{}
@@ -217,19 +219,18 @@ func layOut(g *Graph) *Params {
 			p.list = append(p.list, e)
 		}
 	}
-	p.Data, p.Grad = kernel.Alloc(size[true]), kernel.Alloc(size[true])
+	p.Data = kernel.Alloc(size[true])
 	p.running, p.counters = kernel.Alloc(size[false]), make([]int64, counters)
 	return p
 }
 
-// Clone returns parameters with the same values and no gradients.
-func (p *Params) Clone() *Params {
-	c := &Params{
-		Data: kernel.Alloc(len(p.Data)), Grad: kernel.Alloc(len(p.Grad)), running: kernel.Alloc(len(p.running)),
-		counters: slices.Clone(p.counters), list: p.list,
-	}
-	copy(c.Data, p.Data)
+// CopyOf returns parameters with the values of p and no gradients, of g: the graph
+// of p or the part of it that its first nodes are.
+func CopyOf(p *Params, g *Graph) *Params {
+	c := layOut(g)
+	copy(c.Data, p.Data) // in the order of the nodes
 	copy(c.running, p.running)
+	copy(c.counters, p.counters)
 	return c
 }
 

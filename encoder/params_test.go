@@ -118,8 +118,8 @@ func TestStateLoadRoundTrip(t *testing.T) {
 	if got, want := other.State().Digest(), state.Digest(); got != want {
 		t.Error("the state after Load is not the loaded one")
 	}
-	if got := params.Clone().State().Digest(); got != state.Digest() {
-		t.Error("the state of a clone is not that of the original")
+	if got := encoder.CopyOf(params, g).State().Digest(); got != state.Digest() {
+		t.Error("the state of a copy is not that of the original")
 	}
 	a.Forward(pixels(g, 6, 1))
 	if state.Digest() == params.State().Digest() {
