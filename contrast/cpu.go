@@ -27,8 +27,10 @@ const averageName = "encoder_ema"
 // cpu is the Executor that runs on the processor.
 type cpu struct {
 	cfg    Config
+	plan   *blueprint
 	pool   *par.Pool
 	nets   []*cpuNet
+	models []*encoder.Model // by kind of pass; nil before the first
 	passes []*cpuPass
 	rings  []*cpuRing
 	losses []boundLoss
@@ -45,6 +47,12 @@ type cpu struct {
 	draws       int   // permutations drawn in this step
 	partners    []int // the last permutation of cells
 	scratch     []float32
+
+	// space is where passes without gradients run, and in which the first with
+	// gradients lives from Forward to Backward: live is then that pass.
+	space []float32
+	host  *cpuPass // the first pass with gradients
+	live  *cpuPass
 }
 
 type cpuNet struct {
@@ -54,22 +62,13 @@ type cpuNet struct {
 	optimizer encoder.Optimizer // nil: a momentum copy
 	follow    []par.Phase       // the update of a momentum copy
 	average   []par.Phase       // the update of the average of its weights
-	models    []cpuModel
-}
-
-// A cpuModel is a network compiled for the passes of one kind.
-type cpuModel struct {
-	spec  PassSpec // a kind
-	again bool     // a second forward pass, which leaves running statistics alone
-	plan  *encoder.Plan
-	bound *encoder.Model
 }
 
 type cpuPass struct {
 	spec  PassSpec
 	net   *cpuNet
-	plan  *encoder.Plan
 	arena *encoder.Arena
+	bytes int64 // of its memory beside the executor's space
 	// cache is that of a pass in chunks; then arena, which runs forward again for
 	// the backward pass, leaves running statistics alone.
 	cache *gradCache
@@ -96,8 +95,13 @@ type boundLoss struct {
 	spread func(m *Metrics)
 }
 
-func newCPU(cfg Config) *cpu {
-	return &cpu{cfg: cfg, pool: par.NewPool(cfg.Workers), place: make([]int, cfg.Batch)}
+// newCPU returns an executor for the method of the blueprint.
+func newCPU(plan *blueprint) *cpu {
+	cfg := plan.cfg
+	return &cpu{
+		cfg: cfg, plan: plan, pool: par.NewPool(cfg.Workers), place: make([]int, cfg.Batch),
+		models: make([]*encoder.Model, len(plan.kinds)), space: kernel.Alloc(plan.spaceLen()),
+	}
 }
 
 // close ends the workers.
@@ -134,54 +138,30 @@ func (c *cpu) MomentumCopy(name string, of Net, part *encoder.Graph) Net {
 	return Net(len(c.nets) - 1)
 }
 
-// model returns the network compiled for passes of a kind, at the first call.
-func (c *cpu) model(n *cpuNet, s PassSpec, again bool) cpuModel {
-	s = s.kind()
-	for _, m := range n.models {
-		if m.again == again && m.spec.equal(s) {
-			return m
-		}
+// arena adds memory for a pass: in the common space where it may lie there.
+func (c *cpu) arena(pass *cpuPass, n Net, s PassSpec, again bool) *encoder.Arena {
+	i := c.plan.find(n, s, again)
+	kind := c.plan.kinds[i]
+	if c.models[i] == nil {
+		c.models[i] = kind.plan.Bind(c.nets[n].params, c.pool)
 	}
-	plan, err := c.cfg.compile(n.graph, s, again, c.pool.Workers())
-	if err != nil {
-		panic(err) // Config.Validate has compiled the same graph
+	own, space := kind.plan.ArenaBytes()
+	pass.bytes += own
+	if kind.trains() && c.host == nil {
+		c.host = pass
 	}
-	m := cpuModel{s, again, plan, plan.Bind(n.params, c.pool)}
-	n.models = append(n.models, m)
-	return m
-}
-
-// compile plans a network for passes of a kind, and for so many workers; again is
-// for a second forward pass of each.
-func (c Config) compile(g *encoder.Graph, s PassSpec, again bool, workers int) (*encoder.Plan, error) {
-	o := encoder.Options{
-		Batch: c.Batch, Mode: encoder.TrainNoGrad, Groups: c.SplitBN, Conv: c.Conv, Workers: workers,
-		Grads: s.Grads, Frozen: s.Frozen, KeepStatistics: again,
+	if !kind.trains() || c.host == pass {
+		return c.models[i].NewArenaIn(c.space)
 	}
-	if len(s.Grads) > 0 {
-		o.Mode = encoder.Train
-	}
-	if s.Chunk > 0 {
-		o.Batch = s.Chunk
-	}
-	switch s.View {
-	case Both:
-		o.Batch *= 2
-	case Local:
-		g = c.localGraph()
-	}
-	if len(s.Part) > 0 {
-		g = g.Part(s.Part...)
-	}
-	return encoder.Compile(g, o)
+	pass.bytes += space
+	return c.models[i].NewArena()
 }
 
 func (c *cpu) Pass(n Net, s PassSpec) Pass {
-	net := c.nets[n]
-	m := c.model(net, s, s.Chunk > 0)
-	pass := &cpuPass{spec: s, net: net, plan: m.plan, arena: m.bound.NewArena()}
+	pass := &cpuPass{spec: s, net: c.nets[n]}
+	pass.arena = c.arena(pass, n, s, s.Chunk > 0)
 	if s.Chunk > 0 {
-		pass.cache = c.newGradCache(pass)
+		pass.cache = c.newGradCache(pass, c.arena(pass, n, s.ahead(), false))
 	}
 	if s.View == Occluded {
 		pass.occlusion = newOcclusion(c.cfg)
@@ -191,6 +171,18 @@ func (c *cpu) Pass(n Net, s PassSpec) Pass {
 	}
 	c.passes = append(c.passes, pass)
 	return Pass(len(c.passes) - 1)
+}
+
+// enter is called before a forward pass. It is an error of the program to overwrite
+// activations that a backward pass waits for.
+func (c *cpu) enter(pass *cpuPass) {
+	if pass == c.host && pass.cache == nil {
+		c.live = pass
+		return
+	}
+	if c.live != nil && (len(pass.spec.Grads) == 0 || pass.cache != nil) {
+		panic(fmt.Sprintf("contrast: a pass of %s between Forward and Backward of one of %s, whose activations lie where it runs", pass.net.name, c.live.net.name))
+	}
 }
 
 func (c *cpu) Queue(name string) Ring {
@@ -280,6 +272,7 @@ func (c *cpu) Momentum(key Net) {
 
 func (c *cpu) Forward(p Pass) {
 	pass := c.passes[p]
+	c.enter(pass)
 	if c.cfg.SplitBN > 1 && pass.spec.Grouping == Shuffled {
 		draw := rng.New(c.cfg.Seed, rng.KeyPerm, uint64(c.step), uint64(c.draws))
 		draw.Perm(c.place)
@@ -351,10 +344,14 @@ func (c *cpu) Enqueue(r Ring, key Pass) {
 }
 
 func (c *cpu) Backward(p Pass) {
-	if pass := c.passes[p]; pass.cache != nil {
+	pass := c.passes[p]
+	if pass.cache != nil {
 		pass.cache.backward(c.batch, pass.arena)
 	} else {
 		pass.arena.Backward()
+	}
+	if pass == c.live {
+		c.live = nil
 	}
 }
 

@@ -75,6 +75,12 @@ func (s PassSpec) kind() PassSpec {
 	return s
 }
 
+// ahead returns the specification of the first forward passes in chunks.
+func (s PassSpec) ahead() PassSpec {
+	s.Grads = nil
+	return s
+}
+
 // equal reports whether two specifications are the same.
 func (s PassSpec) equal(o PassSpec) bool {
 	return s.View == o.View && s.Grouping == o.Grouping && s.Frozen == o.Frozen && s.Chunk == o.Chunk &&
@@ -115,7 +121,8 @@ type Executor interface {
 	// Feed puts rows of an output where a pass reads; Draw uniform numbers in [0,1).
 	Feed(p Pass, from Out)
 	Draw(p Pass)
-	// Forward runs a pass.
+	// Forward runs a pass. One without gradients must not run while another is
+	// between Forward and Backward: their activations may lie in one place.
 	Forward(p Pass)
 	// Contrast computes a loss and its gradients.
 	Contrast(l Loss)

@@ -12,8 +12,7 @@ import (
 // the network one chunk at a time.
 type gradCache struct {
 	pairs, chunk int            // of the batch, of a chunk
-	plan         *encoder.Plan  // of the first forward pass, without gradients
-	ahead        *encoder.Arena // its memory
+	ahead        *encoder.Arena // of the first forward passes, without gradients
 	outputs      []cachedOutput
 }
 
@@ -23,12 +22,9 @@ type cachedOutput struct {
 	rows, grad encoder.Rows
 }
 
-func (c *cpu) newGradCache(pass *cpuPass) *gradCache {
+func (c *cpu) newGradCache(pass *cpuPass, ahead *encoder.Arena) *gradCache {
 	s := pass.spec
-	first := s
-	first.Grads = nil
-	m := c.model(pass.net, first, false)
-	g := &gradCache{pairs: c.cfg.Batch, chunk: s.Chunk, plan: m.plan, ahead: m.bound.NewArena()}
+	g := &gradCache{pairs: c.cfg.Batch, chunk: s.Chunk, ahead: ahead}
 	for _, name := range s.Grads {
 		of := pass.arena.Output(name)
 		all := func() encoder.Rows {

@@ -24,7 +24,11 @@ func sampleNormGraph(size, dim int) *encoder.Graph {
 
 func simclrGradients(t *testing.T, cfg Config, g *encoder.Graph) (loss float64, grad []float32) {
 	t.Helper()
-	x := newCPU(cfg)
+	plan, err := cfg.blueprint(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newCPU(plan)
 	defer x.close()
 	m := buildSimCLR(x, g, cfg).(*simclr)
 	size := cfg.Batch * cfg.Encoder.Size * cfg.Encoder.Size * 3
@@ -80,9 +84,14 @@ func TestGradientCachingCountsBatchesOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Batch, cfg.Chunk, cfg.Dim, cfg.Workers, cfg.Encoder.Width = 6, 2, 10, 1, 0.0625
-	x := newCPU(cfg)
+	g := cfg.Graph()
+	plan, err := cfg.blueprint(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newCPU(plan)
 	defer x.close()
-	m := buildSimCLR(x, cfg.Graph(), cfg).(*simclr)
+	m := buildSimCLR(x, g, cfg).(*simclr)
 	size := cfg.Batch * 8 * 8 * 3
 	x.begin(&Batch{Anchor: make([]byte, size), Positive: make([]byte, size), IDs: make([]uint64, cfg.Batch)}, 0, 0)
 	m.Step(x)

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"clpipe/contrast"
+	"clpipe/encoder"
 )
 
 // The activations foreseen of every method are those that its trainer takes, and the
@@ -47,6 +48,36 @@ func TestMemoryIsThatOfTheTrainer(t *testing.T) {
 		trainer.Close()
 		if least := packed + 3*4*values; got.Activations != arenas || got.Weights < least {
 			t.Errorf("%s: foreseen %+v, want activations of %d and weights of at least %d", c.method, got, arenas, least)
+		}
+	}
+}
+
+// What a step holds, in MiB, is at most these numbers, measured and rounded up.
+// Activations are those of the queries alone: keys are computed where they later lie.
+func TestMemoryOfAStep(t *testing.T) {
+	for _, c := range []struct {
+		depth, size, batch   int
+		activations, weights float64
+	}{
+		{18, 32, 128, 650, 180},
+		{18, 224, 32, 720, 180},
+		{50, 224, 16, 1350, 370},
+	} {
+		cfg, err := contrast.Recipe("moco", c.size, contrast.Small)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Encoder.Depth, cfg.Batch, cfg.Queue, cfg.SplitBN, cfg.Head, cfg.Workers = c.depth, c.batch, 4096, 1, encoder.LinearHead, 2
+		got, err := cfg.Memory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const mib = 1 << 20
+		activations, weights := float64(got.Activations)/mib, float64(got.Weights)/mib
+		t.Logf("resnet%d, %d px, batch %d: activations %.0f MiB, weights %.0f MiB", c.depth, c.size, c.batch, activations, weights)
+		if activations > c.activations || weights > c.weights {
+			t.Errorf("resnet%d, %d px, batch %d: activations take %.0f MiB and weights %.0f, want at most %v and %v",
+				c.depth, c.size, c.batch, activations, weights, c.activations, c.weights)
 		}
 	}
 }

@@ -31,8 +31,8 @@ var mocoMethods = []*method{
 // moco is Momentum Contrast (He et al. 2020, algorithm 1): keys come from a
 // momentum encoder, negatives from a queue of past keys.
 //
-// In the order of the reference: the key encoder moves first, the batch's own
-// keys are never its negatives, the query encoder alone is optimised. The
+// As in the reference the key encoder moves first, the batch's own keys are never
+// its negatives, the query encoder alone is optimised. The
 // symmetric form (MoCo CIFAR notebook) adds the loss with the views exchanged
 // and enqueues both sets of keys after both losses. Local views are further queries
 // against the positives' keys (see Locals).
@@ -109,9 +109,11 @@ func (m *moco) nce(c Config, q, k Pass) QueueNCE {
 // Step implements Method.
 func (m *moco) Step(x Executor) {
 	x.Momentum(m.key)
+	for _, d := range m.directions { // before a query's activations take the space
+		x.Forward(d.k)
+	}
 	for _, d := range m.directions {
 		x.Forward(d.q)
-		x.Forward(d.k)
 		x.Contrast(d.loss)
 	}
 	for _, l := range m.locals {

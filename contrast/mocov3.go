@@ -100,9 +100,11 @@ func buildMoCoV3(x Executor, g *encoder.Graph, c Config) Method {
 // Step implements Method.
 func (m *mocoV3) Step(x Executor) {
 	x.Momentum(m.key)
+	for i := range m.k { // before a query's activations take the space
+		x.Forward(m.k[i])
+	}
 	for i := range m.q {
 		x.Forward(m.q[i])
-		x.Forward(m.k[i])
 	}
 	for i := range m.q {
 		x.Contrast(m.loss[i])

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"clpipe/encoder"
 )
 
 // OpTime is the time that an operation took in the steps since Profile.
@@ -41,21 +39,14 @@ func (t *Trainer) Times() []OpTime {
 }
 
 // MemoryBytes returns the memory of the activations of all passes, and that of
-// the weights packed for the kernels.
+// the weights that are held packed for the kernels.
 func (t *Trainer) MemoryBytes() (arenas, packed int64) {
-	var seen []*encoder.Plan // passes of one model share its weights
-	add := func(p *encoder.Plan) {
-		arenas += p.ArenaBytes()
-		if !slices.Contains(seen, p) {
-			seen = append(seen, p)
-			packed += p.PackedBytes()
-		}
-	}
+	arenas = float * int64(len(t.x.space))
 	for _, p := range t.x.passes {
-		add(p.plan)
-		if p.cache != nil {
-			add(p.cache.plan)
-		}
+		arenas += p.bytes
+	}
+	for _, k := range t.x.plan.kinds {
+		packed += k.plan.PackedBytes()
 	}
 	return arenas, packed
 }
@@ -131,6 +122,16 @@ func (s *stopwatch) times() []OpTime {
 			continue
 		}
 		first, rest := len(out), p.time
+		add := func(op OpTime) {
+			at := slices.IndexFunc(out[first:], func(o OpTime) bool { return o.Name == op.Name })
+			if at < 0 {
+				out = append(out, op)
+				return
+			}
+			out[first+at].Flops += op.Flops
+			out[first+at].Bytes += op.Bytes
+			out[first+at].Time += op.Time
+		}
 		for _, pass := range s.passes {
 			if pass.net != p.net {
 				continue
@@ -144,21 +145,14 @@ func (s *stopwatch) times() []OpTime {
 					continue
 				}
 				rest -= op.Time
-				at := slices.IndexFunc(out[first:], func(o OpTime) bool { return o.Name == op.Name })
-				if at < 0 {
-					out = append(out, OpTime{p.name, op.Name, op.Flops, op.Bytes, op.Time})
-					continue
-				}
-				out[first+at].Flops += op.Flops
-				out[first+at].Bytes += op.Bytes
-				out[first+at].Time += op.Time
+				add(OpTime{p.name, op.Name, op.Flops, op.Bytes, op.Time})
 			}
 		}
 		switch {
 		case !p.backward: // what a forward pass does beside its operations
-			out = append(out, OpTime{Part: p.name, Name: "packing", Time: rest})
+			add(OpTime{Part: p.name, Name: "packing", Time: rest})
 		case p.cached:
-			out = append(out, OpTime{Part: p.name, Name: "forward again", Time: rest})
+			add(OpTime{Part: p.name, Name: "forward again", Time: rest})
 		}
 	}
 	return out

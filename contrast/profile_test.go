@@ -53,7 +53,7 @@ func TestProfileNamesThePartsOfAStep(t *testing.T) {
 			}
 			flops += op.Flops
 		}
-		want := []string{"momentum", "encoder_q forward", "encoder_k forward", "loss", "enqueue", "encoder_q backward", "optimiser"}
+		want := []string{"momentum", "encoder_k forward", "encoder_q forward", "loss", "enqueue", "encoder_q backward", "optimiser"}
 		if !slices.Equal(parts, want) {
 			t.Errorf("symmetric %v: parts %q, want %q", symmetric, parts, want)
 		}
@@ -77,8 +77,10 @@ func TestProfileNamesThePartsOfAStep(t *testing.T) {
 		if flops != wantFlops {
 			t.Errorf("symmetric %v: %d operations a step, want %d", symmetric, flops, wantFlops)
 		}
-		if arenas, packed := trainer.MemoryBytes(); arenas < plan.ArenaBytes() || packed < plan.PackedBytes() {
-			t.Errorf("symmetric %v: %d bytes of arenas and %d packed, want at least the %d and %d of one pass", symmetric, arenas, packed, plan.ArenaBytes(), plan.PackedBytes())
+		// Only passes that run several times a step keep their weights packed.
+		own, space := plan.ArenaBytes()
+		if arenas, packed := trainer.MemoryBytes(); arenas < own+space || symmetric != (packed >= plan.PackedBytes()) || !symmetric && packed != 0 {
+			t.Errorf("symmetric %v: %d bytes of arenas and %d packed, one pass takes %d and %d", symmetric, arenas, packed, own+space, plan.PackedBytes())
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestLearnedTemperatureLeavesItsBound(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.Optimizer, cfg.LearnTemperature, cfg.Temperature, cfg.Workers = kind, true, 0.5, 1
-		x := newCPU(cfg)
+		x := newCPU(&blueprint{cfg: cfg})
 		defer x.close()
 		temper := x.newTemperature()
 		step := func(grad float32) float64 {

@@ -89,8 +89,13 @@ func New(cfg Config, hooks Hooks) (*Trainer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	t := &Trainer{cfg: cfg, hooks: hooks, x: newCPU(cfg)}
-	t.method = cfg.method().build(t.x, cfg.Graph(), cfg)
+	g := cfg.Graph()
+	plan, err := cfg.blueprint(g)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{cfg: cfg, hooks: hooks, x: newCPU(plan)}
+	t.method = cfg.method().build(t.x, g, cfg)
 	t.cursor.Order = hex.EncodeToString(make([]byte, len(orderHash{})))
 	return t, nil
 }

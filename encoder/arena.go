@@ -9,9 +9,9 @@ import (
 	"clpipe/internal/par"
 )
 
-// A Model is a plan bound to parameters and to the workers that run it. It
-// holds the weights in the order the kernels read, packed once for every change
-// of the parameters and shared by all its arenas.
+// A Model is a plan bound to parameters and to the workers that run it. Unless
+// the plan repacks, it holds the weights in the order the kernels read, packed
+// once for every change of the parameters and shared by all its arenas.
 type Model struct {
 	plan    *Plan
 	params  *Params
@@ -19,41 +19,25 @@ type Model struct {
 	packed  []float32
 	packing []par.Phase
 	version uint64 // of the parameters when they were packed
-	scratch []float32
 }
 
 // Bind binds the plan to the parameters of the same graph. A pool of more
 // workers than the plan was compiled for is an error of the program: each has
-// its part of the scratch memory.
+// its part of the working memory.
 func (p *Plan) Bind(params *Params, pool *par.Pool) *Model {
 	if pool.Workers() > p.opts.Workers {
 		panic(fmt.Sprintf("encoder: bind: a pool of %d workers, want at most the plan's %d", pool.Workers(), p.opts.Workers))
 	}
 	m := &Model{
-		plan: p, params: params, pool: pool,
-		packed: kernel.Alloc(p.packedLen), scratch: kernel.Alloc(p.scratchLen),
+		plan: p, params: params, pool: pool, packed: kernel.Alloc(p.packedLen),
 		version: ^uint64(0), // no version yet
 	}
-	for i, k := range p.packs {
-		w := params.value(k.weight)
-		m.packing = append(m.packing, k.conv.PackForward(m.packedForward(i), w)...)
-		if k.backward >= 0 {
-			m.packing = append(m.packing, k.conv.PackBackward(m.packedBackward(i), w)...)
+	if !p.opts.Repack {
+		for _, k := range p.packs {
+			m.packing = append(m.packing, k.phases(m.packed[k.at:k.at+k.len()], params.value(k.weight))...)
 		}
 	}
 	return m
-}
-
-func (m *Model) packedForward(i int) []float32 {
-	k := m.plan.packs[i]
-	n, _ := k.conv.PackedLen()
-	return m.packed[k.forward : k.forward+n]
-}
-
-func (m *Model) packedBackward(i int) []float32 {
-	k := m.plan.packs[i]
-	_, n := k.conv.PackedLen()
-	return m.packed[k.backward : k.backward+n]
 }
 
 // countBatch advances a batch normalisation's num_batches_tracked.
@@ -71,9 +55,9 @@ func (m *Model) Params() *Params { return m.params }
 type Arena struct {
 	plan              *Plan
 	model             *Model
-	memory            []float32
+	kept, space       []float32 // see compiler.place
 	bytes             []uint8
-	scratch           []float32 // the model's: operations run one after the other
+	scratch           []float32 // of the operation being bound
 	pixels            []kernel.PixelsArgs
 	groups            map[int][]int32 // group of each sample, by samples per image
 	cells             []int32         // see Cells
@@ -82,21 +66,37 @@ type Arena struct {
 }
 
 // NewArena returns an arena and all its work, bound. Nothing is allocated later.
-func (m *Model) NewArena() *Arena {
+func (m *Model) NewArena() *Arena { return m.NewArenaIn(kernel.Alloc(m.plan.spaceLen)) }
+
+// NewArenaIn is NewArena in a space of at least Plan.SpaceLen floats, which may
+// hold anything while the arena is at rest: before a forward pass and, in mode
+// Train, after its backward pass. Outputs and inputs have places of their own.
+func (m *Model) NewArenaIn(space []float32) *Arena {
 	p := m.plan
+	if len(space) < p.spaceLen {
+		panic(fmt.Sprintf("encoder: arena: a space of %d floats, want at least %d", len(space), p.spaceLen))
+	}
 	a := &Arena{
-		plan: p, model: m, memory: kernel.Alloc(p.arenaLen), bytes: make([]uint8, p.bytes),
-		scratch: m.scratch, pixels: make([]kernel.PixelsArgs, len(p.graph.Inputs)), groups: map[int][]int32{},
+		plan: p, model: m, kept: kernel.Alloc(p.keptLen), space: space, bytes: make([]uint8, p.bytes),
+		pixels: make([]kernel.PixelsArgs, len(p.graph.Inputs)), groups: map[int][]int32{},
 	}
-	for _, op := range p.forward {
-		a.forward = append(a.forward, op.bind(a))
-	}
-	for _, op := range p.backward {
-		a.backward = append(a.backward, op.bind(a))
-	}
+	a.forward, a.backward = a.bind(p.forward), a.bind(p.backward)
 	a.clearPadding()
 	a.SetGroups(nil)
 	return a
+}
+
+// bind returns the work of operations.
+func (a *Arena) bind(ops []operation) [][]par.Phase {
+	var work [][]par.Phase
+	for _, op := range ops {
+		a.scratch = nil
+		if op.scratch >= 0 {
+			a.scratch = a.buf(op.scratch)
+		}
+		work = append(work, op.bind(a))
+	}
+	return work
 }
 
 // clearPadding makes each buffer's zero pixel zero in front of the first
@@ -121,12 +121,17 @@ func (a *Arena) clearPadding() {
 // buf returns a buffer with its zero pixel, act without.
 func (a *Arena) buf(id int) []float32 {
 	b := a.plan.buffers[id]
-	return a.memory[b.offset : b.offset+b.len : b.offset+b.len]
+	memory := a.space
+	if b.last == forever {
+		memory = a.kept
+	}
+	return memory[b.offset : b.offset+b.len : b.offset+b.len]
 }
 
 func (a *Arena) act(id int) []float32 {
-	b := a.plan.buffers[id]
-	return a.memory[b.offset : b.offset+b.len-b.zero : b.offset+b.len-b.zero]
+	buf := a.buf(id)
+	n := len(buf) - a.plan.buffers[id].zero
+	return buf[:n:n]
 }
 
 func (a *Arena) groupsOf(per int) []int32 {

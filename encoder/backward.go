@@ -106,21 +106,23 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 		c.biasBackward(u, y, dy)
 		p := slices.IndexFunc(c.packs, func(p pack) bool { return p.weight == u.name+".weight" })
 		conv := c.packs[p].conv
+		_, dataScratch, weightScratch := conv.ScratchLen()
 		if !c.opts.Frozen {
+			c.scratch(weightScratch)
 			c.use(x, dy)
 			c.beside = conv.WeightLen()
 			c.addBackward(u.name+" weight", conv.Flops(), func(a *Arena) []par.Phase {
 				return conv.BackwardWeight(a.model.params.grad(u.name+".weight"), a.buf(x), a.buf(dy), a.scratch)
 			})
 		}
-		if dx, add := c.gradientOf(u.in[0], needs); dx >= 0 {
-			_, backward := conv.PackedLen()
-			c.packs[p].backward = c.packedLen
-			c.packedLen += backward
+		if needs[u.in[0]] {
+			p := c.pack(pack{conv: conv, weight: u.name + ".weight", backward: true})
+			dx, add := c.gradientOf(u.in[0], needs)
+			c.scratch(dataScratch)
 			c.use(dx, dy)
-			c.beside = backward
+			c.usePack(p)
 			c.addBackward(u.name+" data", conv.Flops(), func(a *Arena) []par.Phase {
-				return conv.BackwardData(a.buf(dx), a.buf(dy), a.model.packedBackward(p), a.scratch, add)
+				return conv.BackwardData(a.buf(dx), a.buf(dy), a.packed(p), a.scratch, add)
 			})
 		}
 
@@ -135,6 +137,7 @@ func (c *compiler) backwardOf(u unit, needs []bool) {
 			dx = dy
 		}
 		saved := c.aux[u.out]
+		c.scratch(shape.ScratchLen())
 		c.use(x, dy, dx, dres, saved)
 		if u.relu {
 			c.use(y)
@@ -258,6 +261,7 @@ func (c *compiler) biasBackward(u unit, y, dy int) {
 	}
 	out := c.graph.Shape(u.out)
 	bias := kernel.BiasShape{Rows: c.batchOf(u.out) * out.H * out.W, C: out.C}
+	c.scratch(bias.ScratchLen())
 	c.use(dy)
 	if u.relu {
 		c.use(y)

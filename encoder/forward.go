@@ -58,17 +58,18 @@ func (c *compiler) forwardOf(u unit) {
 
 	case Conv, Linear:
 		conv := c.conv(u)
-		c.scratch(conv.ScratchLen())
+		p := c.pack(pack{conv: conv, weight: u.name + ".weight"})
+		scratch, _, _ := conv.ScratchLen()
+		c.scratch(scratch)
 		y := c.activation(u.out)
 		c.values[u.out] = y
 		c.use(x)
-		p := c.pack(conv, u.name+".weight")
-		c.beside, _ = conv.PackedLen()
+		c.usePack(p)
 		_, biased := products(op)
 		bias := kernel.BiasShape{Rows: n * out.H * out.W, C: out.C}
 		c.scratch(bias.ScratchLen())
 		c.addForward(u.name, conv.Flops(), func(a *Arena) []par.Phase {
-			phases := conv.Forward(a.buf(y), a.buf(x), a.model.packedForward(p), a.scratch)
+			phases := conv.Forward(a.buf(y), a.buf(x), a.packed(p), a.scratch)
 			if biased {
 				phases = append(phases, bias.Forward(a.act(y), a.act(y), a.model.params.value(u.name+".bias"), u.relu, a.scratch)...)
 			}
@@ -224,11 +225,4 @@ func (c *compiler) normArgs(a *Arena, u unit, y, x, residual, saved int) kernel.
 		args.Group = a.groupsOf(a.plan.graph.Shape(u.out).Per)
 	}
 	return args
-}
-
-func (c *compiler) pack(conv *kernel.Conv, weight string) int {
-	forward, _ := conv.PackedLen()
-	c.packs = append(c.packs, pack{conv, weight, c.packedLen, -1})
-	c.packedLen += forward
-	return len(c.packs) - 1
 }

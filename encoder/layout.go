@@ -1,6 +1,7 @@
 package encoder
 
 import (
+	"cmp"
 	"slices"
 
 	"clpipe/internal/kernel"
@@ -77,34 +78,58 @@ func (c *compiler) activation(v Value) int {
 	return c.define(s.len(c.opts.Batch), kernel.PadC(s.C))
 }
 
-// place gives every buffer its offset: the largest first, each at the lowest
-// place that no buffer alive at the same time takes.
+// place gives every buffer its offset. Those that live for ever, as their user
+// may read or write them at any time, lie side by side. All others share a space,
+// in the order that makes it the smallest: the largest first, which is the better
+// where all lives are short, or the longest-lived first, which keeps together what
+// lives from forward to backward.
 func (c *compiler) place() {
-	order := make([]int, len(c.buffers))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return c.buffers[b].len - c.buffers[a].len })
-	var placed []int // by offset
-	for _, id := range order {
+	var shared []int
+	for id := range c.buffers {
 		b := &c.buffers[id]
+		if b.last < forever {
+			shared = append(shared, id)
+			continue
+		}
+		b.offset = c.keptLen
+		c.keptLen += align(b.len)
+	}
+	larger := func(a, b buffer) int { return b.len - a.len }
+	longer := func(a, b buffer) int { return cmp.Or(b.last-b.first-(a.last-a.first), larger(a, b)) }
+	c.spaceLen = forever
+	for _, before := range []func(a, b buffer) int{larger, longer} {
+		trial := slices.Clone(c.buffers)
+		if n := fit(trial, shared, before); n < c.spaceLen {
+			c.buffers, c.spaceLen = trial, n
+		}
+	}
+}
+
+// fit gives the buffers of ids their offsets, in an order: each the lowest that no
+// buffer alive at the same time takes. It returns the space they need.
+func fit(buffers []buffer, ids []int, before func(a, b buffer) int) (space int) {
+	ids = slices.Clone(ids)
+	slices.SortStableFunc(ids, func(a, b int) int { return before(buffers[a], buffers[b]) })
+	var placed []int // by offset
+	for _, id := range ids {
+		b := &buffers[id]
 		size := align(b.len)
-		at := 0
+		b.offset = 0
 		for _, other := range placed {
-			o := c.buffers[other]
+			o := buffers[other]
 			if o.last < b.first || b.last < o.first {
 				continue
 			}
-			if at+size <= o.offset {
+			if b.offset+size <= o.offset {
 				break
 			}
-			at = max(at, o.offset+align(o.len))
+			b.offset = max(b.offset, o.offset+align(o.len))
 		}
-		b.offset = at
-		c.arenaLen = max(c.arenaLen, at+size)
-		i, _ := slices.BinarySearchFunc(placed, at, func(p, at int) int { return c.buffers[p].offset - at })
+		space = max(space, b.offset+size)
+		i, _ := slices.BinarySearchFunc(placed, b.offset, func(p, at int) int { return buffers[p].offset - at })
 		placed = slices.Insert(placed, i, id)
 	}
+	return space
 }
 
 // align rounds up to whole cache lines.

@@ -36,6 +36,11 @@ type Options struct {
 	// KeepStatistics leaves the running statistics as they are: for a forward
 	// pass that repeats another, as the second one of gradient caching does.
 	KeepStatistics bool
+	// Repack packs weights in front of every operation that reads them, where
+	// other values lie before and after. Without it a model holds all weights
+	// packed, which happens once for every change of the parameters. It costs no
+	// time in a plan that runs once between two changes.
+	Repack bool
 }
 
 // A Plan is a graph compiled for a batch size: a flat list of operations and
@@ -52,22 +57,18 @@ type Plan struct {
 	packs    []pack
 	bytes    int // of index memory: the places of maxima
 
-	packedLen, scratchLen, arenaLen int
+	// Floats of the packed weights that a model holds, of the buffers that an
+	// arena's user reads or writes, and of all others (see compiler.place).
+	packedLen, keptLen, spaceLen int
 }
 
 // An operation is one entry of the list. bind gives its work on an arena.
 type operation struct {
-	name  string
-	flops int64
-	bytes int64 // of its operands, results and packed weights, each once
-	bind  func(a *Arena) []par.Phase
-}
-
-// A pack is a convolution's weights in the order its kernels read them.
-type pack struct {
-	conv              *kernel.Conv
-	weight            string
-	forward, backward int // offsets in the packed weights; backward -1: not needed
+	name    string
+	flops   int64
+	bytes   int64 // of its operands, results and packed weights, each once
+	scratch int   // buffer of working memory; -1: none
+	bind    func(a *Arena) []par.Phase
 }
 
 // Compile plans a graph. Options that do not fit are reported, each by name.
@@ -124,10 +125,11 @@ type compiler struct {
 	readers []int   // of each value's memory, outputs included
 	aux     map[Value]int
 	args    map[Value]int // offset of a max-pooling's index memory
-	// Of the operation being added: the buffers that it reads or writes, and
-	// floats beside them.
-	touched map[int]bool
-	beside  int
+	// Of the operation being added: the buffers that it reads or writes, floats
+	// beside them, and floats of working memory.
+	touched    map[int]bool
+	beside     int
+	scratchLen int
 }
 
 // checkStatistics refuses batch statistics over a single value per channel.
@@ -150,6 +152,7 @@ func (c *compiler) checkStatistics(units []unit) error {
 // now is the position of the operation being added.
 func (c *compiler) now() int { return len(c.forward) + len(c.backward) }
 
+// scratch says that the operation being added needs n floats of working memory.
 func (c *compiler) scratch(n int) { c.scratchLen = max(c.scratchLen, n) }
 
 // add returns the operation being added, all whose operands are known by now.
@@ -158,17 +161,27 @@ func (c *compiler) add(name string, flops int64, bind func(a *Arena) []par.Phase
 	for id := range c.touched {
 		floats += c.buffers[id].len
 	}
+	scratch := -1
+	if c.scratchLen > 0 {
+		scratch = c.define(c.scratchLen, 0)
+	}
 	clear(c.touched)
-	c.beside = 0
-	return operation{name, flops, 4 * int64(floats), bind}
+	c.beside, c.scratchLen = 0, 0
+	return operation{name, flops, 4 * int64(floats), scratch, bind}
 }
 
 // batchOf returns the samples of a value in the batch.
 func (c *compiler) batchOf(v Value) int { return c.opts.Batch * c.graph.Shape(v).Per }
 
-// ArenaBytes returns the memory of one arena, with the scratch memory that all
-// arenas of a model share.
-func (p *Plan) ArenaBytes() int64 { return 4*int64(p.arenaLen+p.scratchLen) + int64(p.bytes) }
+// ArenaBytes returns the memory of one arena that nothing else may lie in, and
+// that of its space (see SpaceLen).
+func (p *Plan) ArenaBytes() (own, space int64) {
+	return 4*int64(p.keptLen) + int64(p.bytes), 4 * int64(p.spaceLen)
+}
+
+// SpaceLen returns the floats of an arena's space: of all that lives during a
+// forward pass or, in mode Train, from its beginning to the end of the backward pass.
+func (p *Plan) SpaceLen() int { return p.spaceLen }
 
 // PackedBytes returns the memory of the packed weights that a model holds.
 func (p *Plan) PackedBytes() int64 { return 4 * int64(p.packedLen) }

@@ -75,7 +75,7 @@ func TestResultsDoNotDependOnWhatAnArenaHeld(t *testing.T) {
 			g := resnet(config, encoder.MLPHead)
 			pass := func(fill func(*encoder.Arena)) ([]float32, string) {
 				params := randomParams(t, g, 1)
-				o := encoder.Options{Batch: 6, Groups: 2, Mode: mode, Conv: algorithms[i]}
+				o := encoder.Options{Batch: 6, Groups: 2, Mode: mode, Conv: algorithms[i], Repack: i > 0}
 				if mode == encoder.Train {
 					o.Grads = []string{"embedding", "features"}
 				}
@@ -185,7 +185,7 @@ func TestWorkersChangeNoBit(t *testing.T) {
 		for _, workers := range []int{1, 2, 5} {
 			pool := par.NewPool(workers)
 			defer pool.Close()
-			plan, err := encoder.Compile(g, encoder.Options{Batch: 10, Groups: 2, Conv: algorithms[i], Workers: workers, Grads: []string{"embedding"}})
+			plan, err := encoder.Compile(g, encoder.Options{Batch: 10, Groups: 2, Conv: algorithms[i], Workers: workers, Grads: []string{"embedding"}, Repack: i > 0})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +213,7 @@ func TestWorkersChangeNoBit(t *testing.T) {
 func TestStepAllocatesNothing(t *testing.T) {
 	g := resnet(small18, encoder.MLPHead)
 	params := randomParams(t, g, 1)
-	m := model(t, g, params, encoder.Options{Batch: 6, Groups: 3, Grads: []string{"embedding"}})
+	m := model(t, g, params, encoder.Options{Batch: 6, Groups: 3, Grads: []string{"embedding"}, Repack: true})
 	pool := par.NewPool(2)
 	defer pool.Close()
 	sgd := encoder.NewSGD(params, encoder.SGDConfig{Momentum: .9}, pool)
@@ -231,32 +231,88 @@ func TestStepAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Measured shares, rounded up: what keeps buffers alive for too long shows.
+// What keeps buffers alive for too long shows in the MiB of a pass, rounded up,
+// and what places them badly in its distance from what is alive at once.
 func TestBuffersShareMemory(t *testing.T) {
 	for _, c := range []struct {
-		depth int
-		mode  encoder.Mode
-		most  float64
+		config      encoder.ResNetConfig
+		batch       int
+		train, keys float64 // MiB
 	}{
-		{18, encoder.Train, 0.66}, {18, encoder.TrainNoGrad, 0.32}, {18, encoder.Eval, 0.32},
-		{50, encoder.Train, 0.63}, {50, encoder.TrainNoGrad, 0.18}, {50, encoder.Eval, 0.18},
+		{encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: 32, Width: 1}, 128, 645, 105},
+		{encoder.ResNetConfig{Depth: 18, Size: 224, Width: 1}, 32, 710, 135},
+		{encoder.ResNetConfig{Depth: 50, Size: 224, Width: 1}, 16, 1345, 120},
+		{encoder.ResNetConfig{Depth: 50, CIFAR: true, Size: 33, Width: 0.3}, 7, 72, 8},
 	} {
-		g := resnet(encoder.ResNetConfig{Depth: c.depth, CIFAR: true, Size: 32, Width: 1}, encoder.LinearHead)
-		o := encoder.Options{Batch: 32, Mode: c.mode}
-		if c.mode == encoder.Train {
-			o.Grads = []string{"embedding"}
-		}
-		plan, err := encoder.Compile(g, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		arena, buffers := plan.Memory()
-		share := float64(arena) / float64(buffers)
-		t.Logf("resnet%d, mode %d: %.3f of %d MB", c.depth, c.mode, share, buffers*4/1e6)
-		if share > c.most {
-			t.Errorf("resnet%d, mode %d: the arena takes %.2f of its buffers' sum, want at most %.2f", c.depth, c.mode, share, c.most)
+		g := encoder.ResNet(c.config)
+		g.AddHead(encoder.Head{Kind: encoder.LinearHead, Dim: 128})
+		for mode, most := range []float64{encoder.Train: c.train, encoder.TrainNoGrad: c.keys, encoder.Eval: c.keys} {
+			o := encoder.Options{Batch: c.batch, Mode: encoder.Mode(mode), Workers: 2, Repack: true}
+			if o.Mode == encoder.Train {
+				o.Grads = []string{"embedding"}
+			}
+			plan, err := encoder.Compile(g, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wrong := plan.Overlap(); wrong != "" {
+				t.Errorf("%+v, mode %d: %s", c.config, mode, wrong)
+			}
+			own, space := plan.ArenaBytes()
+			mib := float64(own+space) / (1 << 20)
+			share := float64(plan.SpaceLen()) / float64(plan.Alive())
+			t.Logf("resnet%d, %d px, batch %d, mode %d: %.0f MiB, %.3f of what is alive at once", c.config.Depth, c.config.Size, c.batch, mode, mib, share)
+			if mib > most || share > 1.1 {
+				t.Errorf("resnet%d, %d px, batch %d, mode %d: a pass takes %.0f MiB, %.3f of what is alive at once; want at most %v and 1.1",
+					c.config.Depth, c.config.Size, c.batch, mode, mib, share, most)
+			}
 		}
 	}
+}
+
+// A space that another network's pass has run in gives the same results, as does
+// packing in front of every operation.
+func TestPassesShareASpace(t *testing.T) {
+	for i, config := range []encoder.ResNetConfig{small18, small50, small18} {
+		g := resnet(config, encoder.MLPHead)
+		train := encoder.Options{Batch: 6, Groups: 2, Conv: algorithms[i], Grads: []string{"embedding"}, Workers: 2}
+		keys := encoder.Options{Batch: 6, Groups: 2, Conv: algorithms[i], Mode: encoder.TrainNoGrad, Workers: 2}
+		step := func(shared bool) (digests []string, values []float32) {
+			train.Repack, keys.Repack = shared, shared
+			query, key := randomParams(t, g, 1), randomParams(t, g, 2)
+			q, k := model(t, g, query, train), model(t, g, key, keys)
+			qa, ka := q.NewArena(), k.NewArena()
+			if shared {
+				space := kernel.Alloc(max(q.SpaceLen(), k.SpaceLen()))
+				qa, ka = q.NewArenaIn(space), k.NewArenaIn(space)
+				qa.Fill(float32(math.NaN()))
+			}
+			for n := range uint64(2) {
+				ka.Forward(pixels(g, 6, 10+n))
+				qa.Forward(pixels(g, 6, n))
+				values = append(append(values, output(ka, "embedding")...), output(qa, "embedding")...)
+				fillGrads(qa, n, "embedding")
+				qa.Backward()
+			}
+			return []string{query.State().Digest(), query.Grads().Digest(), key.State().Digest()}, values
+		}
+		digests, values := step(false)
+		sharedDigests, sharedValues := step(true)
+		if !slices.Equal(values, sharedValues) || !slices.Equal(digests, sharedDigests) {
+			t.Errorf("depth %d: results differ where two passes share a space and pack their weights in it", config.Depth)
+		}
+	}
+}
+
+func TestArenaRefusesASmallSpace(t *testing.T) {
+	g := resnet(small18, encoder.NoHead)
+	m := model(t, g, encoder.NewParams(g, 1), encoder.Options{Batch: 2, Mode: encoder.Eval})
+	defer func() {
+		if got := fmt.Sprint(recover()); !strings.Contains(got, "a space of 1000 floats") {
+			t.Errorf("got panic %q, want one with both lengths", got)
+		}
+	}()
+	m.NewArenaIn(kernel.Alloc(1000))
 }
 
 func TestNetworksOfAnySizeMatchReference(t *testing.T) {

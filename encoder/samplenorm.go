@@ -51,7 +51,6 @@ func (c *compiler) sampleNormForward(u unit, x int) {
 		})
 	case LayerNorm:
 		shape := c.layerNorm(u)
-		c.scratch(shape.ScratchLen())
 		c.addForward(u.name, 0, func(a *Arena) []par.Phase { return shape.Forward(layerNormArgs(a, u, y, x)) })
 	}
 }
@@ -66,6 +65,7 @@ func (c *compiler) sampleNormBackward(u unit, x, y, dy int, needs []bool) {
 	switch op := u.op.(type) {
 	case GroupNorm:
 		shape, saved := c.groupNorm(u, op), c.aux[u.out]
+		c.scratch(shape.ScratchLen())
 		c.use(saved)
 		c.addBackward(u.name, 0, func(a *Arena) []par.Phase {
 			p := a.model.params
@@ -76,6 +76,7 @@ func (c *compiler) sampleNormBackward(u unit, x, y, dy int, needs []bool) {
 		})
 	case LayerNorm:
 		shape := c.layerNorm(u)
+		c.scratch(shape.ScratchLen())
 		c.addBackward(u.name, 0, func(a *Arena) []par.Phase {
 			p := a.model.params
 			return shape.Backward(kernel.LayerNormGrads{

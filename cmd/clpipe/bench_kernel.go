@@ -173,7 +173,8 @@ func (b *bench) convLayer(ctx context.Context, l convLayer, cfg contrast.Config)
 	x, dx, y, dy := b.activation(in, s.C, 0), kernel.Alloc(in), kernel.Alloc(out), b.activation(out, s.O, 1)
 	w := b.uniform(s.KH*s.KW*s.C*s.O, 2)
 	forwardLen, backwardLen := plan.PackedLen()
-	forward, backward, scratch := kernel.Alloc(forwardLen), kernel.Alloc(backwardLen), kernel.Alloc(plan.ScratchLen())
+	forwardScratch, dataScratch, weightScratch := plan.ScratchLen()
+	forward, backward, scratch := kernel.Alloc(forwardLen), kernel.Alloc(backwardLen), kernel.Alloc(max(forwardScratch, dataScratch, weightScratch))
 	passes := []struct {
 		name   string
 		floats int // of the weights, as the pass has them

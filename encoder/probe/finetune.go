@@ -83,7 +83,7 @@ func NewFineTuner(g *encoder.Graph, start *encoder.Params, cfg FineTuneConfig) (
 	}
 	g.Output(Logits, g.Add(classifier, encoder.Linear{Out: len(classes), Bias: true}, features))
 	plan, err := encoder.Compile(g, encoder.Options{
-		Batch: cfg.Batch, Mode: encoder.Train, Conv: cfg.Conv, Workers: par.Count(cfg.Workers), Grads: []string{Logits},
+		Batch: cfg.Batch, Mode: encoder.Train, Conv: cfg.Conv, Workers: par.Count(cfg.Workers), Grads: []string{Logits}, Repack: true,
 	})
 	if err != nil {
 		return nil, err

@@ -148,10 +148,10 @@ func (c *Conv) PackedLen() (forward, backward int) {
 	return c.forward.packedLen(), c.backward.packedLen()
 }
 
-// ScratchLen returns the floats of scratch that the most demanding of the
-// three passes needs.
-func (c *Conv) ScratchLen() int {
-	return max(c.forward.scratchLen(), c.backward.scratchLen(), c.weight.scratchLen())
+// ScratchLen returns the floats of scratch that Forward, BackwardData and
+// BackwardWeight need.
+func (c *Conv) ScratchLen() (forward, data, weight int) {
+	return c.forward.scratchLen(), c.backward.scratchLen(), c.weight.scratchLen()
 }
 
 // PackForward brings w into the order Forward reads.

@@ -58,7 +58,8 @@ func benchmarkConv(b *testing.B, pool *par.Pool, name string, s ConvShape, alg A
 	fill(w, 1)
 	dw := Alloc(len(w))
 	fl, bl := conv.PackedLen()
-	forward, backward, scratch := Alloc(fl), Alloc(bl), Alloc(conv.ScratchLen())
+	fs, ds, ws := conv.ScratchLen()
+	forward, backward, scratch := Alloc(fl), Alloc(bl), Alloc(max(fs, ds, ws))
 	for _, pass := range []struct {
 		name   string
 		phases []par.Phase

@@ -226,8 +226,12 @@ func (c *convCase) run(t *testing.T, alg Algorithm, workers int) convResults {
 	copy(dw, narrowed(c.dwAdd))
 	// Scratch and results are dirty from other operations; of a result only
 	// what is never written must be zero.
-	scratch := alloc("scratch", conv.ScratchLen())
-	fill(scratch, float32(math.NaN()))
+	scratch := func(name string, n int) []float32 {
+		buf := alloc("scratch "+name, n)
+		fill(buf, float32(math.NaN()))
+		return buf
+	}
+	forwardScratch, dataScratch, weightScratch := conv.ScratchLen()
 	fill(y[:out-PadC(s.O)], 7)
 	fill(dx[:in-PadC(s.C)], 7)
 	forward, backward := alloc("packed forward", forwardLen), alloc("packed backward", backwardLen)
@@ -237,10 +241,10 @@ func (c *convCase) run(t *testing.T, alg Algorithm, workers int) convResults {
 	for _, phases := range [][]par.Phase{
 		conv.PackForward(forward, w),
 		conv.PackBackward(backward, w),
-		conv.Forward(y, x, forward, scratch),
-		conv.BackwardData(dx, dy, backward, scratch, false),
-		conv.BackwardData(dxAdded, dy, backward, scratch, true),
-		conv.BackwardWeight(dw, x, dy, scratch),
+		conv.Forward(y, x, forward, scratch("forward", forwardScratch)),
+		conv.BackwardData(dx, dy, backward, scratch("data", dataScratch), false),
+		conv.BackwardData(dxAdded, dy, backward, scratch("data added", dataScratch), true),
+		conv.BackwardWeight(dw, x, dy, scratch("weight", weightScratch)),
 	} {
 		runPhases(pool, phases)
 	}
@@ -370,7 +374,8 @@ func TestConvDoesNotAllocate(t *testing.T) {
 		in, out := ActLen(s.N, s.H, s.W, s.C), ActLen(s.N, s.outH(), s.outW(), s.O)
 		w, dw := make([]float32, s.KH*s.KW*s.C*s.O), make([]float32, s.KH*s.KW*s.C*s.O)
 		forwardLen, backwardLen := conv.PackedLen()
-		forward, backward, scratch := Alloc(forwardLen), Alloc(backwardLen), Alloc(conv.ScratchLen())
+		forwardScratch, dataScratch, weightScratch := conv.ScratchLen()
+		forward, backward, scratch := Alloc(forwardLen), Alloc(backwardLen), Alloc(max(forwardScratch, dataScratch, weightScratch))
 		phases := slices.Concat(
 			conv.PackForward(forward, w),
 			conv.PackBackward(backward, w),
@@ -391,9 +396,10 @@ func TestConvPanicsOnMisuse(t *testing.T) {
 	conv := NewConv(s, Auto, 1)
 	in, out := ActLen(s.N, s.H, s.W, s.C), ActLen(s.N, s.outH(), s.outW(), s.O)
 	forwardLen, _ := conv.PackedLen()
+	scratchLen, _, _ := conv.ScratchLen()
 	for name, f := range map[string]func(){
 		"x without the zero pixel": func() {
-			conv.Forward(Alloc(out), Alloc(in-1), Alloc(forwardLen), Alloc(conv.ScratchLen()))
+			conv.Forward(Alloc(out), Alloc(in-1), Alloc(forwardLen), Alloc(scratchLen))
 		},
 		"short scratch": func() {
 			conv.BackwardWeight(Alloc(s.KH*s.KW*s.C*s.O), Alloc(in), Alloc(out), nil)
