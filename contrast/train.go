@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"runtime"
 	"strings"
 	"time"
 
@@ -142,8 +143,9 @@ func (t *Trainer) Step() int                { return t.cursor.Step }
 func (t *Trainer) Position() batch.Position { return t.cursor.Position }
 
 // State returns all that the run needs to go on, Load takes it back.
-func (t *Trainer) State() (batch.State, error) {
-	s := t.x.State()
+func (t *Trainer) State() (batch.State, error) { return t.withCursor(t.x.State()) }
+
+func (t *Trainer) withCursor(s batch.State) (batch.State, error) {
 	var err error
 	s.Cursor, err = json.Marshal(t.cursor)
 	return s, err
@@ -177,20 +179,21 @@ func (t *Trainer) Train(ctx context.Context, in batch.Reader, rec Recorder) (Sum
 	err := run.loop(ctx, in)
 	var outside outsideError
 	failed := errors.As(err, &outside) && t.cursor.Step > 0 && context.Cause(ctx) != context.Canceled
+	state := t.x.State()
 	if err == nil || failed || errors.Is(err, ErrStopped) {
-		if saveErr := run.checkpoint(); saveErr != nil {
+		if saveErr := run.checkpoint(state); saveErr != nil {
 			err = errors.Join(saveErr, err)
 		}
 	}
-	s := t.summary()
+	s := t.summary(state.Digest())
 	s.Finished = err == nil && (run.finished() || run.pastEnd)
 	return s, err
 }
 
-func (t *Trainer) summary() Summary {
+func (t *Trainer) summary(weights string) Summary {
 	return Summary{
 		Steps: t.cursor.Step, Epochs: int(t.cursor.Position.Epoch) + 1, Samples: t.cursor.Samples,
-		Order: t.cursor.Order, Weights: t.x.State().Digest(), Seconds: t.cursor.Seconds,
+		Order: t.cursor.Order, Weights: weights, Seconds: t.cursor.Seconds,
 		LastLoss: t.x.meanLoss(),
 	}
 }
@@ -269,9 +272,12 @@ func (r *trainRun) loop(ctx context.Context, in batch.Reader) error {
 		// Only now: a checkpoint of an epoch's last step holds that its end is
 		// in the metrics, which a resumed run therefore does not write again.
 		if r.due() {
-			if err := r.checkpoint(); err != nil {
+			if err := r.checkpoint(r.x.State()); err != nil {
 				return err
 			}
+			// The copy goes before the next is made: left to itself, the collector
+			// waits for as much again as all that training holds.
+			runtime.GC()
 		}
 		if err := r.step(b); err != nil {
 			return err
@@ -407,15 +413,15 @@ func (r *trainRun) endEpoch(ctx context.Context, epoch int) error {
 	return r.rec.Log(entry)
 }
 
-// checkpoint saves the state unless that of this step is saved already.
-func (r *trainRun) checkpoint() error {
+// checkpoint saves the tensors with the cursor unless this step is saved already.
+func (r *trainRun) checkpoint(tensors batch.State) error {
 	if r.cursor.Step == r.savedAt && r.cursor.Step > 0 {
 		return nil
 	}
 	if !r.x.finite() {
 		return &DivergedError{r.cursor.Step, "a weight is no finite number", r.cfg.Schedule.Base}
 	}
-	s, err := r.State()
+	s, err := r.withCursor(tensors)
 	if err != nil {
 		return err
 	}
