@@ -163,8 +163,9 @@ class MoCoV3(InBatch):
         return {"encoder_q": 2 * t * (F.cross_entropy(q[0] @ k[1].T / t, rows) + F.cross_entropy(q[1] @ k[0].T / t, rows))}
 
 
-class MoCoBilinear(MoCoV3):
-    """MoCo whose score is <W q, k>, q of any length and k of unit length."""
+class MoCo(MoCoV3):
+    """MoCo with a queue of keys of unit length. The score is <W q, k> of a q of any
+    length, or, with the critic cosine, <q, k> of one of unit length."""
 
     def __init__(self, cfg):
         super().__init__(cfg)
@@ -173,13 +174,21 @@ class MoCoBilinear(MoCoV3):
     def project(self, n, view):
         return n.linear(resnet18(n, image(view, self.cfg), self.cfg["width"]), "fc", self.cfg["dim"])
 
+    def first_queue(self):
+        c = self.cfg
+        u = (hashed(c["seed"] + 500, c["queue"] * c["dim"]) * 2 - 1).astype(np.float32)
+        return torch.from_numpy(u.reshape(-1, c["dim"])).to(base.DTYPE)
+
     def losses(self, views, step):
         c, d = self.cfg, self.cfg["dim"]
-        q = self.project(self.net, views[0]) @ self.net.param("critic.weight", d, d).T
+        q = self.project(self.net, views[0])
+        if c.get("critic", "cosine") == "bilinear":
+            q = q @ self.net.param("critic.weight", d, d).T
+        else:
+            q = F.normalize(q, dim=1)
         self.follow(step)
         if not step:
-            u = (hashed(c["seed"] + 500, c["queue"] * d) * 2 - 1).astype(np.float32)
-            self.queue, self.next = torch.from_numpy(u.reshape(-1, d)).to(base.DTYPE), 0
+            self.queue, self.next = self.first_queue(), 0
         with torch.no_grad():
             k = F.normalize(self.project(self.key, views[1]), dim=1)
         scores = torch.cat([(q * k).sum(1, keepdim=True), q @ self.queue.T], 1) / c["temperature"]
@@ -190,7 +199,7 @@ class MoCoBilinear(MoCoV3):
         return {"encoder_q": loss}
 
 
-base.METHODS.update({"infonce": InfoNCE, "simclr": SimCLR, "moco-v3": MoCoV3, "moco-cifar": MoCoBilinear})
+base.METHODS.update({"infonce": InfoNCE, "simclr": SimCLR, "moco-v3": MoCoV3, "moco-cifar": MoCo})
 BOTH = dict(depth=0, sgd=1e-3, adam=1e-4, beta1=0.9, eps=1e-8, weight_decay=1e-4, **CIFAR10)
 # A seed counts at which no input of a late ReLU is so near 0 that float32 puts it
 # on the other side (moco-v3-37: 8e-6 at 10 px and below).

@@ -209,8 +209,8 @@ def estimate(positive, negative, estimator):
         return F.softplus(-positive).mean() + F.softplus(negative).mean() - 2 * math.log(2)
     if estimator == "dv":
         return torch.logsumexp(negative.flatten(), 0) - math.log(negative.numel()) - positive.mean()
-    logits = torch.cat([positive.unsqueeze(2), negative.reshape(n, 1, -1).expand(n, q, -1)], 2)
-    return -F.log_softmax(logits, 2)[:, :, 0].mean()
+    rest = torch.logsumexp(negative.reshape(n, 1, -1), 2)
+    return (torch.logaddexp(positive, rest) - positive).mean()
 
 
 def scored(g, cells, estimator, scale=1.0, clip=0.0, penalty=0.0):
@@ -399,9 +399,8 @@ class AMDIM:
                 if b == 7 and c.get("mixture"):
                     loss = loss + 0.5 * self.mixture(r[d]["components"], r[1 - d][7])
                     continue
-                source = r[d][a]
                 at = [cell(c["seed"], step, d * n + i, 25) if a == 5 else 0 for i in range(n)]
-                source = torch.stack([source[i, at[i]] for i in range(n)])
+                source = r[d][a][torch.arange(n), at]
                 loss = loss + 0.5 * scored(source, r[1 - d][b], "nce", c["dim"] ** -0.5, c["clip"], c["penalty"])
         return {"encoder_q": loss}
 
