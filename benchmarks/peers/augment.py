@@ -1,6 +1,7 @@
 """Pairs of views by one of the peers, from JPEG files in memory.
 
-The policies are those of clpipe's moco-v2 and moco-cifar. Views leave as uint8,
+The policies are clpipe's: moco-v2 and moco-cifar by every peer, the other
+methods' (policies.py) by torchvision alone. Views leave as uint8,
 as clpipe's do. "pil" is the usual pipeline of torchvision on Pillow images,
 "tensor" decodes and transforms tensors by torchvision's v2, "opencv" and
 "opencv-area" work on arrays, all in a DataLoader; "spdl", "dali" and "ffcv" drive themselves.
@@ -24,16 +25,62 @@ class PillowBlur:
 
 
 def transform(policy, size, kind):
-    """torchvision's transforms of a policy."""
+    """torchvision's transforms of a policy, as far as they make one view by itself."""
     t = v1 if kind == "pil" else v2
-    blur = PillowBlur() if kind == "pil" else v2.GaussianBlur(23, policy.sigma)
-    crop = t.RandomResizedCrop(size, scale=policy.scale, **({} if kind == "pil" else dict(antialias=True)))
-    jitter = t.RandomApply([t.ColorJitter(policy.strength, policy.strength, policy.strength, policy.hue)], p=policy.jitter)
-    ops = [crop, jitter, t.RandomGrayscale(policy.gray)]
+    tensors = {} if kind == "pil" else dict(antialias=True)
+    if policy.scale:
+        filter = v1.InterpolationMode.BICUBIC if policy.bicubic else v1.InterpolationMode.BILINEAR
+        ops = [t.RandomResizedCrop(size, scale=policy.scale, interpolation=filter, **tensors)]
+    else:
+        ops = [t.Resize(size, **tensors), t.CenterCrop(size)]
+    if policy.shift > 0:
+        ops.append(t.RandomApply([t.RandomCrop(size, padding=policy.shift, padding_mode="reflect")], p=0.8))
+    if policy.jitter > 0:
+        ops.append(t.RandomApply([t.ColorJitter(policy.strength, policy.strength, policy.strength, policy.hue)], p=policy.jitter))
+    if policy.gray > 0:
+        ops.append(t.RandomGrayscale(policy.gray))
     if policy.blur > 0:
+        blur = PillowBlur() if kind == "pil" else v2.GaussianBlur(23, policy.sigma)
         ops.append(t.RandomApply([blur], p=policy.blur))
-    ops.append(t.RandomHorizontalFlip(policy.flip))
+    if policy.flip > 0 and not policy.alike:
+        ops.append(t.RandomHorizontalFlip(policy.flip))
     return t.Compose(ops + ([v1.PILToTensor()] if kind == "pil" else []))
+
+
+class Views:
+    """All views of an image, [3,size,size] or [7,7,3,p,p] each, uint8."""
+
+    def __init__(self, policy, size, kind):
+        self.policy, self.one, self.flip = policy, transform(policy, size, kind), v2.RandomHorizontalFlip(policy.flip)
+
+    def __call__(self, image):
+        if self.policy.alike:
+            image = self.flip(image)
+        views = [self.one(image) for _ in range(self.policy.views)]
+        return tuple(map(patches, views)) if self.policy.patches else tuple(views)
+
+
+def patches(image, grid=7):
+    """[3,s,s] to [grid,grid,3,p,p], p a quarter of s and the stride half of that. Each
+    is cropped by one pixel or two at random and put back into black, loses two
+    channels at p 0.5, and is flipped at p 0.5: all of them at once, by indices."""
+    side, n = image.shape[1] // 4, grid * grid
+    draw = lambda high: torch.randint(high, (n, 1))
+    margin, at = 1 + draw(2), torch.arange(side)
+    left = margin // 2
+    inside = (at >= left) & (at < left + side - margin)  # the same for rows and columns
+
+    def source(place):  # of each patch's rows or columns in the image
+        moved = at - left + (torch.rand(n, 1) * (margin + 1)).long()
+        return (place * side // 2)[:, None] + torch.where(inside, moved, 0)
+
+    rows, columns = source(torch.arange(n) // grid), source(torch.arange(n) % grid)
+    mirrored = draw(2).bool()
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    shown = inside[:, :, None] & torch.where(mirrored, inside.flip(1), inside)[:, None]
+    kept = (torch.arange(3) == draw(3)) | draw(2).bool()
+    cut = image[:, rows[:, :, None], columns[:, None, :]].transpose(0, 1)
+    return (cut * (shown[:, None] & kept[:, :, None, None])).view(grid, grid, 3, side, side)
 
 
 def decode(file, kind):
@@ -46,14 +93,13 @@ class Pairs(torch.utils.data.Dataset):
     """Two views by torchvision."""
 
     def __init__(self, files, policy, size, kind):
-        self.files, self.transform, self.kind = files, transform(policy, size, kind), kind
+        self.files, self.views, self.kind = files, Views(policy, size, kind), kind
 
     def __len__(self):
         return len(self.files)
 
     def __getitem__(self, i):
-        image = decode(self.files[i], self.kind)
-        return self.transform(image), self.transform(image)
+        return self.views(decode(self.files[i], self.kind))
 
 
 class OpenCVPairs(torch.utils.data.Dataset):

@@ -10,10 +10,20 @@ import argparse, glob, json, subprocess, sys, time, warnings
 import torch
 
 import augment, worker
-from policies import POLICIES
+from policies import POLICIES, TRAINING
 
 READY = 16  # batches, more than either keeps
-warnings.filterwarnings("ignore", "The given buffer is not writable")  # nobody writes to it
+warnings.filterwarnings("ignore", "The given (buffer|NumPy array) is not writable")  # nobody writes to it
+
+
+def records(source, columns):
+    """The views of a stream of pairs, uint8 [n,h,w,3] or [n,g,g,p,p,3] of patches, and the labels."""
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(source) as stream:
+        for record in stream:
+            views = [record.column(c).storage.flatten().to_numpy().reshape(len(record), *record.column(c).type.shape) for c in columns]
+            yield views, record.column("label").to_numpy(zero_copy_only=False)
 
 
 def from_clpipe(a):
@@ -35,15 +45,10 @@ def from_clpipe(a):
 
 def from_webdataset(a):
     wds = worker.need("webdataset")
-    transform = augment.transform(POLICIES[a.policy], a.size, a.kind)
-
-    def views(sample):
-        image = augment.decode(sample["jpg"], a.kind)
-        return transform(image), transform(image)
-
+    views = augment.Views({**TRAINING, **POLICIES}[a.policy], a.size, a.kind)
     shards = sorted(glob.glob(a.src))
     samples = wds.WebDataset(shards, resampled=True, shardshuffle=False, nodesplitter=None, empty_check=False).shuffle(1000)
-    samples = samples.rename(jpg="jpg;jpeg").map(views).batched(a.batch, partial=False)
+    samples = samples.rename(jpg="jpg;jpeg").map(lambda sample: views(augment.decode(sample["jpg"], a.kind))).batched(a.batch, partial=False)
     loader = wds.WebLoader(samples, batch_size=None, num_workers=a.threads)
     return iter(loader), {"webdataset": wds.__version__}
 
