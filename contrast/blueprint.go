@@ -96,11 +96,10 @@ func (b *blueprint) Network(_ string, g *encoder.Graph) Net {
 	if o := b.cfg.Optimizer; o == encoder.AdamOptimizer || o == encoder.AdamWOptimizer {
 		copies++
 	}
-	id := b.addNet(g, copies)
-	if id == 0 && b.cfg.EMA > 0 {
-		b.addNet(g, 1) // the average of its weights
+	if len(b.graphs) == 0 && b.cfg.EMA > 0 {
+		copies++ // the average of the encoder's weights
 	}
-	return id
+	return b.addNet(g, copies)
 }
 
 func (b *blueprint) MomentumCopy(_ string, _ Net, part *encoder.Graph) Net { return b.addNet(part, 1) }

@@ -29,7 +29,8 @@ type cpu struct {
 	cfg    Config
 	plan   *blueprint
 	pool   *par.Pool
-	nets   []*cpuNet
+	nets   []*cpuNet        // whatever is saved, in the order in which it was made
+	byNet  []*cpuNet        // those of them that passes run through
 	models []*encoder.Model // by kind of pass; nil before the first
 	passes []*cpuPass
 	rings  []*cpuRing
@@ -117,8 +118,7 @@ func (c *cpu) begin(b *Batch, step int, lr float64) {
 func (c *cpu) Network(name string, g *encoder.Graph) Net {
 	n := &cpuNet{name: name, graph: g, params: encoder.NewParams(g, c.cfg.Seed)}
 	n.optimizer = c.cfg.newOptimizer(n.params, c.pool)
-	c.nets = append(c.nets, n)
-	id := Net(len(c.nets) - 1)
+	id := c.add(n)
 	if id == 0 && c.cfg.EMA > 0 {
 		ema := &cpuNet{name: averageName, graph: g, params: encoder.CopyOf(n.params, g)}
 		n.average = ema.params.Average(n.params, &c.keep)
@@ -131,11 +131,15 @@ func (c *cpu) Network(name string, g *encoder.Graph) Net {
 }
 
 func (c *cpu) MomentumCopy(name string, of Net, part *encoder.Graph) Net {
-	source := c.nets[of].params
+	source := c.byNet[of].params
 	n := &cpuNet{name: name, graph: part, params: encoder.CopyOf(source, part)}
 	n.follow = kernel.EMA(n.params.Data, source.Data[:len(n.params.Data)], &c.momentum)
-	c.nets = append(c.nets, n)
-	return Net(len(c.nets) - 1)
+	return c.add(n)
+}
+
+func (c *cpu) add(n *cpuNet) Net {
+	c.nets, c.byNet = append(c.nets, n), append(c.byNet, n)
+	return Net(len(c.byNet) - 1)
 }
 
 // arena adds memory for a pass: in the common space where it may lie there.
@@ -143,7 +147,7 @@ func (c *cpu) arena(pass *cpuPass, n Net, s PassSpec, again bool) *encoder.Arena
 	i := c.plan.find(n, s, again)
 	kind := c.plan.kinds[i]
 	if c.models[i] == nil {
-		c.models[i] = kind.plan.Bind(c.nets[n].params, c.pool)
+		c.models[i] = kind.plan.Bind(c.byNet[n].params, c.pool)
 	}
 	own, space := kind.plan.ArenaBytes()
 	pass.bytes += own
@@ -158,7 +162,7 @@ func (c *cpu) arena(pass *cpuPass, n Net, s PassSpec, again bool) *encoder.Arena
 }
 
 func (c *cpu) Pass(n Net, s PassSpec) Pass {
-	pass := &cpuPass{spec: s, net: c.nets[n]}
+	pass := &cpuPass{spec: s, net: c.byNet[n]}
 	pass.arena = c.arena(pass, n, s, s.Chunk > 0)
 	if s.Chunk > 0 {
 		pass.cache = c.newGradCache(pass, c.arena(pass, n, s.ahead(), false))
@@ -263,7 +267,7 @@ func (c *cpu) Return(p Pass, to Out) {
 }
 
 func (c *cpu) Momentum(key Net) {
-	n := c.nets[key]
+	n := c.byNet[key]
 	for _, ph := range n.follow {
 		c.pool.Run(ph)
 	}
@@ -356,7 +360,7 @@ func (c *cpu) Backward(p Pass) {
 }
 
 func (c *cpu) Optimise(n Net) {
-	net := c.nets[n]
+	net := c.byNet[n]
 	net.optimizer.Step(c.lr)
 	for _, ph := range net.average {
 		c.pool.Run(ph)

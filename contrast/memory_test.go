@@ -16,6 +16,7 @@ func TestMemoryIsThatOfTheTrainer(t *testing.T) {
 	}{
 		{"moco-cifar", func(*contrast.Config) {}},
 		{"moco-cifar", func(c *contrast.Config) { c.Symmetric, c.EMA = true, 0.9 }},
+		{"moco-cifar", func(c *contrast.Config) { c.LearnTemperature, c.EMA = true, 0.9 }},
 		{"moco-cifar", func(c *contrast.Config) { c.Local, c.LocalSize = 2, 16 }},
 		{"infonce", func(*contrast.Config) {}},
 		{"simclr", func(*contrast.Config) {}},

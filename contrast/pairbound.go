@@ -108,7 +108,7 @@ func (o PairBound) bind(c *cpu) boundLoss {
 	}
 	var forward, backward []par.Phase
 	if o.Last != nil {
-		forward, backward = b.perceptron(c.rows(o.Query), c.rows(o.Key), c.grad(o.Query), c.grad(o.Key), c.nets[*o.Last].params)
+		forward, backward = b.perceptron(c.rows(o.Query), c.rows(o.Key), c.grad(o.Query), c.grad(o.Key), c.byNet[*o.Last].params)
 	} else {
 		forward, backward = b.product(c)
 	}
