@@ -7,6 +7,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
+
+	"clpipe/batch"
 )
 
 // A journal is a file of JSON lines that grows.
@@ -38,6 +41,41 @@ func cutJournal(d disk, path string, keep func(line []byte) bool) error {
 		return err
 	}
 	return replaceFile(d, path, writes(kept))
+}
+
+// ReadMetrics calls f with every object of metrics.jsonl, in order: none if there
+// is no such file. Lines that are torn, or not whole yet as a run goes on, are
+// left out.
+func ReadMetrics(dir string, f func(entry []byte) error) error {
+	return eachLine(dir, metricsFile, f)
+}
+
+// ReadRejects returns what rejected.jsonl holds, likewise.
+func ReadRejects(dir string) ([]batch.Reject, error) {
+	var rejects []batch.Reject
+	err := eachLine(dir, rejectedFile, func(line []byte) error {
+		var r batch.Reject
+		if err := json.Unmarshal(line, &r); err != nil {
+			return err
+		}
+		rejects = append(rejects, r)
+		return nil
+	})
+	return rejects, err
+}
+
+func eachLine(dir, name string, f func(line []byte) error) error {
+	var failed error
+	_, _, err := readJournal(filepath.Join(dir, name), func(line []byte) bool {
+		if failed == nil {
+			failed = f(line)
+		}
+		return false
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return inRun(dir, inFile(name, err))
+	}
+	return nil
 }
 
 func readJournal(path string, keep func(line []byte) bool) (kept []byte, dropped int, err error) {

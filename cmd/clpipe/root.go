@@ -37,6 +37,7 @@ to a run directory with checkpoints and metrics.`
 		embedCommand(std, sig),
 		probeCommand(std, sig),
 		exportCommand(std, sig),
+		reportCommand(std, sig),
 		compareCommand(std, sig),
 		benchCommand(std, sig),
 		doctorCommand(std, sig),

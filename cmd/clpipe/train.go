@@ -43,6 +43,7 @@ type trainFlags struct {
 	resume        bool
 	save          string // --checkpoint-every
 	keep          int
+	listen        string
 }
 
 func (t *trainFlags) add(fs *pflag.FlagSet) {
@@ -59,6 +60,7 @@ func (t *trainFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVar(&t.resume, "resume", false, "go on from the run directory's last checkpoint")
 	fs.StringVar(&t.save, "checkpoint-every", "10m", "time, or steps, between checkpoints")
 	fs.IntVar(&t.keep, "keep", 2, "checkpoints kept")
+	fs.StringVar(&t.listen, "listen", "", "address, as 127.0.0.1:6060, of a live page, of /metrics for Prometheus and of /debug/pprof")
 }
 
 // trainCommand is the main job.
@@ -435,6 +437,13 @@ func (j *trainJob) train(ctx context.Context, in *inputStream, initial *batch.St
 		return nil, err
 	}
 	defer trainer.Close()
+	page, err := listenLive(j.listen, j.log)
+	if err != nil {
+		return nil, err
+	}
+	if page != nil {
+		defer page.Close()
+	}
 	dir, err := sink.OpenRun(j.run, sink.Options{Config: config, Ignore: notResult, Resume: j.resume, Keep: j.keep})
 	if err != nil {
 		return nil, err
@@ -451,7 +460,17 @@ func (j *trainJob) train(ctx context.Context, in *inputStream, initial *batch.St
 		j.log.Warn("rejected " + r.Error())
 		return dir.Reject(r)
 	}
-	return j.runStages(ctx, p, live, trainer, dir)
+	var rec contrast.Recorder = dir
+	if page != nil {
+		page.Show(j.run)
+		rec = liveRun{dir, page}
+	}
+	var summary *sink.Summary
+	err = besideLive(ctx, page, func(ctx context.Context) (err error) {
+		summary, err = j.runStages(ctx, p, live, trainer, dir, rec)
+		return err
+	})
+	return summary, err
 }
 
 // newTrainer returns the trainer at step 0. Whatever cannot be met shows here,
@@ -492,7 +511,7 @@ func unusedRun(name string) string {
 }
 
 // runStages is the way of the data, from the source to the run directory.
-func (j *trainJob) runStages(ctx context.Context, p *pipeline, live *progress, trainer *contrast.Trainer, dir *sink.Run) (*sink.Summary, error) {
+func (j *trainJob) runStages(ctx context.Context, p *pipeline, live *progress, trainer *contrast.Trainer, dir *sink.Run, rec contrast.Recorder) (*sink.Summary, error) {
 	if from := dir.From(); from != nil {
 		state, err := from.Load()
 		if err != nil {
@@ -511,7 +530,7 @@ func (j *trainJob) runStages(ctx context.Context, p *pipeline, live *progress, t
 	}
 	var outcome contrast.Summary
 	p.add("train", func(ctx context.Context, in batch.Reader, _ batch.Writer) (err error) {
-		outcome, err = trainer.Train(ctx, in, dir)
+		outcome, err = trainer.Train(ctx, in, rec)
 		return err
 	}).WorkIsProgress = true
 	err := p.run(ctx)

@@ -1,9 +1,10 @@
-// Package chart draws the pictures of results as PNG: lines over a number and
+// Package chart draws the pictures of results as PNG or SVG: lines over a number and
 // bars beside each other, with their deviations. It decides how they look; what
 // they show is the caller's.
 package chart
 
 import (
+	"bytes"
 	"fmt"
 	"image/color"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // palette is Okabe and Ito's: apart for the colour-blind as well.
@@ -58,8 +60,39 @@ type BarSeries struct {
 	Values, Err []float64
 }
 
-// WritePanels draws panels in rows of so many columns.
+// WritePanels draws panels in rows of so many columns, into a PNG.
 func WritePanels(path string, panels []Panel, columns int) error {
+	var img *vgimg.Canvas
+	err := drawPanels(panels, columns, func(w, h vg.Length) vg.CanvasSizer {
+		img = canvas(w, h)
+		return img
+	})
+	if err != nil {
+		return err
+	}
+	return write(path, img)
+}
+
+// SVG draws panels in rows of so many columns, as an svg element of HTML.
+func SVG(panels []Panel, columns int) ([]byte, error) {
+	var svg *vgsvg.Canvas
+	err := drawPanels(panels, columns, func(w, h vg.Length) vg.CanvasSizer {
+		svg = vgsvg.New(w, h)
+		return svg
+	})
+	if err != nil {
+		return nil, err
+	}
+	var file bytes.Buffer
+	if _, err := svg.WriteTo(&file); err != nil {
+		return nil, fmt.Errorf("chart: svg: %w", err)
+	}
+	// HTML has no place for the XML declaration and the document type.
+	return file.Bytes()[max(bytes.Index(file.Bytes(), []byte("<svg")), 0):], nil
+}
+
+// drawPanels draws on a canvas of the size they need.
+func drawPanels(panels []Panel, columns int, newCanvas func(w, h vg.Length) vg.CanvasSizer) error {
 	columns = min(columns, len(panels))
 	rows := (len(panels) + columns - 1) / columns
 	grid := make([][]*plot.Plot, rows)
@@ -75,9 +108,9 @@ func WritePanels(path string, panels []Panel, columns int) error {
 			}
 		}
 	}
-	img := canvas(vg.Length(columns)*4.2*vg.Inch, vg.Length(rows)*3.3*vg.Inch)
+	paper := newCanvas(vg.Length(columns)*4.2*vg.Inch, vg.Length(rows)*3.3*vg.Inch)
 	tiles := draw.Tiles{Rows: rows, Cols: columns, PadX: vg.Points(14), PadY: vg.Points(14), PadTop: vg.Points(8), PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(12)}
-	canvases := plot.Align(grid, tiles, draw.New(img))
+	canvases := plot.Align(grid, tiles, draw.New(paper))
 	for r := range grid {
 		for c, p := range grid[r] {
 			if p != nil {
@@ -85,7 +118,7 @@ func WritePanels(path string, panels []Panel, columns int) error {
 			}
 		}
 	}
-	return write(path, img)
+	return nil
 }
 
 func canvas(w, h vg.Length) *vgimg.Canvas {
