@@ -357,8 +357,8 @@ type benchCase struct {
 	GBs         float64 `json:"gb_per_s,omitempty"`     // each operand once
 	MemoryShare float64 `json:"memory_share,omitempty"` // of the memory's bandwidth
 	MemoryGBs   float64 `json:"memory_gb_per_s,omitempty"`
-	ArenaBytes  int64   `json:"arena_bytes,omitempty"`
-	PackedBytes int64   `json:"packed_bytes,omitempty"`
+	ArenaBytes  int64   `json:"arena_bytes,omitempty"`  // of activations, scratch and weights packed for a pass
+	PackedBytes int64   `json:"packed_bytes,omitempty"` // of weights that stay packed over several passes
 }
 
 // caseOf is a timing as a line of the result.
@@ -407,7 +407,11 @@ func (b *bench) report(timings []timing) error {
 		fmt.Fprintf(b.std.out, "multiply-add peak %.0f GFLOP/s, memory %.1f GB/s\n", b.peak, b.memory)
 	}
 	if b.held.arenas > 0 {
-		fmt.Fprintf(b.std.out, "memory: activations %s, packed weights %s\n", humanize.IBytes(uint64(b.held.arenas)), humanize.IBytes(uint64(b.held.packed)))
+		fmt.Fprintf(b.std.out, "memory: activations %s", humanize.IBytes(uint64(b.held.arenas)))
+		if b.held.packed > 0 {
+			fmt.Fprintf(b.std.out, ", weights that stay packed %s", humanize.IBytes(uint64(b.held.packed)))
+		}
+		fmt.Fprintln(b.std.out)
 	}
 	fmt.Fprintln(b.std.out)
 	return b.table(timings)
