@@ -26,15 +26,15 @@ func (r liveRun) Log(entry any) error {
 	return r.Run.Log(entry)
 }
 
-// listenLive takes the address of --listen, if there is one.
-func listenLive(addr string, log *slog.Logger) (*live.Server, error) {
+// listenLive takes the address of --listen, if there is one, for the page of a run.
+func listenLive(addr, run string, log *slog.Logger) (*live.Server, error) {
 	if addr == "" {
 		return nil, nil
 	}
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, usagef("--listen is %q, want HOST:PORT: %w", addr, err)
 	}
-	page, err := live.Listen(addr)
+	page, err := live.Listen(addr, run)
 	if err != nil {
 		return nil, fmt.Errorf("--listen %s: %w", addr, err)
 	}

@@ -437,7 +437,7 @@ func (j *trainJob) train(ctx context.Context, in *inputStream, initial *batch.St
 		return nil, err
 	}
 	defer trainer.Close()
-	page, err := listenLive(j.listen, j.log)
+	page, err := listenLive(j.listen, j.run, j.log)
 	if err != nil {
 		return nil, err
 	}
@@ -462,7 +462,6 @@ func (j *trainJob) train(ctx context.Context, in *inputStream, initial *batch.St
 	}
 	var rec contrast.Recorder = dir
 	if page != nil {
-		page.Show(j.run)
 		rec = liveRun{dir, page}
 	}
 	var summary *sink.Summary

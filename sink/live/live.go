@@ -30,34 +30,28 @@ const (
 
 // A Server shows the run of a directory.
 type Server struct {
+	dir      string
 	listener net.Listener
 	registry *prometheus.Registry
 
-	mu     sync.Mutex
-	dir    string
+	mu     sync.Mutex // guards what follows
 	gauges map[string]prometheus.Gauge
 }
 
-// Listen takes an address, as "127.0.0.1:6060" or ":0" for any free port.
-func Listen(addr string) (*Server, error) {
+// Listen takes an address, as "127.0.0.1:6060" or ":0" for any free port, for the
+// run of a directory, which need not be there yet.
+func Listen(addr, dir string) (*Server, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("live: %w", err)
 	}
-	s := &Server{listener: listener, registry: prometheus.NewRegistry(), gauges: map[string]prometheus.Gauge{}}
+	s := &Server{dir: dir, listener: listener, registry: prometheus.NewRegistry(), gauges: map[string]prometheus.Gauge{}}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s, nil
 }
 
 // Addr is the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// Show names the run directory that the page is about.
-func (s *Server) Show(dir string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.dir = dir
-}
 
 // Record takes the numbers of an object that goes to metrics.jsonl over as
 // gauges, clpipe_loss of its field loss; those in objects below it with the
@@ -122,11 +116,8 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) Close() error { return s.listener.Close() }
 
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	dir := s.dir
-	s.mu.Unlock()
 	var page bytes.Buffer
-	if err := report.Write(&page, dir, refresh); err != nil {
+	if err := report.Write(&page, s.dir, refresh); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

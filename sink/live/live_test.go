@@ -8,7 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
@@ -25,7 +29,9 @@ func get(t *testing.T, url string) (int, string) {
 }
 
 func TestPageMetricsAndProfiles(t *testing.T) {
-	s, err := Listen("127.0.0.1:0")
+	defer http.DefaultClient.CloseIdleConnections()
+	dir := t.TempDir()
+	s, err := Listen("127.0.0.1:0", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +40,6 @@ func TestPageMetricsAndProfiles(t *testing.T) {
 	go func() { done <- s.Serve(ctx) }()
 	root := "http://" + s.Addr().String()
 
-	dir := t.TempDir()
-	s.Show(dir)
 	if code, text := get(t, root+"/"); code != 500 || !strings.Contains(text, "no run directory") {
 		t.Errorf("before there is a run: %d %q", code, text)
 	}
@@ -62,7 +66,7 @@ func TestPageMetricsAndProfiles(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, code, want)
 		}
 	}
-	if _, err := Listen(s.Addr().String()); err == nil {
+	if _, err := Listen(s.Addr().String(), dir); err == nil {
 		t.Error("an address that is taken: no error")
 	}
 	stop()

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"html/template"
 	"maps"
 	"slices"
 	"strings"
@@ -110,6 +111,16 @@ func mean(v []float64) float64 {
 		sum += x
 	}
 	return sum / float64(len(v))
+}
+
+// draw returns the curves, empty before the first entry.
+func (m *metrics) draw() (template.HTML, error) {
+	panels := m.panels()
+	if len(panels) == 0 {
+		return "", nil
+	}
+	svg, err := chart.SVG(panels, 3)
+	return template.HTML(svg), err
 }
 
 // panels are the diagrams of what was logged.

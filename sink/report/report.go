@@ -20,7 +20,6 @@ import (
 
 	"clpipe/batch"
 	"clpipe/sink"
-	"clpipe/sink/chart"
 
 	"github.com/dustin/go-humanize"
 	"gopkg.in/yaml.v3"
@@ -133,11 +132,15 @@ func settings(config []byte) ([]setting, error) {
 	}
 	var out []setting
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		text, err := yaml.Marshal(values[name])
-		if err != nil {
-			return nil, err
+		text, plain := values[name].(string)
+		if !plain {
+			written, err := yaml.Marshal(values[name])
+			if err != nil {
+				return nil, err
+			}
+			text = strings.TrimSpace(string(written))
 		}
-		out = append(out, setting{name, strings.TrimSpace(string(text))})
+		out = append(out, setting{name, text})
 	}
 	return out, nil
 }
@@ -182,36 +185,23 @@ func figures(m *metrics, s *sink.Summary, data *pageData) []figure {
 
 // pictures are the PNGs that lie in the directory: contact sheets, comparisons.
 func pictures(dir string) ([]picture, error) {
-	paths, err := filepath.Glob(filepath.Join(escape(dir), "*.png"))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var out []picture
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil || info.Size() > largestPicture {
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".png" {
+			continue
+		}
+		if info, err := e.Info(); err != nil || info.Size() > largestPicture {
 			continue // it went away, or would make the page too large
 		}
-		content, err := os.ReadFile(path)
+		content, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, picture{filepath.Base(path), template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(content))})
+		out = append(out, picture{e.Name(), template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(content))})
 	}
 	return out, nil
-}
-
-// escape keeps the characters of a directory's name from being a pattern.
-func escape(dir string) string {
-	return strings.NewReplacer(`*`, `[*]`, `?`, `[?]`, `[`, `[[]`).Replace(dir)
-}
-
-// draw returns the curves of the metrics, empty before the first entry.
-func (m *metrics) draw() (template.HTML, error) {
-	panels := m.panels()
-	if len(panels) == 0 {
-		return "", nil
-	}
-	svg, err := chart.SVG(panels, 3)
-	return template.HTML(svg), err
 }

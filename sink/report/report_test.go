@@ -48,12 +48,12 @@ const (
 
 func TestPageOfAFinishedRun(t *testing.T) {
 	dir := runOf(t, map[string]string{
-		"config.yaml": "lr: 0.06\nsrc:\n  - set/*.tar\n", "metrics.jsonl": entries, "rejected.jsonl": rejects, "summary.json": summary, "pairs.png": "a picture",
+		"config.yaml": "log-every: \"5\"\nlr: 0.06\nsrc:\n  - set/*.tar\n", "metrics.jsonl": entries, "rejected.jsonl": rejects, "summary.json": summary, "pairs.png": "a picture",
 	})
 	page := written(t, dir, 0)
 	for _, want := range []string{
 		"<h1>run[1]</h1>", "finished", "<b>7.25</b>", "<b>50.0 %</b>", "<b>31.5 %</b>", "<b>1m30s</b>", "12,345 samples", "Rejected samples: 42",
-		"a.tar/&lt;script&gt;@512: decode: no JPEG", "<svg", "Learning rate", "Stages at work", "- set/*.tar", "0a1b", "avx2",
+		"a.tar/&lt;script&gt;@512: decode: no JPEG", "<svg", "Learning rate", "Stages at work", "<pre>5</pre>", "- set/*.tar", "0a1b", "avx2",
 		"data:image/png;base64," + base64.StdEncoding.EncodeToString([]byte("a picture")),
 	} {
 		if !strings.Contains(page, want) {
