@@ -78,15 +78,18 @@ func (b *blueprint) find(n Net, s PassSpec, again bool) int {
 // spaceLen returns the floats of the space that passes without gradients and the
 // first with gradients have in common.
 func (b *blueprint) spaceLen() int {
-	n, first := 0, true
-	for _, k := range b.kinds {
-		if !k.trains() || first {
+	n, host := 0, b.host()
+	for i, k := range b.kinds {
+		if !k.trains() || i == host {
 			n = max(n, k.plan.SpaceLen())
 		}
-		first = first && !k.trains()
 	}
 	return n
 }
+
+// host is the kind with gradients whose first pass lives in that space; -1: none has
+// gradients.
+func (b *blueprint) host() int { return slices.IndexFunc(b.kinds, passKind.trains) }
 
 // float is the size of one value.
 const float = 4

@@ -19,15 +19,15 @@ func (c Config) Memory() (Memory, error) {
 // memory adds up what the blueprint declares.
 func (b *blueprint) memory() Memory {
 	m := Memory{Weights: b.weights, Activations: float * int64(b.spaceLen())}
-	first := true // with gradients
-	for _, k := range b.kinds {
+	host := b.host()
+	for i, k := range b.kinds {
 		own, space := k.plan.ArenaBytes()
 		apart := k.passes
 		switch {
 		case !k.trains():
 			apart = 0
-		case first:
-			apart, first = apart-1, false
+		case i == host:
+			apart--
 		}
 		m.Activations += int64(k.passes)*own + int64(apart)*space
 		m.Weights += k.plan.PackedBytes()
