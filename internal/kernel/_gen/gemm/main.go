@@ -144,6 +144,8 @@ func (t target) gatherBody(name string, panels int) {
 	JZ(LabelRef(name + "start"))
 	t.eachRow(acc, row, k, cOff, func(m Mem, v reg.VecVirtual) { VMOVUPS(m, v) })
 	Label(name + "start")
+	// The next group's rows of c are asked for now: of a large matrix they come from
+	// the third cache, and the group's first multiply-add waits for its sums so far.
 	CMPQ(groups, Imm(1))
 	JE(LabelRef(name + "last"))
 	Load(Param("c").Base(), k)
