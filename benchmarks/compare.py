@@ -116,13 +116,13 @@ class Program:
 
     def __init__(self, binary, args, threads, cores=None):
         self.command = [binary, "bench", *map(str, args), "--workers", str(threads), "--json", "--quiet"]
-        self.cores = sorted(os.sched_getaffinity(0))[:cores]
+        self.hold = cores and (lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores]))
         self.lines = []
         self.resident = 0  # bytes of memory at most, of all turns
 
     def measure(self, runs):
         command = [*self.command, "--runs", str(runs)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, self.cores)) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=self.hold) as process:
             output = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
