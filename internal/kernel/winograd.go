@@ -14,9 +14,7 @@ type winogradPass struct {
 	workers int
 
 	tiles    tiling // of dst
-	lead     int    // pixels of src before those of the same place in dst
-	step     int    // pixels of src from one tile to the next
-	src, dst window
+	src, dst windows
 	in, out  spectrum // a block of tiles, before and after the product
 	panels   int
 	shared   bool // a block is worked on by all workers together
@@ -36,6 +34,8 @@ const (
 	transformTiles = 4
 )
 
+// newWinogradPass plans a pass in which the pixels of src for the first of dst
+// begin lead pixels before it.
 func newWinogradPass(sw sweep, lead int, rotated bool, tr winogradKernels, kern gemmKernels, workers int) *winogradPass {
 	p := &winogradPass{
 		weights: sw.weights,
@@ -44,12 +44,10 @@ func newWinogradPass(sw sweep, lead int, rotated bool, tr winogradKernels, kern 
 		tr:      tr,
 		workers: workers,
 		tiles:   newTiling(sw.dst, tr.size),
-		lead:    lead,
-		step:    tr.size * sw.srcStep / sw.dstStep,
-		src:     newWindow(sw.src, tr.window),
-		dst:     newWindow(sw.dst, tr.size),
 		panels:  sw.dst.stride() / lanes,
 	}
+	p.src = newWindows(sw.src, p.tiles, tr.window, lead, tr.size*sw.srcStep/sw.dstStep)
+	p.dst = newWindows(sw.dst, p.tiles, tr.size, 0, tr.size)
 	depth, width, points := p.src.stride(), p.dst.stride(), tr.points*tr.points
 	block := privateFloats / (points * (depth + width)) / tileUnit * tileUnit
 	block = min(max(block, tileUnit), roundUp(p.tiles.count(), tileUnit))
@@ -113,7 +111,7 @@ func (p *winogradPass) scratchLen() int {
 
 // A winogradWorker is the scratch of a worker.
 type winogradWorker struct {
-	edge       []int // offsets of a window at the edge
+	src, dst   finder
 	staged     []int // offsets of the pixels of stage
 	stage, tmp []float32
 }
@@ -127,7 +125,7 @@ func (p *winogradPass) run(dst, src, packed, scratch []float32, add bool) []par.
 	workers := make([]winogradWorker, p.workers)
 	for i := range workers {
 		w := winogradWorker{
-			edge:  make([]int, p.tr.window*p.tr.window),
+			src:   newFinder(&p.src),
 			stage: take(p.stageLen()),
 			tmp:   take(winogradTmp),
 		}
@@ -176,9 +174,8 @@ func (p *winogradPass) run(dst, src, packed, scratch []float32, add bool) []par.
 // transformInput transforms the tiles from..to of the block that begins with
 // tile begin.
 func (p *winogradPass) transformInput(in, src []float32, w *winogradWorker, begin, from, to int) {
-	for t := from; t < to; t++ {
-		n, row, col := p.tiles.at(begin + t)
-		first, offsets := p.src.locate(w.edge, n, row*p.step-p.lead, col*p.step-p.lead)
+	for t, at := from, p.tiles.at(begin+from); t < to; t, at = t+1, p.tiles.after(at) {
+		first, offsets := w.src.find(at)
 		p.tr.input(in[p.in.rows[t]:], p.in.offsets, src[first:], offsets, p.in.channels/lanes, false, w.tmp)
 	}
 }
@@ -197,26 +194,23 @@ func (p *winogradPass) multiply(out, in, packed []float32, point, count int) {
 
 // transformOutput transforms the tiles from..to of a block back to dst.
 func (p *winogradPass) transformOutput(dst, out []float32, w *winogradWorker, begin, from, to int, add bool) {
-	for t := from; t < to; t++ {
-		n, row, col := p.tiles.at(begin + t)
-		row, col = row*p.tr.size, col*p.tr.size
-		tile := out[p.out.rows[t]:]
-		if p.dst.contains(row, col) {
-			p.tr.output(dst[p.dst.pixel(n, row, col):], p.dst.inside, tile, p.out.offsets, p.panels, add, w.tmp)
+	for t, at := from, p.tiles.at(begin+from); t < to; t, at = t+1, p.tiles.after(at) {
+		product := out[p.out.rows[t]:]
+		first, pixels := p.dst.locate(at)
+		if len(pixels.outside) == 0 {
+			p.tr.output(dst[first:], pixels.offsets, product, p.out.offsets, p.panels, add, w.tmp)
 			continue
 		}
-		p.tr.output(w.stage, w.staged, tile, p.out.offsets, p.panels, false, w.tmp)
-		for i := range min(p.tr.size, p.dst.h-row) {
-			for j := range min(p.tr.size, p.dst.w-col) {
-				pixel := dst[p.dst.pixel(n, row+i, col+j):][:p.out.channels]
-				result := w.stage[w.staged[i*p.tr.size+j]:][:p.out.channels]
-				if !add {
-					copy(pixel, result)
-					continue
-				}
-				for c, v := range result {
-					pixel[c] += v
-				}
+		p.tr.output(w.stage, w.staged, product, p.out.offsets, p.panels, false, w.tmp)
+		for _, i := range pixels.inside {
+			pixel := dst[first+pixels.offsets[i]:][:p.out.channels]
+			result := w.stage[w.staged[i]:][:p.out.channels]
+			if !add {
+				copy(pixel, result)
+				continue
+			}
+			for c, v := range result {
+				pixel[c] += v
 			}
 		}
 	}

@@ -27,7 +27,6 @@ const (
 // one lane, and all workers share each of its blocks: some transform tiles,
 // then each takes points.
 type winogradGradient struct {
-	pad     int
 	kern    gemmKernels
 	tr      winogradKernels
 	add     func(y, x []float32) // see vectorKernels
@@ -35,8 +34,7 @@ type winogradGradient struct {
 	members [][]int // the points of each factor
 
 	tiles   tiling // of y
-	step    int    // pixels of x from one tile to the next
-	x, dy   window
+	x, dy   windows
 	in, out spectrum // blocks of transformed x and dy
 	rows    int      // of a factor's sums: channels of x padded to the tile height
 	lanes   int
@@ -46,17 +44,15 @@ func newWinogradGradient(s ConvShape, tr winogradKernels, row *implementation, w
 	kern := row.gemm
 	sw := s.forward()
 	g := &winogradGradient{
-		pad:     s.Pad,
 		kern:    kern,
 		tr:      tr,
 		add:     row.vector.add,
 		workers: workers,
 		tiles:   newTiling(sw.dst, tr.size),
-		step:    tr.size * s.Stride,
-		x:       newWindow(sw.src, tr.window),
-		dy:      newWindow(sw.dst, tr.size),
 		rows:    roundUp(sw.src.stride(), kern.rows),
 	}
+	g.x = newWindows(sw.src, g.tiles, tr.window, s.Pad, tr.size*s.Stride)
+	g.dy = newWindows(sw.dst, g.tiles, tr.size, 0, tr.size)
 	g.members = make([][]int, tr.factors*tr.factors)
 	for point := range tr.points * tr.points {
 		factor := tr.factor(point)
@@ -103,7 +99,7 @@ func (g *winogradGradient) run(dw, x, dy, scratch []float32) []par.Phase {
 	sums := take(g.lanes * g.laneLen())
 	workers := make([]winogradWorker, g.workers)
 	for i := range workers {
-		workers[i] = winogradWorker{edge: make([]int, g.tr.window*g.tr.window), stage: take(9 * lanes), tmp: take(winogradTmp)}
+		workers[i] = winogradWorker{src: newFinder(&g.x), dst: newFinder(&g.dy), stage: take(9 * lanes), tmp: take(winogradTmp)}
 		for tap := range 9 {
 			workers[i].staged = append(workers[i].staged, tap*lanes)
 		}
@@ -148,11 +144,10 @@ func (g *winogradGradient) runShared(x, dy, sums, in, out []float32, workers []w
 // transform transforms the tiles from..to of the block that begins with tile
 // begin.
 func (g *winogradGradient) transform(in, out, x, dy []float32, w *winogradWorker, begin, from, to int) {
-	for t := from; t < to; t++ {
-		n, row, col := g.tiles.at(begin + t)
-		first, offsets := g.x.locate(w.edge, n, row*g.step-g.pad, col*g.step-g.pad)
+	for t, at := from, g.tiles.at(begin+from); t < to; t, at = t+1, g.tiles.after(at) {
+		first, offsets := w.src.find(at)
 		g.tr.input(in[g.in.rows[t]:], g.in.offsets, x[first:], offsets, g.in.channels/lanes, false, w.tmp)
-		first, offsets = g.dy.locate(w.edge, n, row*g.tr.size, col*g.tr.size)
+		first, offsets = w.dst.find(at)
 		g.tr.gradient(out[g.out.rows[t]:], g.out.offsets, dy[first:], offsets, g.out.channels/lanes, false, w.tmp)
 	}
 }

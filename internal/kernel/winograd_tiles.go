@@ -1,5 +1,7 @@
 package kernel
 
+import "slices"
+
 // A tiling covers the images of an activation with square tiles, row by row;
 // tiles at the lower and right edge may reach beyond the image.
 type tiling struct {
@@ -13,58 +15,126 @@ func newTiling(m image, size int) tiling {
 
 func (t tiling) count() int { return t.n * t.rows * t.cols }
 
-// at returns the image of tile i and its place among the tiles of the image.
-func (t tiling) at(i int) (n, row, col int) {
-	return i / (t.rows * t.cols), i / t.cols % t.rows, i % t.cols
+// A tile is a place in a tiling: an image, and a row and a column of its tiles.
+type tile struct{ n, row, col int }
+
+// at returns tile i.
+func (t tiling) at(i int) tile {
+	return tile{n: i / (t.rows * t.cols), row: i / t.cols % t.rows, col: i % t.cols}
 }
 
-// A window is the square of side x side pixels at some place of an image.
-type window struct {
+// after returns the tile that follows.
+func (t tiling) after(at tile) tile {
+	if at.col++; at.col < t.cols {
+		return at
+	}
+	at.col = 0
+	if at.row++; at.row < t.rows {
+		return at
+	}
+	at.row = 0
+	at.n++
+	return at
+}
+
+// windows are the squares of side x side pixels of an image that the tiles of a
+// tiling are made of, or are.
+type windows struct {
 	image
-	side int
-	// inside are the offsets of the pixels from the first one, wherever the
-	// window lies inside the image.
-	inside []int
+	side       int
+	rows, cols axis
+	kinds      []windowKind // by kind of row and of column
 }
 
-func newWindow(m image, side int) window {
-	w := window{image: m, side: side}
-	for i := range side {
-		for j := range side {
-			w.inside = append(w.inside, (i*m.w+j)*m.stride())
+// A windowKind is the windows that reach as far beyond the image on each side.
+type windowKind struct {
+	offsets         []int // of the pixels from the first one inside the image
+	inside, outside []int // the numbers of those that are, and are not
+}
+
+// An axis is the places of windows in one dimension.
+type axis struct {
+	first []int // pixel inside the image, by tile
+	kind  []int // by tile
+	kinds []span
+}
+
+// A span is the pixels from..to of a window that lie inside the image.
+type span struct{ from, to int }
+
+// newAxis places windows that begin at -lead and are step apart.
+func newAxis(tiles, side, lead, step, size int) axis {
+	var a axis
+	for t := range tiles {
+		at := t*step - lead
+		s := span{max(0, -at), min(side, size-at)}
+		kind := slices.Index(a.kinds, s)
+		if kind < 0 {
+			kind = len(a.kinds)
+			a.kinds = append(a.kinds, s)
+		}
+		a.first, a.kind = append(a.first, at+s.from), append(a.kind, kind)
+	}
+	return a
+}
+
+// newWindows returns windows of which the first begins lead pixels before the
+// image and each step pixels behind the one before it.
+func newWindows(m image, t tiling, side, lead, step int) windows {
+	w := windows{
+		image: m,
+		side:  side,
+		rows:  newAxis(t.rows, side, lead, step, m.h),
+		cols:  newAxis(t.cols, side, lead, step, m.w),
+	}
+	for _, row := range w.rows.kinds {
+		for _, col := range w.cols.kinds {
+			var kind windowKind
+			for i := range side {
+				for j := range side {
+					if i >= row.from && i < row.to && j >= col.from && j < col.to {
+						kind.inside = append(kind.inside, len(kind.offsets))
+					} else {
+						kind.outside = append(kind.outside, len(kind.offsets))
+					}
+					kind.offsets = append(kind.offsets, ((i-row.from)*m.w+j-col.from)*m.stride())
+				}
+			}
+			w.kinds = append(w.kinds, kind)
 		}
 	}
 	return w
 }
 
-// contains tells whether the window at (h,w) lies inside the image.
-func (v *window) contains(h, w int) bool {
-	return h >= 0 && w >= 0 && h+v.side <= v.h && w+v.side <= v.w
+// locate returns the offset of the first pixel of a tile's window that lies
+// inside the image, and where from it the others are.
+func (v *windows) locate(t tile) (first int, pixels *windowKind) {
+	first = ((t.n*v.h+v.rows.first[t.row])*v.w + v.cols.first[t.col]) * v.stride()
+	return first, &v.kinds[v.rows.kind[t.row]*len(v.cols.kinds)+v.cols.kind[t.col]]
 }
 
-// locate returns the offsets of the window's pixels at (h,w) of image n, from
-// an offset of their own. Those outside the image are the zero pixel; edge is
-// room for the offsets then.
-func (v *window) locate(edge []int, n, h, w int) (first int, offsets []int) {
-	if v.contains(h, w) {
-		return v.pixel(n, h, w), v.inside
+// A finder is what a worker finds the pixels of windows with.
+type finder struct {
+	*windows
+	offsets []int // of a window that reaches beyond the image
+}
+
+func newFinder(v *windows) finder { return finder{v, make([]int, v.side*v.side)} }
+
+// find returns the offsets of the pixels of a tile's window, from an offset of
+// their own. Those outside the image are the zero pixel. They hold until the
+// next call.
+func (f *finder) find(t tile) (first int, offsets []int) {
+	first, pixels := f.locate(t)
+	if len(pixels.outside) == 0 {
+		return first, pixels.offsets
 	}
-	zero, stride := v.zeroPixel(), v.stride()
-	left, right := min(max(0, -w), v.side), max(0, min(v.side, v.w-w))
-	for i := range v.side {
-		row := edge[i*v.side:][:v.side]
-		for j := range row {
-			row[j] = zero
-		}
-		if uint(h+i) >= uint(v.h) {
-			continue
-		}
-		at := v.pixel(n, h+i, 0) + w*stride
-		for j := left; j < right; j++ {
-			row[j] = at + j*stride
-		}
+	copy(f.offsets, pixels.offsets)
+	zero := f.zeroPixel() - first
+	for _, i := range pixels.outside {
+		f.offsets[i] = zero
 	}
-	return 0, edge[:v.side*v.side]
+	return first, f.offsets
 }
 
 // A spectrum is the layout of transformed tiles: for each point a matrix of a
