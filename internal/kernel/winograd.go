@@ -192,9 +192,15 @@ func (p *winogradPass) multiply(out, in, packed []float32, point, count int) {
 	}
 }
 
-// transformOutput transforms the tiles from..to of a block back to dst.
+// transformOutput transforms the tiles from..to of a block back to dst, and asks
+// for the place of each tile's result a tile before.
 func (p *winogradPass) transformOutput(dst, out []float32, w *winogradWorker, begin, from, to int, add bool) {
 	for t, at := from, p.tiles.at(begin+from); t < to; t, at = t+1, p.tiles.after(at) {
+		if t+1 < to {
+			if first, pixels := p.dst.locate(p.tiles.after(at)); len(pixels.outside) == 0 {
+				p.tr.prefetch(dst[first:], pixels.offsets, p.panels)
+			}
+		}
 		product := out[p.out.rows[t]:]
 		first, pixels := p.dst.locate(at)
 		if len(pixels.outside) == 0 {

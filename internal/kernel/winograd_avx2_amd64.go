@@ -54,3 +54,6 @@ func inputF32_s2t_avx2(dst []float32, dstOff []int, src []float32, srcOff []int,
 
 //go:noescape
 func outputF32_s2t_avx2(dst []float32, dstOff []int, src []float32, srcOff []int, n int, accumulate bool, tmp []float32)
+
+//go:noescape
+func prefetchF32_avx2(dst []float32, dstOff []int, n int)

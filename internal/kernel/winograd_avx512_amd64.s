@@ -8925,3 +8925,26 @@ done7:
 	JNZ  vector
 	VZEROUPPER
 	RET
+
+// func prefetchF32_avx512(dst []float32, dstOff []int, n int)
+// Requires: MMX+
+TEXT ·prefetchF32_avx512(SB), NOSPLIT, $0-56
+	MOVQ dst_base+0(FP), AX
+	MOVQ dstOff_base+24(FP), CX
+	MOVQ dstOff_len+32(FP), DX
+	MOVQ n+48(FP), BX
+
+pixel:
+	MOVQ (CX), SI
+	LEAQ (AX)(SI*4), SI
+	MOVQ BX, DI
+
+chunk:
+	PREFETCHT0 (SI)
+	ADDQ       $0x40, SI
+	DECQ       DI
+	JNZ        chunk
+	ADDQ       $0x08, CX
+	DECQ       DX
+	JNZ        pixel
+	RET

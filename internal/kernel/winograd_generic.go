@@ -108,6 +108,7 @@ func newWinogradGeneric(input, output, weight [][]float64) winogradKernels {
 		window:         len(input[0]),
 		points:         len(input),
 		factors:        len(weight),
+		prefetch:       func([]float32, []int, int) {},
 		input:          transformGeneric(input),
 		output:         transformGeneric(output),
 		gradient:       transformGeneric(transpose(output)),

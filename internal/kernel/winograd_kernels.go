@@ -27,6 +27,11 @@ type winogradKernels struct {
 	gradient       winogradKernel // A, for the gradient of the output
 	weight         winogradKernel // G [factors][3]
 	weightGradient winogradKernel // G^T
+
+	// prefetch asks for the lines that output will write, dst[dstOff[i]:] of 16n
+	// channels each: a tile's rows lie too far apart in an image for the
+	// processor to see what comes next.
+	prefetch func(dst []float32, dstOff []int, n int)
 }
 
 // factor returns the number of the transformed weights that a point, of both

@@ -274,7 +274,31 @@ func main() {
 	for _, tr := range transforms {
 		t.write(tr)
 	}
+	t.writePrefetch()
 	Generate()
+}
+
+// writePrefetch emits what asks for lines of the cache (see winogradKernels).
+func (t target) writePrefetch() {
+	TEXT(fmt.Sprintf("prefetchF32_%s", t.isa), NOSPLIT, "func(dst []float32, dstOff []int, n int)")
+	Pragma("noescape")
+	dst := Load(Param("dst").Base(), GP64())
+	dstOff, pixels := Load(Param("dstOff").Base(), GP64()), Load(Param("dstOff").Len(), GP64())
+	n := Load(Param("n"), GP64())
+	pixel, chunks := GP64(), GP64()
+	Label("pixel")
+	MOVQ(Mem{Base: dstOff}, pixel)
+	LEAQ(Mem{Base: dst, Index: pixel, Scale: 4}, pixel)
+	MOVQ(n, chunks)
+	Label("chunk")
+	PREFETCHT0(Mem{Base: pixel})
+	ADDQ(Imm(chunkBytes), pixel)
+	DECQ(chunks)
+	JNZ(LabelRef("chunk"))
+	ADDQ(Imm(8), dstOff)
+	DECQ(pixels)
+	JNZ(LabelRef("pixel"))
+	RET()
 }
 
 // write emits the transform of columns, from src to tmp, then of rows, from
