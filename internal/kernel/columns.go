@@ -5,6 +5,9 @@ package kernel
 // over the pixels in order, in float32; callers keep strips short and add the
 // strips in float64.
 type columnKernels struct {
+	// max: top[c] = max(top[c], x[p][c]), which passes over NaN. len(top) = cp.
+	max func(top, x []float32)
+
 	// sum: sum[c] = Σ x[p][c]. len(sum) = cp.
 	sum func(sum, x []float32)
 

@@ -6,6 +6,7 @@ package kernel
 //go:generate go -C _gen run ./columns -isa avx512 -out ../columns_avx512_amd64.s -stubs ../columns_avx512_amd64.go -pkg kernel
 
 var columnsAVX2 = columnKernels{
+	max:          columnMaxF32_avx2,
 	sum:          columnSumF32_avx2,
 	moments:      columnMomentsF32_avx2,
 	normApply:    normApplyF32_avx2,
@@ -14,6 +15,7 @@ var columnsAVX2 = columnKernels{
 }
 
 var columnsAVX512 = columnKernels{
+	max:          columnMaxF32_avx512,
 	sum:          columnSumF32_avx512,
 	moments:      columnMomentsF32_avx512,
 	normApply:    normApplyF32_avx512,

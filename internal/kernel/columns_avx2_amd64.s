@@ -4,6 +4,105 @@
 
 #include "textflag.h"
 
+// func columnMaxF32_avx2(top []float32, x []float32)
+// Requires: AVX
+TEXT ·columnMaxF32_avx2(SB), NOSPLIT, $0-48
+	MOVQ top_base+0(FP), AX
+	MOVQ x_base+24(FP), CX
+	MOVQ x_len+32(FP), DX
+	LEAQ (CX)(DX*4), DX
+	MOVQ top_len+8(FP), BX
+	SHLQ $0x02, BX
+	MOVQ BX, SI
+
+wide:
+	CMPQ    SI, $0x00000080
+	JB      wide_done
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    CX, DI
+	CMPQ    DI, DX
+	JAE     wide_store
+
+wide_pixel:
+	VMOVUPS (DI), Y4
+	VMAXPS  Y0, Y4, Y0
+	VMOVUPS 32(DI), Y4
+	VMAXPS  Y1, Y4, Y1
+	VMOVUPS 64(DI), Y4
+	VMAXPS  Y2, Y4, Y2
+	VMOVUPS 96(DI), Y4
+	VMAXPS  Y3, Y4, Y3
+	ADDQ    BX, DI
+	CMPQ    DI, DX
+	JB      wide_pixel
+
+wide_store:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x00000080, SI
+	JMP     wide
+
+wide_done:
+narrow:
+	CMPQ    SI, $0x00000040
+	JB      narrow_done
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	MOVQ    CX, DI
+	MOVQ    DX, R8
+	SUBQ    BX, R8
+	JMP     narrow_turn
+
+narrow_pixels:
+	VMOVUPS (DI), Y4
+	VMAXPS  Y0, Y4, Y0
+	VMOVUPS 32(DI), Y4
+	VMAXPS  Y1, Y4, Y1
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y4
+	VMAXPS  Y2, Y4, Y2
+	VMOVUPS 32(DI), Y4
+	VMAXPS  Y3, Y4, Y3
+	ADDQ    BX, DI
+
+narrow_turn:
+	CMPQ   DI, R8
+	JB     narrow_pixels
+	VMAXPS Y2, Y0, Y0
+	VMAXPS Y3, Y1, Y1
+	CMPQ   DI, DX
+	JAE    narrow_store
+
+narrow_pixel:
+	VMOVUPS (DI), Y2
+	VMAXPS  Y0, Y2, Y0
+	VMOVUPS 32(DI), Y2
+	VMAXPS  Y1, Y2, Y1
+	ADDQ    BX, DI
+	CMPQ    DI, DX
+	JB      narrow_pixel
+
+narrow_store:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	SUBQ    $0x00000040, SI
+	JMP     narrow
+
+narrow_done:
+	VZEROUPPER
+	RET
+
 // func columnSumF32_avx2(sum []float32, x []float32)
 // Requires: AVX
 TEXT ·columnSumF32_avx2(SB), NOSPLIT, $0-48

@@ -4,6 +4,11 @@
 
 package kernel
 
+// columnMaxF32_avx512 is a kernel of columnKernels.
+//
+//go:noescape
+func columnMaxF32_avx512(top []float32, x []float32)
+
 // columnSumF32_avx512 is a kernel of columnKernels.
 //
 //go:noescape

@@ -4,6 +4,145 @@
 
 #include "textflag.h"
 
+// func columnMaxF32_avx512(top []float32, x []float32)
+// Requires: AVX, AVX512F
+TEXT ·columnMaxF32_avx512(SB), NOSPLIT, $0-48
+	MOVQ top_base+0(FP), AX
+	MOVQ x_base+24(FP), CX
+	MOVQ x_len+32(FP), DX
+	LEAQ (CX)(DX*4), DX
+	MOVQ top_len+8(FP), BX
+	SHLQ $0x02, BX
+	MOVQ BX, SI
+
+wide:
+	CMPQ    SI, $0x00000100
+	JB      wide_done
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	MOVQ    CX, DI
+	CMPQ    DI, DX
+	JAE     wide_store
+
+wide_pixel:
+	VMOVUPS (DI), Z4
+	VMAXPS  Z0, Z4, Z0
+	VMOVUPS 64(DI), Z4
+	VMAXPS  Z1, Z4, Z1
+	VMOVUPS 128(DI), Z4
+	VMAXPS  Z2, Z4, Z2
+	VMOVUPS 192(DI), Z4
+	VMAXPS  Z3, Z4, Z3
+	ADDQ    BX, DI
+	CMPQ    DI, DX
+	JB      wide_pixel
+
+wide_store:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    $0x00000100, AX
+	ADDQ    $0x00000100, CX
+	SUBQ    $0x00000100, SI
+	JMP     wide
+
+wide_done:
+pair:
+	CMPQ    SI, $0x00000080
+	JB      pair_done
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	MOVQ    CX, DI
+	MOVQ    DX, R8
+	SUBQ    BX, R8
+	JMP     pair_turn
+
+pair_pixels:
+	VMOVUPS (DI), Z4
+	VMAXPS  Z0, Z4, Z0
+	VMOVUPS 64(DI), Z4
+	VMAXPS  Z1, Z4, Z1
+	ADDQ    BX, DI
+	VMOVUPS (DI), Z4
+	VMAXPS  Z2, Z4, Z2
+	VMOVUPS 64(DI), Z4
+	VMAXPS  Z3, Z4, Z3
+	ADDQ    BX, DI
+
+pair_turn:
+	CMPQ   DI, R8
+	JB     pair_pixels
+	VMAXPS Z2, Z0, Z0
+	VMAXPS Z3, Z1, Z1
+	CMPQ   DI, DX
+	JAE    pair_store
+
+pair_pixel:
+	VMOVUPS (DI), Z2
+	VMAXPS  Z0, Z2, Z0
+	VMOVUPS 64(DI), Z2
+	VMAXPS  Z1, Z2, Z1
+	ADDQ    BX, DI
+	CMPQ    DI, DX
+	JB      pair_pixel
+
+pair_store:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x00000080, SI
+	JMP     pair
+
+pair_done:
+narrow:
+	CMPQ    SI, $0x00000040
+	JB      narrow_done
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX), Z1
+	MOVQ    CX, DI
+	MOVQ    DX, R8
+	SUBQ    BX, R8
+	JMP     narrow_turn
+
+narrow_pixels:
+	VMOVUPS (DI), Z2
+	VMAXPS  Z0, Z2, Z0
+	ADDQ    BX, DI
+	VMOVUPS (DI), Z2
+	VMAXPS  Z1, Z2, Z1
+	ADDQ    BX, DI
+
+narrow_turn:
+	CMPQ   DI, R8
+	JB     narrow_pixels
+	VMAXPS Z1, Z0, Z0
+	CMPQ   DI, DX
+	JAE    narrow_store
+
+narrow_pixel:
+	VMOVUPS (DI), Z1
+	VMAXPS  Z0, Z1, Z0
+	ADDQ    BX, DI
+	CMPQ    DI, DX
+	JB      narrow_pixel
+
+narrow_store:
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	SUBQ    $0x00000040, SI
+	JMP     narrow
+
+narrow_done:
+	VZEROUPPER
+	RET
+
 // func columnSumF32_avx512(sum []float32, x []float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·columnSumF32_avx512(SB), NOSPLIT, $0-48

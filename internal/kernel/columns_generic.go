@@ -1,11 +1,23 @@
 package kernel
 
 var columnsGeneric = columnKernels{
+	max:          columnMaxF32Generic,
 	sum:          columnSumF32Generic,
 	moments:      columnMomentsF32Generic,
 	normApply:    normApplyF32Generic,
 	normReduce:   normReduceF32Generic,
 	normBackward: normBackwardF32Generic,
+}
+
+func columnMaxF32Generic(top, x []float32) {
+	for len(x) >= len(top) {
+		for c, v := range x[:len(top)] {
+			if v > top[c] {
+				top[c] = v
+			}
+		}
+		x = x[len(top):]
+	}
 }
 
 func columnSumF32Generic(sum, x []float32) {

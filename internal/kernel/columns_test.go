@@ -59,6 +59,7 @@ func (in *columnsInput) run(t *testing.T, k *columnKernels) []columnsOutput {
 	}
 	cp, n, p := in.cp, in.pixels*in.cp, float64(in.pixels)
 	mean := in.coef[:cp]
+	k.max(result("max", in.old[:min(cp, n)], cp, 0), in.x)
 	k.sum(result("sum", nil, cp, p), in.x)
 	k.moments(result("moments 1", nil, cp, p), result("moments 2", nil, cp, 4*p), in.x, mean)
 	k.normReduce(result("reduce 1", nil, cp, p), result("reduce 2", nil, cp, 4*p), in.dy, in.x, in.y, mean, in.floor)

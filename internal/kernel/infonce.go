@@ -58,9 +58,10 @@ const (
 	// infoNCEQueries is the number of queries that share a lane's pass over
 	// its keys.
 	infoNCEQueries = 256
-	// infoNCELanes bounds the lanes into which the key blocks are dealt, and
-	// infoNCESums the floats of their gradient sums.
-	infoNCELanes = 32
+	// infoNCETasks is the number of tasks to make of lanes, into which the key
+	// blocks are dealt, times groups of queries, and infoNCESums bounds the floats
+	// of the lanes' gradient sums.
+	infoNCETasks = 32
 	infoNCESums  = 1 << 22
 	// infoNCEFixedShift is the largest 2/temperature for which exp(s - 1/τ)
 	// stays a normal float32 for every s in [-1/τ, 1/τ].
@@ -88,6 +89,7 @@ type InfoNCE struct {
 	shape   InfoNCEShape
 	gemm    *gemmKernels
 	expSum  expSumKernel
+	max     func(top, x []float32) // see columnKernels
 	workers int
 	panels  int // groups of infoNCEWidth queries, the last one padded
 	rows    int // keys of a block
@@ -122,17 +124,18 @@ func NewInfoNCE(s InfoNCEShape, workers int) *InfoNCE {
 	}
 	gemm := &active.gemm
 	x := &InfoNCE{
-		shape: s, gemm: gemm, expSum: active.expSum, workers: workers,
+		shape: s, gemm: gemm, expSum: active.expSum, max: active.columns.max, workers: workers,
 		panels: ceilDiv(s.N, infoNCEWidth),
 		rows:   infoNCERows,
 		depth:  roundUp(s.D, gemm.rows),
 		wide:   roundUp(s.D, gemm.panels*lanes),
 	}
-	for x.rows > infoNCERows/4 && s.K < infoNCELanes*x.rows {
+	queries := x.panels * infoNCEWidth
+	lanes := ceilDiv(infoNCETasks, ceilDiv(queries, infoNCEQueries))
+	for x.rows > infoNCERows/4 && s.K < lanes*x.rows {
 		x.rows /= 2
 	}
-	queries := x.panels * infoNCEWidth
-	x.lanes = max(1, min(infoNCELanes, infoNCESums/(queries*x.depth), x.blocks(s.K)))
+	x.lanes = max(1, min(lanes, infoNCESums/(queries*x.depth), x.blocks(s.K)))
 	for i := range max(x.rows, roundUp(infoNCEWidth, gemm.rows)) {
 		x.scoreRows = append(x.scoreRows, i*infoNCEWidth)
 		x.keyRows = append(x.keyRows, i*x.depth)

@@ -126,7 +126,7 @@ func (r *infoNCERun) accumulate(t *infoNCETile, lane, panel, rows int) {
 	scores := t.scores[:rows*w]
 	sums := r.laneSums(lane, panel)
 	if _, fixed := r.fixedShift(); !fixed {
-		r.raise(scores, sums, at)
+		r.raise(t, scores, sums, at)
 	}
 	r.exponentiate(t, panel, rows, r.shift[at:at+w])
 	for q := range w {
@@ -156,14 +156,16 @@ func (r *infoNCERun) exponentiate(t *infoNCETile, panel, rows int, shift []float
 // raise moves the shifts of a panel to the largest score so far, and what was
 // summed under the old shifts with them (online softmax, Milakov and
 // Gimelshein 2018).
-func (r *infoNCERun) raise(scores, sums []float32, at int) {
+func (r *infoNCERun) raise(t *infoNCETile, scores, sums []float32, at int) {
 	scale := 1 / r.a.Temperature
-	for q := range infoNCEWidth {
+	top := t.stats[:infoNCEWidth]
+	for q := range top {
+		top[q] = float32(math.Inf(-1))
+	}
+	r.max(top, scores)
+	for q, score := range top {
 		old := r.shift[at+q]
-		shift := old
-		for i := q; i < len(scores); i += infoNCEWidth {
-			shift = max(shift, scores[i]*scale)
-		}
+		shift := max(old, score*scale)
 		if shift == old {
 			continue
 		}

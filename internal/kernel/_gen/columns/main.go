@@ -22,18 +22,22 @@ var s isa.Set
 
 func main() {
 	s = isa.FromFlags()
-	sums("columnSum", "func(sum, x []float32)", []string{"sum"}, []string{"x"}, "", false,
+	columns(maxima, "columnMax", "func(top, x []float32)", []string{"top"}, []string{"x"}, "", false,
+		func(acc, _ []reg.VecVirtual, x []Mem, _ reg.VecVirtual) {
+			VMAXPS(acc[0], load(x[0]), acc[0]) // acc where x is NaN
+		})
+	columns(sums, "columnSum", "func(sum, x []float32)", []string{"sum"}, []string{"x"}, "", false,
 		func(acc, _ []reg.VecVirtual, x []Mem, _ reg.VecVirtual) {
 			VADDPS(x[0], acc[0], acc[0])
 		})
-	sums("columnMoments", "func(s1, s2, x, shift []float32)", []string{"s1", "s2"}, []string{"x"}, "shift", false,
+	columns(sums, "columnMoments", "func(s1, s2, x, shift []float32)", []string{"s1", "s2"}, []string{"x"}, "shift", false,
 		func(acc, origin []reg.VecVirtual, x []Mem, _ reg.VecVirtual) {
 			d := load(x[0])
 			VSUBPS(origin[0], d, d)
 			VADDPS(d, acc[0], acc[0])
 			VFMADD231PS(d, d, acc[1])
 		})
-	sums("normReduce", "func(s1, s2, dy, x, y, mean []float32, floor float32)", []string{"s1", "s2"}, []string{"x", "dy", "y"}, "mean", true,
+	columns(sums, "normReduce", "func(s1, s2, dy, x, y, mean []float32, floor float32)", []string{"s1", "s2"}, []string{"x", "dy", "y"}, "mean", true,
 		func(acc, origin []reg.VecVirtual, x []Mem, floor reg.VecVirtual) {
 			g := s.Vector()
 			s.LoadWhere(isa.NotLessOrEqual, load(x[2]), floor, x[1], g)
@@ -61,11 +65,29 @@ func begin(operation, signature string) {
 	Pragma("noescape")
 }
 
-// sums writes a kernel that adds up columns: blocks of channels from left to
-// right, for each the pixels from top to bottom, the sums in registers. inputs
+// A fold is what becomes of a column: how it starts, from the output, and how
+// two parts of it are joined.
+type fold struct {
+	start func(out Mem, acc reg.VecVirtual)
+	join  func(part, acc reg.VecVirtual)
+}
+
+var (
+	sums = fold{
+		func(_ Mem, acc reg.VecVirtual) { s.Clear(acc) },
+		func(part, acc reg.VecVirtual) { VADDPS(part, acc, acc) },
+	}
+	maxima = fold{
+		func(out Mem, acc reg.VecVirtual) { VMOVUPS(out, acc) },
+		func(part, acc reg.VecVirtual) { VMAXPS(part, acc, acc) },
+	}
+)
+
+// columns writes a kernel that folds columns: blocks of channels from left to
+// right, for each the pixels from top to bottom, the results in registers. inputs
 // have the shape of an activation, the first of them x; origin, if any, is a
 // vector of the channels.
-func sums(operation, signature string, outputs, inputs []string, origin string, floored bool,
+func columns(f fold, operation, signature string, outputs, inputs []string, origin string, floored bool,
 	body func(acc, origin []reg.VecVirtual, x []Mem, floor reg.VecVirtual)) {
 	begin(operation, signature)
 	bases := func(names []string) (r []reg.Register) {
@@ -103,7 +125,9 @@ func sums(operation, signature string, outputs, inputs []string, origin string, 
 			acc[p] = make([][]reg.VecVirtual, vectors)
 			for v := range vectors {
 				acc[p][v] = s.Vectors(len(out))
-				s.Clear(acc[p][v]...)
+				for i, o := range out {
+					f.start(Mem{Base: o, Disp: v * s.Bytes}, acc[p][v][i])
+				}
 			}
 		}
 		for v := range vectors {
@@ -146,7 +170,7 @@ func sums(operation, signature string, outputs, inputs []string, origin string, 
 			for p := 1; p < pixels; p++ {
 				for v := range vectors {
 					for i := range out {
-						VADDPS(acc[p][v][i], acc[0][v][i], acc[0][v][i])
+						f.join(acc[p][v][i], acc[0][v][i])
 					}
 				}
 			}
