@@ -42,7 +42,7 @@ func (s AvgWindowShape) Forward(y, x []float32) []par.Phase {
 // if add is set, else overwritten.
 func (s AvgWindowShape) Backward(dx, dy []float32, add bool) []par.Phase {
 	s.check("average pool backward", len(dy), len(dx))
-	oh, ow, cp := s.OutH(), s.OutW(), PadC(s.C)
+	oh, ow, cp, spread := s.OutH(), s.OutW(), PadC(s.C), active.vector.triad
 	inv := 1 / float32(s.Kernel*s.Kernel)
 	// Windows may overlap, so a sample is one task.
 	return []par.Phase{{Tasks: s.N, Run: func(_, n int) {
@@ -55,10 +55,8 @@ func (s AvgWindowShape) Backward(dx, dy []float32, add bool) []par.Phase {
 				grad := dy[((n*oh+i)*ow+j)*cp:][:cp]
 				for h := i * s.Stride; h < i*s.Stride+s.Kernel; h++ {
 					for w := j * s.Stride; w < j*s.Stride+s.Kernel; w++ {
-						pixel := image[(h*s.W+w)*cp:][:len(grad)]
-						for c, g := range grad {
-							pixel[c] += inv * g
-						}
+						pixel := image[(h*s.W+w)*cp:][:cp]
+						spread(pixel, pixel, grad, inv)
 					}
 				}
 			}

@@ -111,7 +111,12 @@ func (alg Algorithm) winograd(s ConvShape, dst image, set *winogradSet, stride2 
 	cost := func(tr *winogradKernels) int {
 		return tr.points * tr.points * ceilDiv(dst.h, tr.size) * ceilDiv(dst.w, tr.size)
 	}
+	// Backward through a stride each pixel meets a part of the taps, through none
+	// all of them, be it outside.
 	direct := 9 * s.outH() * s.outW()
+	if s.Stride == 1 {
+		direct = 9 * dst.h * dst.w
+	}
 	switch {
 	case s.Stride == 1 && s.Pad <= 2 && alg == F2:
 		return &set.f2

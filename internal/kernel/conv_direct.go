@@ -166,7 +166,11 @@ func (p *directPass) block(dst, src, packed []float32, add bool, cl *class, t *d
 // locate fills table with the offsets in src of the taps of a block of pixels.
 // Rows behind the last pixel read the zero pixel.
 func (p *directPass) locate(table []int, cl *class, taps []tap, begin, pixels, groups int) {
-	rows := p.kern.rows
+	rows, stride := p.kern.rows, p.src.stride()
+	var reach reach
+	for _, tap := range taps {
+		reach.include(tap, 1)
+	}
 	n, a, b := cl.pixel(begin)
 	for i := range groups * rows {
 		at := table[i/rows*len(taps)*rows+i%rows:]
@@ -176,8 +180,16 @@ func (p *directPass) locate(table []int, cl *class, taps []tap, begin, pixels, g
 			}
 			continue
 		}
-		for j, tap := range taps {
-			at[j*rows] = p.src.pixel(n, a*p.srcStep+tap.dh, b*p.srcStep+tap.dw)
+		h, w := a*p.srcStep, b*p.srcStep
+		if reach.inside(p.src, h, w) {
+			first := ((n*p.src.h+h)*p.src.w + w) * stride
+			for j, tap := range taps {
+				at[j*rows] = first + (tap.dh*p.src.w+tap.dw)*stride
+			}
+		} else {
+			for j, tap := range taps {
+				at[j*rows] = p.src.pixel(n, h+tap.dh, w+tap.dw)
+			}
 		}
 		n, a, b = cl.next(n, a, b)
 	}

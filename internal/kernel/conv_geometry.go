@@ -43,6 +43,20 @@ type class struct {
 // with the weights [C,O] number index.
 type tap struct{ dh, dw, index int }
 
+// A reach is how far taps lie from the pixel of the same place.
+type reach struct{ top, bottom, left, right int }
+
+// include widens the reach to that of taps side by side, of which t is the first.
+func (r *reach) include(t tap, taps int) {
+	r.top, r.bottom = min(r.top, t.dh), max(r.bottom, t.dh)
+	r.left, r.right = min(r.left, t.dw), max(r.right, t.dw+taps-1)
+}
+
+// inside tells whether all taps of pixel (h,w) lie in the image.
+func (r *reach) inside(m image, h, w int) bool {
+	return h+r.top >= 0 && h+r.bottom < m.h && w+r.left >= 0 && w+r.right < m.w
+}
+
 // forward returns the sweep that computes y from x.
 func (s ConvShape) forward() sweep {
 	cl := class{h: s.outH(), w: s.outW()}

@@ -8,8 +8,7 @@ type windowCopy struct {
 	class *class
 	width int
 	runs  []run
-	// The pixels of src that the runs reach, from that of the same place.
-	top, bottom, left, right int
+	reach reach
 }
 
 // A run is a part of a row that is contiguous in src where it lies inside the
@@ -38,8 +37,7 @@ func newWindowCopy(sw *sweep, cl *class, first, width int) windowCopy {
 			v += more
 		}
 		r.from = (r.dh*c.src.w+r.dw)*stride + channel
-		c.top, c.bottom = min(c.top, r.dh), max(c.bottom, r.dh)
-		c.left, c.right = min(c.left, r.dw), max(c.right, r.dw+r.taps-1)
+		c.reach.include(r.tap, r.taps)
 		c.runs = append(c.runs, r)
 	}
 	return c
@@ -54,7 +52,7 @@ func (c *windowCopy) copy(dst, src []float32, begin, count int) {
 	for i := range count {
 		row := dst[i*c.width:][:c.width]
 		h, w := a*c.step, b*c.step
-		if h+c.top < 0 || h+c.bottom >= c.src.h || w+c.left < 0 || w+c.right >= c.src.w {
+		if !c.reach.inside(c.src, h, w) {
 			c.copyAtEdge(row, src, n, h, w)
 		} else {
 			at := c.src.pixel(n, h, w)
