@@ -46,17 +46,18 @@ def decoding(name, pattern, limit):
             scaling(f"decode-{name}-scaling", f"Decoding on two workers beside one, {pattern.parent.name}", ours)]
 
 
-def augmenting(name, pattern, limit, policy, size):
-    args = ["--src", pattern, "--limit", limit, "--policy", policy, "--size", size]
+def augmenting(name, pattern, limit, long, policy, size):
+    """Beside peers on so many files; scaling on more, so that the filling of the shuffle buffer, which is reading, is a small part."""
+    args = ["--src", pattern, "--policy", policy, "--size", size]
+    ours = lambda files: ["augment", *args, "--limit", files, "--batch", 64 if size > 96 else 256]
     kinds = [("OpenCV without antialiasing, DataLoader", "opencv", 64), ("OpenCV without antialiasing, SPDL's threads", "spdl", 64),
              ("DALI, CPU", "dali", 32 if size > 96 else 256),
              ("FFCV, no hue, grey or blur", "ffcv", 64), ("torchvision on Pillow, DataLoader", "pil", 64), ("torchvision v2 on tensors, DataLoader", "tensor", 64)]
     if size > 96:  # small crops are made larger
         kinds.insert(0, ("OpenCV, DataLoader", "opencv-area", 64))
-    ours = ["augment", *args, "--batch", 64 if size > 96 else 256]
-    return [dict(name=f"augment-{name}", title=f"Files to pairs, {policy}, {size} px, {pattern.parent.name}", threads=2, ours=ours, parts=True,
-                 peers=[(label, "augment.py", [*args, "--kind", kind, "--batch", batch], {}) for label, kind, batch in kinds]),
-            scaling(f"augment-{name}-scaling", f"Files to pairs on two workers beside one, {policy}, {size} px", ours)]
+    return [dict(name=f"augment-{name}", title=f"Files to pairs, {policy}, {size} px, {pattern.parent.name}", threads=2, ours=ours(limit), parts=True,
+                 peers=[(label, "augment.py", [*args, "--limit", limit, "--kind", kind, "--batch", batch], {}) for label, kind, batch in kinds]),
+            scaling(f"augment-{name}-scaling", f"Files to pairs on two workers beside one, {policy}, {size} px", ours(long))]
 
 
 def feeding(name, title, pattern, policy, size, batch):
@@ -88,8 +89,8 @@ def suites(quick, compiled):
     ]
     for name, pattern, limit in (("photos", photos, few), ("cifar", cifar, many)):
         out += decoding(name, pattern, limit)
-    for name, pattern, limit, policy, size in (("photos", photos, few, "moco-v2", 224), ("cifar", cifar, 2 * many, "moco-cifar", 32)):
-        out += augmenting(name, pattern, limit, policy, size)
+    for name, pattern, limit, long, policy, size in (("photos", photos, few, few, "moco-v2", 224), ("cifar", cifar, 2 * many, 20 * many, "moco-cifar", 32)):
+        out += augmenting(name, pattern, limit, long, policy, size)
         out.append(feeding(name, f"Pairs that a PyTorch loop receives, from shards on disk, {policy}, {size} px", pattern, policy, size, 16 if quick else 64))
     stream = ["stream"]
     out.append(dict(name="pipe", title="Records of pairs from a process to another through one pipe of 1 MiB", threads=2, ours=stream,
