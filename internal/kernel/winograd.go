@@ -59,8 +59,9 @@ func newWinogradPass(sw sweep, lead int, rotated bool, tr winogradKernels, kern 
 	return p
 }
 
-// factorLen is the floats of the packed weights of a factor.
-func (p *winogradPass) factorLen() int { return p.panels * p.in.channels * lanes }
+// factorLen is the floats of the packed weights of a factor and what follows
+// them: an odd number of cache lines, as between the matrices of a spectrum.
+func (p *winogradPass) factorLen() int { return (p.panels*p.in.channels | 1) * lanes }
 
 func (p *winogradPass) packedLen() int { return p.tr.factors * p.tr.factors * p.factorLen() }
 
