@@ -31,6 +31,15 @@ type ConvShape struct {
 func (s ConvShape) outH() int { return (s.H+2*s.Pad-s.KH)/s.Stride + 1 }
 func (s ConvShape) outW() int { return (s.W+2*s.Pad-s.KW)/s.Stride + 1 }
 
+// layer returns a convolution whose filters cover the image, one result an image,
+// as the linear layer of the image's floats that it is: its data gradient would
+// else meet as many taps a pixel as there are, all but one of them outside. ok is
+// false for others, and where padding channels lie between the floats.
+func (s ConvShape) layer() (layer ConvShape, ok bool) {
+	layer = ConvShape{N: s.N, H: 1, W: 1, C: s.H * s.W * s.C, O: s.O, KH: 1, KW: 1, Stride: 1}
+	return layer, s.KH == s.H && s.KW == s.W && s.Pad == 0 && PadC(s.C) == s.C && PadC(layer.C) == layer.C
+}
+
 // check panics where the shape has no output: shapes come from networks that
 // were validated before.
 func (s ConvShape) check() {
@@ -85,7 +94,9 @@ func NewConv(s ConvShape, alg Algorithm, workers int) *Conv {
 		c.forward = newDirectPass(forward, row.gemm, workers)
 		c.weight = newDirectGradient(s, row, workers)
 	}
-	if tr := alg.winograd(s, backward.dst, &row.winograd, &row.winograd.s2t); tr != nil {
+	if layer, ok := s.layer(); ok {
+		c.backward = newDirectPass(layer.backward(), row.gemm, workers)
+	} else if tr := alg.winograd(s, backward.dst, &row.winograd, &row.winograd.s2t); tr != nil {
 		// Of stride 1, the data gradient is a convolution of dy with the turned
 		// weights. Of stride 2, pixel 2i of x meets pixels i and i+1 of dy.
 		lead := 2 - s.Pad

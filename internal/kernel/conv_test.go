@@ -307,6 +307,10 @@ var convShapes = []ConvShape{
 	{N: 2, H: 111, W: 105, C: 16, O: 16, KH: 3, KW: 3, Stride: 2, Pad: 1},
 	{N: 2, H: 56, W: 53, C: 16, O: 16, KH: 3, KW: 3, Stride: 1, Pad: 1},
 	{N: 2, H: 8, W: 8, C: 256, O: 32, KH: 3, KW: 3, Stride: 2, Pad: 1},
+	{N: 7, H: 4, W: 4, C: 16, O: 19, KH: 4, KW: 4, Stride: 1, Pad: 0},
+	{N: 97, H: 3, W: 3, C: 32, O: 16, KH: 3, KW: 3, Stride: 2, Pad: 0},
+	{N: 5, H: 3, W: 5, C: 4, O: 8, KH: 3, KW: 5, Stride: 1, Pad: 0},
+	{N: 5, H: 2, W: 3, C: 19, O: 8, KH: 2, KW: 3, Stride: 1, Pad: 0},
 }
 
 // testShapes are convShapes, in short mode those the references are quick on.
