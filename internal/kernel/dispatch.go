@@ -13,6 +13,7 @@ type implementation struct {
 	gemm     gemmKernels
 	winograd winogradSet
 	columns  columnKernels
+	rows     rowKernels
 	vector   vectorKernels
 	pool     poolKernels
 	expSum   expSumKernel
@@ -26,6 +27,7 @@ var implementations = append([]implementation{{
 	gemm:     gemmGeneric,
 	winograd: winogradGeneric,
 	columns:  columnsGeneric,
+	rows:     rowsGeneric,
 	vector:   vectorGeneric,
 	pool:     poolGeneric,
 	expSum:   expSumF32Generic,

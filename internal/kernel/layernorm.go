@@ -36,30 +36,22 @@ func (s LayerNormShape) ScratchLen() int { return s.tasks() * 2 * s.C }
 // Forward normalises each row. All sums are float64.
 func (s LayerNormShape) Forward(a LayerNormArgs) []par.Phase {
 	s.check("forward", &a)
-	cp := PadC(s.C)
+	cp, k := PadC(s.C), &active.rows
 	return []par.Phase{{Tasks: s.tasks(), Run: func(_, t int) {
 		for i := t * s.taskRows(); i < min((t+1)*s.taskRows(), s.Rows); i++ {
-			x, y := a.X[i*cp : (i+1)*cp][:s.C], a.Y[i*cp:(i+1)*cp]
-			mean, inv := rowMoments(x, a.Eps)
-			for c, v := range x {
-				y[c] = float32((float64(v)-mean)*inv*float64(a.Gamma[c]) + float64(a.Beta[c]))
-			}
+			x, y := a.X[i*cp:][:s.C], a.Y[i*cp:(i+1)*cp]
+			mean, inv := rowMoments(k, x, a.Eps)
+			k.apply(y[:s.C], x, a.Gamma, a.Beta, mean, inv)
 			clear(y[s.C:])
 		}
 	}}}
 }
 
 // rowMoments returns the mean of a row and 1/sqrt(var+eps), in two passes.
-func rowMoments(x []float32, eps float32) (mean, inv float64) {
-	for _, v := range x {
-		mean += float64(v)
-	}
-	mean /= float64(len(x))
-	var m2 float64
-	for _, v := range x {
-		m2 += (float64(v) - mean) * (float64(v) - mean)
-	}
-	return mean, 1 / math.Sqrt(m2/float64(len(x))+float64(eps))
+func rowMoments(k *rowKernels, x []float32, eps float32) (mean, inv float64) {
+	n := float64(len(x))
+	mean = k.sum(x) / n
+	return mean, 1 / math.Sqrt(k.squares(x, mean)/n+float64(eps))
 }
 
 // LayerNormGrads are the gradients of one layer normalisation.
@@ -79,7 +71,7 @@ type LayerNormGrads struct {
 //	dx = 1/sqrt(var+eps) · (gamma·dy - <gamma·dy> - xh·<gamma·dy·xh>)
 func (s LayerNormShape) Backward(d LayerNormGrads, a LayerNormArgs, scratch []float32) []par.Phase {
 	s.check("backward", &a)
-	cp := PadC(s.C)
+	cp, k := PadC(s.C), &active.rows
 	checkLen("layer norm backward", s, "dy", len(d.DY), s.Rows*cp)
 	checkLen("layer norm backward", s, "dx", len(d.DX), s.Rows*cp)
 	checkLen("layer norm backward", s, "dgamma", len(d.DGamma), s.C)
@@ -88,11 +80,13 @@ func (s LayerNormShape) Backward(d LayerNormGrads, a LayerNormArgs, scratch []fl
 	return []par.Phase{
 		{Tasks: s.tasks(), Run: func(_, t int) {
 			part := scratch[t*2*s.C : (t+1)*2*s.C]
-			dbeta, dgamma := part[:s.C], part[s.C:]
 			clear(part)
 			for i := t * s.taskRows(); i < min((t+1)*s.taskRows(), s.Rows); i++ {
-				x, dy := a.X[i*cp : (i+1)*cp][:s.C], d.DY[i*cp : (i+1)*cp][:s.C]
-				layerNormRow(d.DX[i*cp:(i+1)*cp], dy, x, a.Gamma, dgamma, dbeta, a.Eps, d.AddDX)
+				x, dy, dx := a.X[i*cp:][:s.C], d.DY[i*cp:][:s.C], d.DX[i*cp:(i+1)*cp]
+				mean, inv := rowMoments(k, x, a.Eps)
+				sum, dot := k.reduce(part[s.C:], part[:s.C], dy, x, a.Gamma, mean, inv)
+				k.backward(dx[:s.C], dy, x, a.Gamma, mean, inv, -inv*inv*dot/float64(s.C), -inv*sum/float64(s.C), d.AddDX)
+				clear(dx[s.C:])
 			}
 		}},
 		{Tasks: columnBlocks(s.C), Run: func(_, b int) {
@@ -108,29 +102,6 @@ func (s LayerNormShape) Backward(d LayerNormGrads, a LayerNormArgs, scratch []fl
 			}
 		}},
 	}
-}
-
-// layerNormRow is Backward on one row; dx has the padding that the others lack.
-func layerNormRow(dx, dy, x, gamma, dgamma, dbeta []float32, eps float32, add bool) {
-	mean, inv := rowMoments(x, eps)
-	var sum, dot float64 // of gamma·dy and gamma·dy·xh
-	for c, v := range x {
-		g, xh := float64(dy[c]), (float64(v)-mean)*inv
-		sum += float64(gamma[c]) * g
-		dot += float64(gamma[c]) * g * xh
-		dbeta[c] += dy[c]
-		dgamma[c] += float32(g * xh)
-	}
-	n := float64(len(x))
-	for c, v := range x {
-		xh := (float64(v) - mean) * inv
-		grad := float32(inv * (float64(gamma[c])*float64(dy[c]) - sum/n - xh*dot/n))
-		if add {
-			grad += dx[c]
-		}
-		dx[c] = grad
-	}
-	clear(dx[len(x):])
 }
 
 func (s LayerNormShape) check(op string, a *LayerNormArgs) {

@@ -157,3 +157,19 @@ func BenchmarkMaxPool(b *testing.B) {
 		b.Run("pass=backward", func(b *testing.B) { benchPhases(b, s.Backward(x, y, arg, false), 4*(len(x)+len(y)), 0) })
 	})
 }
+
+// The shapes are those of Deep InfoMax's encoders for the scores at width 0.25
+// and 1. Bytes count what has to be read or written once.
+func BenchmarkLayerNorm(b *testing.B) {
+	for _, s := range []LayerNormShape{{4096, 1024}, {4096, 2048}, {1024, 32}} {
+		act := s.Rows * PadC(s.C)
+		a := LayerNormArgs{Y: Alloc(act), X: Alloc(act), Gamma: ones(s.C), Beta: Alloc(s.C), Eps: 1e-5}
+		d := LayerNormGrads{DY: Alloc(act), DX: Alloc(act), DGamma: Alloc(s.C), DBeta: Alloc(s.C)}
+		b.Run(fmt.Sprintf("rows=%d,c=%d", s.Rows, s.C), func(b *testing.B) {
+			eachVariantBench(b, func(b *testing.B) {
+				b.Run("pass=forward", func(b *testing.B) { benchPhases(b, s.Forward(a), 8*act, 0) })
+				b.Run("pass=backward", func(b *testing.B) { benchPhases(b, s.Backward(d, a, Alloc(s.ScratchLen())), 12*act, 0) })
+			})
+		})
+	}
+}

@@ -51,12 +51,23 @@ func (s Set) Vectors(n int) []reg.VecVirtual {
 // Broadcast loads a float32 parameter into every lane.
 func (s Set) Broadcast(param string) reg.VecVirtual {
 	v := s.Vector()
+	VBROADCASTSS(address(param), v)
+	return v
+}
+
+// BroadcastDouble loads a float64 parameter into every lane of float64.
+func (s Set) BroadcastDouble(param string) reg.VecVirtual {
+	v := s.Vector()
+	VBROADCASTSD(address(param), v)
+	return v
+}
+
+func address(param string) Mem {
 	m, err := Param(param).Resolve()
 	if err != nil {
 		panic(err)
 	}
-	VBROADCASTSS(m.Addr, v)
-	return v
+	return m.Addr
 }
 
 // Clear zeroes registers.
