@@ -41,7 +41,8 @@ def measure(a, method, train, test):
     if method in ("moco", "infonce"):
         options += ["--split-bn", 1]  # the others have plain statistics
     clpipe(a, *options, "--steps", 1, "--lr", 0, "--run", start)
-    clpipe(a, *options, "--budget", f"{60 * a.minutes}s", "--run", ours)
+    rate = [] if a.lr is None else ["--lr", a.lr]
+    clpipe(a, *options, *rate, "--budget", f"{60 * a.minutes}s", "--run", ours)
     summary = json.loads((ours / "summary.json").read_text())
     peer, = python("train_torch.py", "--run", ours, "--start", start, "--out", theirs, "--src", a.src, "--seconds", summary["wall_seconds"], **RAISED)
     judged = python("judge.py", "--train", train, "--test", test, "--bank", a.bank, start, ours, theirs)
@@ -73,6 +74,7 @@ def main():
     p.add_argument("--minutes", type=float, default=4)
     p.add_argument("--methods", nargs="+", default=["simclr", "infonce", "dim", "cpc", "amdim"], help="also moco")
     p.add_argument("--width", type=float, default=0.25)
+    p.add_argument("--lr", help="of both sides, in place of the recipe's, which is for days")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--bank", type=int, default=20000, help="training images that the judge learns from")
     p.add_argument("--runs", default=str(HERE / "results" / "equal-time"), help="new folder for the runs")
