@@ -30,7 +30,7 @@ var cpcMethod = method{
 	},
 	small: func(c *Config) {
 		c.Depth, c.Augmentation, c.Directions = 1, "", 2
-		c.Batch, c.Schedule.Base = 64, 2e-4 // published: 1e-4 to 4e-4, 64 to 128 images
+		c.Batch = 64
 	},
 	graph: func(c Config) *encoder.Graph { return encoder.CPC(cpcNetwork(c, false)) },
 	whole: func(c Config) *encoder.Graph { return encoder.CPC(cpcNetwork(c, true)) },

@@ -446,7 +446,7 @@ func TestSelfSupervisedRecipes(t *testing.T) {
 		warmup                    int
 		policy                    string
 	}{
-		{"cpc", 32, contrast.Small, 64, 64, 0, 1, 1, 2e-4, 0.8, 1e-5, 0, "cpc"},
+		{"cpc", 32, contrast.Small, 64, 64, 0, 1, 1, 4e-4, 0.8, 1e-5, 0, "cpc"},
 		{"cpc", 64, contrast.Paper, 128, 64, 0, 2, 1, 4e-4, 0.8, 1e-5, 0, "cpc-v2"},
 		{"dim", 32, contrast.Small, 64, 64, 512, 0, 1, 1e-4, 0.9, 0, 0, "dim"},
 		{"dim", 64, contrast.Paper, 64, 64, 2048, 0, 1, 1e-4, 0.9, 0, 0, "dim"},
