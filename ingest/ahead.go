@@ -53,7 +53,7 @@ type span struct {
 	from, to int64
 	pieces   []piece       // what is held of it, in order
 	room     int64         // taken of the bytes that may be held
-	left     atomic.Int32  // samples in it that are still to be used
+	left     atomic.Int32  // samples in it that are still to be used, and its reader
 	done     chan struct{} // closed once bytes or err is there
 	bytes    shard.Sample  // whose Image the pieces are, one after the other
 	err      error
@@ -100,6 +100,7 @@ func (a *readAhead) start(ctx context.Context, g *errgroup.Group) {
 					sp.err = sp.pass(ctx, a.source.shards[sp.shard].obj, pass)
 				}
 				close(sp.done)
+				sp.leave()
 			}
 			return nil
 		})
@@ -134,8 +135,17 @@ func (sp *span) short(err error) error {
 	return err
 }
 
-// close closes what the readers have opened. They have ended.
-func (a *readAhead) close() { a.files.close() }
+// close lets go of the images that nobody waits for any more, and closes what the
+// readers have opened. They have ended.
+func (a *readAhead) close() {
+	left := a.current
+	for ok := true; ok; left, ok = <-a.windows {
+		for i := range left {
+			left[i].release()
+		}
+	}
+	a.files.close()
+}
 
 // plan sends the windows of all epochs, and the spans of each after it. One
 // window waits while the one before it is used: both, and what is read between
@@ -239,6 +249,7 @@ func (s *Source) cut(entries []entry) []*span {
 			}
 		}
 		sp := &span{shard: e.shard, from: from, to: from, done: make(chan struct{})}
+		sp.left.Store(1)
 		sp.add(e, false)
 		spans = append(spans, ordered{sp, i})
 	}
@@ -301,20 +312,20 @@ func (sp *span) image(ctx context.Context, e *entry) ([]byte, error) {
 // release lets go of the image.
 func (e *entry) release() {
 	e.sample.Recycle()
-	sp := e.ahead
-	if sp == nil {
-		return
+	if sp := e.ahead; sp != nil {
+		e.ahead = nil
+		sp.leave()
 	}
-	e.ahead = nil
+}
+
+// leave is called by the reader and for every sample. A span that is not read, as
+// the run has ended, keeps its reader and holds nothing.
+func (sp *span) leave() {
 	if sp.left.Add(-1) > 0 {
 		return
 	}
-	select {
-	case <-sp.done:
-		sp.bytes.Recycle()
-		sp.of.room.Release(sp.room)
-	default: // the run has ended before it was read
-	}
+	sp.bytes.Recycle()
+	sp.of.room.Release(sp.room)
 }
 
 // epoch returns the samples of an epoch. Epochs are taken one after the other,

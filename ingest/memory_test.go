@@ -76,3 +76,27 @@ func TestReadingKeepsWithinItsMemory(t *testing.T) {
 		t.Errorf("%d bytes of blocks are held after the runs, %d before", held, before)
 	}
 }
+
+// TestStoppedRunsLeaveNoImages stops runs at every record, read in sequence and by
+// an index: all memory of images comes back.
+func TestStoppedRunsLeaveNoImages(t *testing.T) {
+	packed := packings(t)
+	plain := shards(t, 9, 7, 8)
+	makeIndex(t, ingest.Config{Sources: []string{plain}}, "")
+	for name, cfg := range map[string]ingest.Config{
+		"in sequence": {Sources: []string{packed}},
+		"by an index": {Sources: []string{plain}, Index: ingest.AutoIndex, AheadBytes: 4 << 10},
+	} {
+		cfg.Shuffle, cfg.Epochs, cfg.Encoded, cfg.RecordRows, cfg.Workers = true, 0, true, 2, 3
+		shard.DropFree()
+		before := shard.HeldBytes()
+		for rows := 1; rows < 60; rows++ {
+			if _, _, err := read(t, cfg, rows); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if shard.DropFree(); shard.HeldBytes() != before {
+			t.Errorf("%s: %d bytes are held after runs that were stopped, %d before", name, shard.HeldBytes(), before)
+		}
+	}
+}

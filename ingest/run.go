@@ -49,7 +49,6 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 	var ahead *readAhead
 	if s.Permuted() {
 		ahead = newReadAhead(s)
-		defer ahead.close()
 		ahead.start(ctx, g)
 	}
 	jobs := make(chan *job)
@@ -81,6 +80,9 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 	w.current.drop()
 	for j := range order { // results that were never written
 		j.drop()
+	}
+	if ahead != nil {
+		ahead.close()
 	}
 	shard.DropFree()
 	return err
@@ -119,13 +121,13 @@ type result struct {
 }
 
 // drop releases the images and results of a job, which may be nil, that nobody
-// waits for any more. All workers have ended.
+// waits for any more. Its worker, if it has one, has ended.
 func (j *job) drop() {
 	if j == nil {
 		return
 	}
 	for i := range j.entries {
-		j.entries[i].sample.Recycle()
+		j.entries[i].release()
 	}
 	for {
 		select {
@@ -232,6 +234,7 @@ func (s *Source) dealEpoch(ctx context.Context, epoch uint32, samples epochSampl
 		}
 		if len(j.entries) == s.cfg.RecordRows || len(j.entries) > 0 && j.bytes+e.sample.Size > s.cfg.RecordBytes {
 			if err := send(); err != nil {
+				e.release()
 				return err
 			}
 			j = newJob()
