@@ -27,15 +27,17 @@ type client struct {
 func newClient() *client {
 	var http1 http.Protocols
 	http1.SetHTTP1(true) // a connection for each file: in HTTP/2 they would share one's window
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		Protocols:           &http1,
+		DisableCompression:  true, // ranges are those of the file as it is stored
+		MaxIdleConnsPerHost: remote.MaxIdle,
+		IdleConnTimeout:     10 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+	}
+	remote.WatchProxy(transport)
 	return &client{
-		http: http.Client{Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			Protocols:           &http1,
-			DisableCompression:  true, // ranges are those of the file as it is stored
-			MaxIdleConnsPerHost: remote.MaxIdle,
-			IdleConnTimeout:     10 * time.Second,
-			TLSHandshakeTimeout: 10 * time.Second,
-		}},
+		http:     http.Client{Transport: transport},
 		hubToken: strings.TrimSpace(os.Getenv("HF_TOKEN")),
 		logins:   readNetrc(),
 	}
@@ -147,7 +149,9 @@ func failure(resp *http.Response) *remote.Failure {
 	f := &remote.Failure{Kind: remote.Final, RetryAfter: remote.RetryAfter(resp.Header.Get("Retry-After"), time.Now())}
 	status := strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode)
 	switch resp.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+	case http.StatusProxyAuthRequired:
+		return remote.ProxyRefusal()
+	case http.StatusUnauthorized, http.StatusForbidden:
 		f.Why = fmt.Errorf("%w (%s): put user and password into ~/.netrc or into the address, as https://user:password@host/, or sign it anew if it has a signature that expires", fs.ErrPermission, status)
 	case http.StatusNotFound, http.StatusGone:
 		f.Why = fmt.Errorf("%s: %w", status, fs.ErrNotExist)

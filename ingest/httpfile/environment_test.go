@@ -78,6 +78,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	tls := []string{"HTTPS_PROXY=" + world.Proxy, "SSL_CERT_FILE=" + world.CAFile}
 	plain := []string{"HTTP_PROXY=" + world.Proxy}
+	refusing := testserver.RefusingProxy(t)
 
 	cases := []struct {
 		name, source string
@@ -89,6 +90,8 @@ func TestEnvironment(t *testing.T) {
 		{"HTTPS_PROXY, SSL_CERT_FILE", "https://host.example/0.tar", tls, "host.example", ""},
 		{"a certificate nobody knows", "https://host.example/0.tar", tls[:1], "", "certificate signed by unknown authority"},
 		{"NO_PROXY", "http://host.invalid/0.tar", append(plain, "NO_PROXY=.invalid"), "", "lookup host.invalid"},
+		{"HTTP_PROXY that asks who it is", "http://host.example/0.tar", []string{"HTTP_PROXY=" + refusing}, "", "(407 Proxy Authentication Required): put the proxy's user"},
+		{"HTTPS_PROXY that asks who it is", "https://host.example/0.tar", []string{"HTTPS_PROXY=" + refusing}, "", "(407 Proxy Authentication Required): put the proxy's user"},
 		{"NETRC", "http://host.example/0.tar", append(plain, "NETRC="+netrc), "host.example ann:hidden", ""},
 		{".netrc", "http://host.example/0.tar", append(plain, "HOME="+home), "host.example home:hidden", ""},
 		{"the address before .netrc", "http://bob:own@host.example/0.tar", append(plain, "NETRC="+netrc), "host.example bob:own", ""},

@@ -45,6 +45,7 @@ func newBucket(ctx context.Context, name string, opts Options) (*bucket, error) 
 			t.Protocols = &http1
 			t.MaxIdleConnsPerHost = remote.MaxIdle
 			t.IdleConnTimeout = 10 * time.Second
+			remote.WatchProxy(t)
 		})),
 		config.WithDefaultRegion(defaultRegion),
 		config.WithLogger(logging.Nop{}), // it would write to standard error

@@ -142,6 +142,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	elsewhere := testserver.New(t, nil)
 	world := testserver.NewWorld(t, store, "*.amazonaws.com", "store.example")
+	refusing := testserver.RefusingProxy(t)
 	grants := newGrants(t)
 
 	home := t.TempDir()
@@ -223,6 +224,8 @@ sso_start_url = https://portal.example/start
 		{"a certificate nobody knows", append(keys, "AWS_ENDPOINT_URL_S3=https://store.example", "HTTPS_PROXY="+world.Proxy), "", "certificate signed by unknown authority"},
 		{"NO_PROXY", append(keys, "AWS_ENDPOINT_URL_S3=http://store.invalid", "HTTP_PROXY="+world.Proxy, "NO_PROXY=.invalid", "AWS_MAX_ATTEMPTS=1"), "", "lookup store.invalid"},
 		{"HTTP_PROXY", append(keys, "AWS_ENDPOINT_URL_S3=http://store.invalid", "HTTP_PROXY="+world.Proxy), "USER us-east-1", ""},
+		{"HTTP_PROXY that asks who it is", append(keys, "AWS_ENDPOINT_URL_S3=http://store.invalid", "HTTP_PROXY="+refusing), "", "(407 Proxy Authentication Required): put the proxy's user"},
+		{"HTTPS_PROXY that asks who it is", append(keys, "AWS_ENDPOINT_URL_S3=https://store.example", "HTTPS_PROXY="+refusing), "", "(407 Proxy Authentication Required): put the proxy's user"},
 		{"AWS_RETRY_MODE", append(keys, "AWS_RETRY_MODE=adaptive"), "USER us-east-1", ""},
 		{"AWS_RETRY_MODE of old", append(keys, "AWS_RETRY_MODE=legacy"), "", "want standard or adaptive"},
 		{"AWS_MAX_ATTEMPTS", append(keys, "AWS_MAX_ATTEMPTS=3", "AWS_ENDPOINT_URL_S3=http://127.0.0.1:1"), "", "(3 attempts)"},

@@ -84,6 +84,8 @@ func (b *bucket) refusal(status int, code string, api smithy.APIError, header ht
 		f.Kind = remote.Passing
 	case code == "InvalidObjectState":
 		f.Why = fmt.Errorf("the object is archived and has to be restored first (%s)", text)
+	case status == http.StatusProxyAuthRequired:
+		return remote.ProxyRefusal()
 	case status == http.StatusPreconditionFailed:
 		f.Why = fmt.Errorf("the object has changed since it was listed (%s)", text)
 	case status == http.StatusNotFound:

@@ -74,6 +74,17 @@ func NewWorld(t testing.TB, s *Server, hosts ...string) World {
 	return w
 }
 
+// RefusingProxy starts a proxy that wants to know its user, and returns its address.
+func RefusingProxy(t testing.TB) string {
+	t.Helper()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Proxy-Authenticate", `Basic realm="proxy"`)
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	t.Cleanup(proxy.Close)
+	return proxy.URL
+}
+
 // tunnel joins the client's connection to one to target.
 func tunnel(w http.ResponseWriter, target string) {
 	out, err := net.Dial("tcp", target)
