@@ -185,7 +185,7 @@ type probeOptions struct {
 func (o *probeOptions) add(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&o.kinds, "probes", []string{"linear", "knn"}, "linear, knn, mlp (200 hidden units with dropout) and finetune (all weights trained with a classifier: SGD, crops and flips)")
 	fs.IntVar(&o.epochs, "finetune-epochs", 0, "epochs of finetune (default 60 up to 1 % of the labels, else 30)")
-	fs.Float64SliceVar(&o.labels, "labels", []float64{1}, "shares of the training labels, as 1,0.1,0.01; below 1 the mean over three draws of that share of every class")
+	fs.Float64SliceVar(&o.labels, "labels", []float64{1}, "shares of the training labels, as 1,0.1,0.01; below 1 the mean over three draws of as many labels of every class")
 	fs.IntVar(&o.k, "k", 200, "neighbours of kNN")
 	fs.Float64Var(&o.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
 }

@@ -91,24 +91,49 @@ func TestMLPRefuses(t *testing.T) {
 	}
 }
 
-func TestFewLabelsAreTheSameShareOfEveryClass(t *testing.T) {
-	f := labelled(31, 1000, 2, 4, 0.5)
-	count := make([]int, 4)
-	for _, l := range f.Labels {
-		count[l]++
+func TestFewLabelsAreAsManyOfEveryClass(t *testing.T) {
+	for _, c := range []struct {
+		classes []int // rows of each
+		share   float64
+		want    []int
+	}{
+		{[]int{1300, 732, 1000}, 0.1, []int{101, 101, 101}},
+		{[]int{1300, 732, 1000}, 0.01, []int{10, 10, 10}},
+		{[]int{50, 50, 50, 50}, 0.05, []int{2, 2, 3, 3}}, // of equal classes the last
+		{[]int{80, 50, 60}, 0.1, []int{7, 6, 6}},
+		{[]int{500, 4, 496}, 0.1, []int{48, 4, 48}}, // all there are
+		{[]int{500, 4, 496}, 0.9, []int{448, 4, 448}},
+		{[]int{500, 4, 496}, 1e-6, []int{1, 1, 1}},
+		{[]int{10}, 0.25, []int{3}},
+	} {
+		var labels []int
+		for class, n := range c.classes {
+			labels = append(labels, slices.Repeat([]int{class}, n)...)
+		}
+		rows, err := FewRows(labels, c.share, 7, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]int, len(c.classes))
+		for _, i := range rows {
+			got[labels[i]]++
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%g of classes of %d rows: got %d, want %d", c.share, c.classes, got, c.want)
+		}
+		n := len(rows)
+		slices.Sort(rows)
+		if different := len(slices.Compact(rows)); different != n {
+			t.Errorf("%g of classes of %d rows: only %d of %d rows are different", c.share, c.classes, different, n)
+		}
 	}
+}
+
+func TestFewLabelsAreDrawn(t *testing.T) {
+	f := labelled(31, 1000, 2, 4, 0.5)
 	some, err := FewLabels(f, 0.1, 7, 0)
 	if err != nil {
 		t.Fatal(err)
-	}
-	got := make([]int, 4)
-	for _, l := range some.Labels {
-		got[l]++
-	}
-	for c := range got {
-		if want := int(math.Round(0.1 * float64(count[c]))); got[c] != want {
-			t.Errorf("class %d has %d rows of %d, want %d", c, got[c], count[c], want)
-		}
 	}
 	if again, _ := FewLabels(f, 0.1, 7, 0); !slices.Equal(again.Data, some.Data) {
 		t.Error("the same names draw other rows")

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -26,10 +27,12 @@ func FewLabels(f *Features, share float64, seed uint64, number int) (*Features, 
 	return out, nil
 }
 
-// FewRows returns a share of the rows of labels, the same share of every class (at
-// least one row of each, rounded to the nearest), class by class, drawn by (seed,
-// share, number): the setting in which 1 % or 10 % of the labels are known. It is
-// an error if the share is not in (0,1]; at 1 it returns all in their order.
+// FewRows returns a share of the rows of labels, rounded to the nearest number but at
+// least one row of each class: as many rows of every class, class by class, drawn by
+// (seed, share, number), the setting in which 1 % or 10 % of the labels are known
+// (Chen et al. 2020, section 6). A class with fewer rows gives all it has and the
+// others more; what cannot be divided comes from the largest.
+// It is an error if the share is not in (0,1]; at 1 it returns all in their order.
 func FewRows(labels []int, share float64, seed uint64, number int) ([]int, error) {
 	if !(share > 0 && share <= 1) {
 		return nil, fmt.Errorf("probe: a share of labels is %g, want it in (0,1]", share)
@@ -45,12 +48,18 @@ func FewRows(labels []int, share float64, seed uint64, number int) ([]int, error
 	for i, label := range labels {
 		rows[label] = append(rows[label], i)
 	}
-	for _, label := range slices.Sorted(maps.Keys(rows)) {
+	classes := slices.SortedFunc(maps.Keys(rows), func(a, b int) int {
+		return cmp.Or(cmp.Compare(len(rows[a]), len(rows[b])), cmp.Compare(a, b))
+	})
+	left := max(len(classes), int(math.Round(share*float64(len(labels)))))
+	for i, label := range classes {
 		of := rows[label]
+		take := min(len(of), left/(len(classes)-i))
+		left -= take
 		perm := make([]int, len(of))
 		draw := rng.New(seed, rng.Probe, mlpDropout+1, math.Float64bits(share), uint64(number), uint64(label))
 		draw.Perm(perm)
-		for _, i := range perm[:max(1, int(math.Round(share*float64(len(of)))))] {
+		for _, i := range perm[:take] {
 			out = append(out, of[i])
 		}
 	}
