@@ -17,16 +17,17 @@ import (
 
 // A comparedRow is a method's accuracy by one probe, over the seeds.
 type comparedRow struct {
-	Method  string    `json:"method"`
-	Probe   string    `json:"probe"`
-	Labels  float64   `json:"labels"`
-	Top1    float64   `json:"top1"` // mean over the seeds
-	Std     float64   `json:"std"`
-	Seeds   int       `json:"seeds"`
-	Runs    []float64 `json:"runs"`              // of each seed
-	Steps   []int     `json:"steps,omitempty"`   // likewise
-	Samples []int64   `json:"samples,omitempty"` // trained on, likewise
-	Seconds []float64 `json:"seconds,omitempty"` // of training, likewise
+	Method   string    `json:"method"`
+	Probe    string    `json:"probe"`
+	Labels   float64   `json:"labels"`
+	Top1     float64   `json:"top1"` // mean over the seeds
+	Std      float64   `json:"std"`
+	Balanced float64   `json:"balanced"` // mean over the seeds of the mean over the classes
+	Seeds    int       `json:"seeds"`
+	Runs     []float64 `json:"runs"`              // top-1 of each seed
+	Steps    []int     `json:"steps,omitempty"`   // likewise
+	Samples  []int64   `json:"samples,omitempty"` // trained on, likewise
+	Seconds  []float64 `json:"seconds,omitempty"` // of training, likewise
 }
 
 // comparedTable holds the rows in the order of the methods.
@@ -49,6 +50,7 @@ func tabulate(cells []cell) comparedTable {
 			}
 			row := &t.rows[at[key]]
 			row.Runs = append(row.Runs, r.Top1)
+			row.Balanced += (r.Balanced - row.Balanced) / float64(len(row.Runs))
 			if c.Steps > 0 {
 				row.Steps, row.Samples, row.Seconds = append(row.Steps, c.Steps), append(row.Samples, c.Samples), append(row.Seconds, c.Seconds)
 			}
