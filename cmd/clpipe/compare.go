@@ -338,7 +338,8 @@ func (c *comparison) plan() []cell {
 // network returns the name of the network of an untrained cell's method, none if
 // the method was left out, or if its network is that of one before it. Networks that
 // differ only in how they normalise pixels go by a method's name too, but for those
-// of the first.
+// of the first: of all methods that began with the seed, so that one that diverged
+// gives no other its name.
 func (c *comparison) network(p cell, done []cell) (string, error) {
 	trained := func(method string) bool {
 		return slices.ContainsFunc(done, func(d cell) bool { return d.Method == method && d.Seed == p.Seed })
@@ -350,22 +351,30 @@ func (c *comparison) network(p cell, done []cell) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := mine.EncoderName()
-	for _, before := range c.methods[:slices.Index(c.methods, p.of)] {
-		if !trained(before) {
-			continue
+	name, first := "", true
+	for _, method := range c.methods[:slices.Index(c.methods, p.of)+1] {
+		cfg, err := c.config(method, p.Seed)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it did not fit, which no seed changes
 		}
-		other, err := c.config(before, p.Seed)
 		if err != nil {
 			return "", err
 		}
-		if other.EncoderName() != mine.EncoderName() {
+		if cfg.EncoderName() != mine.EncoderName() {
 			continue
 		}
-		if other.Encoder.Normalize == mine.Encoder.Normalize {
-			return "", nil
+		if cfg.Encoder.Normalize == mine.Encoder.Normalize {
+			if method != p.of && trained(method) {
+				return "", nil
+			}
+			if name == "" {
+				name = mine.EncoderName()
+				if !first {
+					name += " (" + method + ")"
+				}
+			}
 		}
-		name = mine.EncoderName() + " (" + p.of + ")"
+		first = false
 	}
 	return name, nil
 }
