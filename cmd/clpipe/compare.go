@@ -83,7 +83,7 @@ func (f *compareFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&f.probes.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
 	f.probes.kinds, f.probes.labels = []string{"linear", "knn", "mlp"}, []float64{1, 0.1, 0.01}
 	fs.Lookup("run").Usage = "directory of the comparison (default runs/compare)"
-	for _, hidden := range []string{"method", "init", "in", "rank", "world", "val", "val-train", "eval-every", "listen"} {
+	for _, hidden := range []string{"method", "init", "in", "rank", "world", "val", "val-train", "eval-every"} {
 		fs.Lookup(hidden).Hidden = true // of one run, not of several
 	}
 }

@@ -92,7 +92,7 @@ the first epoch without images; 100 % is as good as a full random permutation:
 	fs := cmd.Flags()
 	flags.add(fs)
 	fs.BoolVar(&measure, "measure", false, "run a few steps and tell how long the run takes")
-	for _, name := range []string{"in", "run", "resume", "checkpoint-every", "keep", "val", "val-train", "eval-every", "budget", "listen"} {
+	for _, name := range []string{"in", "run", "resume", "checkpoint-every", "keep", "val", "val-train", "eval-every", "budget"} {
 		if err := fs.MarkHidden(name); err != nil {
 			panic(err) // the flag was added above
 		}

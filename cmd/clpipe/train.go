@@ -60,6 +60,10 @@ func (t *trainFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVar(&t.resume, "resume", false, "go on from the run directory's last checkpoint")
 	fs.StringVar(&t.save, "checkpoint-every", "10m", "time, or steps, between checkpoints")
 	fs.IntVar(&t.keep, "keep", 2, "checkpoints kept")
+}
+
+// addListen adds the live page, which only a run has.
+func (t *trainFlags) addListen(fs *pflag.FlagSet) {
 	fs.StringVar(&t.listen, "listen", "", "address, as 127.0.0.1:6060, of a live page, of /metrics for Prometheus and of /debug/pprof")
 }
 
@@ -91,6 +95,7 @@ standard input or another stream (--in), or with --src from shards, all stages i
 		},
 	}
 	flags.add(cmd.Flags())
+	flags.addListen(cmd.Flags())
 	return cmd
 }
 
