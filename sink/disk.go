@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // disk is the part of the file system that changes something. Tests put one in
@@ -85,7 +86,7 @@ func Replace(path string, write func(io.Writer) error) error {
 
 // replaceFile is Replace on a disk.
 func replaceFile(d disk, path string, write func(io.Writer) error) error {
-	path, isFile, err := destination(path)
+	path, isFile, err := Destination(path)
 	if err != nil {
 		return err
 	}
@@ -103,9 +104,14 @@ func replaceFile(d disk, path string, write func(io.Writer) error) error {
 	return d.SyncDir(filepath.Dir(path))
 }
 
-// destination returns the place that path leads to, and whether a file may be
-// put there: nothing is lost but the content of a file.
-func destination(path string) (place string, isFile bool, err error) {
+// Destination returns the place that path leads to, a link being followed, and
+// whether a file may be put there: nothing is lost but the content of a file. What
+// is no file, as a device or a named pipe, and what the program has open already, as
+// /dev/stdout, is to be written to instead. A directory is an error.
+func Destination(path string) (place string, isFile bool, err error) {
+	if isOpen(path) {
+		return path, false, nil
+	}
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return path, true, nil
 	}
@@ -121,10 +127,18 @@ func destination(path string) (place string, isFile bool, err error) {
 		return path, false, nil
 	}
 	place, err = filepath.EvalSymlinks(path)
-	if err != nil { // an open file without a name, as /dev/stdout may be
+	if err != nil { // a link to an open file that has no name any more
 		return path, false, nil
 	}
 	return place, true, nil
+}
+
+// isOpen tells whether path is one of the names that the system has for the files a
+// process has open: putting another file in the place of such a one would take it
+// from who opened it.
+func isOpen(path string) bool {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	return err == nil && (dir == "/dev" || dir == "/dev/fd" || strings.HasPrefix(dir, "/proc/"))
 }
 
 // writeInto writes to what is there.

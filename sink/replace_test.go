@@ -58,6 +58,18 @@ func TestReplaceLosesNoMoreThanAFile(t *testing.T) {
 	if info, err := os.Lstat(at("fifo")); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
 		t.Errorf("the named pipe is %v, %v", info, err)
 	}
+	// Who has opened a file is to find in it what is written to its name in /dev.
+	opened, err := os.OpenFile(at("opened"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	if err := sink.Replace(fmt.Sprintf("/dev/fd/%d", opened.Fd()), func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := opened.Stat(); err != nil || info.Size() != 3 {
+		t.Errorf("the open file has %v, %v, want the 3 bytes that were written", info, err)
+	}
 	if err := replace("."); err == nil {
 		t.Error("a directory was replaced")
 	}

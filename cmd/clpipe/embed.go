@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"clpipe/batch"
 	"clpipe/ingest"
@@ -165,7 +164,7 @@ func (j *embedJob) holdsViews(ctx context.Context, p *pipeline) (bool, error) {
 
 // isStream tells whether embeddings go to a place as a stream and not as Parquet.
 func isStream(path string) bool {
-	if path == "-" || strings.HasPrefix(path, connectPrefix) || strings.HasPrefix(path, listenPrefix) || filepath.Ext(path) == ".arrows" {
+	if path == "-" || isSocket(path) || filepath.Ext(path) == ".arrows" {
 		return true
 	}
 	info, err := os.Stat(path)

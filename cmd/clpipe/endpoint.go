@@ -14,6 +14,7 @@ import (
 
 	"clpipe/augment"
 	"clpipe/batch"
+	"clpipe/sink"
 
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -71,7 +72,7 @@ func (s *inputStream) Close() {
 type outputStream struct {
 	*batch.IPCWriter
 	dst  io.Closer // nil: standard output
-	path string    // of an ordinary file, written beside and renamed at the end
+	path string    // of a file, written beside and renamed at the end; "": nothing to rename
 }
 
 // openOutput opens a stream for writing, with its records compressed as
@@ -92,9 +93,14 @@ func openOutput(ctx context.Context, std stdio, path, compress string) (*outputS
 	}
 	out := &outputStream{}
 	at := path
-	if isOrdinary(path) {
-		// What path holds stays until the stream is whole.
-		out.path, at = path, path+".tmp"
+	if !isSocket(path) {
+		place, isFile, err := sink.Destination(path)
+		if err != nil {
+			return nil, fmt.Errorf("-o %s: %w", path, err)
+		}
+		if isFile { // what it holds stays until the stream is whole
+			out.path, at = place, place+".tmp"
+		}
 	}
 	dst, err := openEnd(ctx, at, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
@@ -104,22 +110,17 @@ func openOutput(ctx context.Context, std stdio, path, compress string) (*outputS
 	return out, nil
 }
 
+// isSocket tells whether an end of a stream is a socket.
+func isSocket(path string) bool {
+	return strings.HasPrefix(path, listenPrefix) || strings.HasPrefix(path, connectPrefix)
+}
+
 // noTerminal refuses a terminal as the output of what is binary.
 func noTerminal(std stdio, what string) error {
 	if f, ok := std.out.(*os.File); ok && isTerminal(f) {
 		return usagef("standard output is a terminal and %s is binary: pipe it on or name a file with -o", what)
 	}
 	return nil
-}
-
-// isOrdinary tells whether path is a file, or nothing yet, and no pipe, device,
-// socket or link.
-func isOrdinary(path string) bool {
-	if strings.HasPrefix(path, listenPrefix) || strings.HasPrefix(path, connectPrefix) {
-		return false
-	}
-	info, err := os.Lstat(path)
-	return err == nil && info.Mode().IsRegular() || errors.Is(err, fs.ErrNotExist)
 }
 
 // close ends the stream: with its end marker if what was written is all, and
