@@ -48,6 +48,12 @@ func NewEmbedder(cfg EmbedConfig) (*Embedder, error) {
 	return &Embedder{cfg, plan}, nil
 }
 
+// MemoryBytes returns the memory of each Stage: of activations and packed weights.
+func (e *Embedder) MemoryBytes() int64 {
+	own, space := e.plan.ArenaBytes()
+	return own + space + e.plan.PackedBytes()
+}
+
 // Stage is a batch.Stage.
 func (e *Embedder) Stage(ctx context.Context, in batch.Reader, out batch.Writer) error {
 	schema, err := in.Schema(ctx)

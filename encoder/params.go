@@ -259,6 +259,9 @@ func (p *Params) Count() int {
 	return n
 }
 
+// MemoryBytes returns the memory of the values and of their gradients, if there are any.
+func (p *Params) MemoryBytes() int64 { return 4 * int64(len(p.Data)+len(p.Grad)+len(p.running)) }
+
 func (p *Params) slice(e param) []float32 {
 	if e.spec.role.trained() {
 		return p.Data[e.from : e.from+e.len]

@@ -121,16 +121,25 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 			return err
 		}
 	}
-	if !viewed {
-		views, err := e.views(src, rejects)
-		if err != nil {
-			return err
-		}
-		p.add("augment", views)
+	policy, err := e.policy()
+	if err != nil {
+		return err
 	}
 	embedder, err := e.embedder()
 	if err != nil {
 		return err
+	}
+	if src != nil {
+		if err := j.common.keepWithin(pairsOf(src, embedBatch, policy), m.params.MemoryBytes()+embedder.MemoryBytes()); err != nil {
+			return err
+		}
+	}
+	if !viewed {
+		views, err := e.views(policy, rejects)
+		if err != nil {
+			return err
+		}
+		p.add("augment", views)
 	}
 	p.add("embed", embedder.Stage).WorkIsProgress = true
 	if !toStream {

@@ -134,6 +134,7 @@ func (e *embedding) files(ctx context.Context, src string, wanted func(n int) bo
 	if err != nil {
 		return nil, err
 	}
+	// As of features, how much gathers is known at the end.
 	if _, err := e.common.fit(buffersOf(source)); err != nil {
 		return nil, err
 	}

@@ -154,7 +154,16 @@ func (e *embedding) run(ctx context.Context, src string, to batch.Stage, rejects
 	if err != nil {
 		return err
 	}
-	views, err := e.views(source, rejects)
+	policy, err := e.policy()
+	if err != nil {
+		return err
+	}
+	// How many features gather is known at the end: Go's collector has no limit to
+	// keep below which they may fill.
+	if _, err := e.common.fit(pairsOf(source, embedBatch, policy)); err != nil {
+		return err
+	}
+	views, err := e.views(policy, rejects)
 	if err != nil {
 		return err
 	}
@@ -172,22 +181,17 @@ func (e *embedding) run(ctx context.Context, src string, to batch.Stage, rejects
 	return p.run(ctx)
 }
 
-// views returns the stage that makes the network's view of each image, without
-// augmentation. What it holds with src, nil for a stream of images, is within --mem.
-func (e *embedding) views(src *ingest.Source, rejects *batch.Rejects) (batch.Stage, error) {
+// policy is the network's view of an image, without augmentation.
+func (e *embedding) policy() (*augment.Policy, error) {
 	size := e.size
 	if e.output == rawPixels {
 		size = min(size, pixelSide)
 	}
-	policy, err := augment.Builtin("none", size)
-	if err != nil {
-		return nil, err
-	}
-	if src != nil {
-		if _, err := e.common.fit(pairsOf(src, embedBatch, policy)); err != nil {
-			return nil, err
-		}
-	}
+	return augment.Builtin("none", size)
+}
+
+// views returns the stage that makes the views of a policy.
+func (e *embedding) views(policy *augment.Policy, rejects *batch.Rejects) (batch.Stage, error) {
 	return augmentStage(e.common, e.source, policy, embedBatch, rejects, &e.common.seed)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"clpipe/augment"
@@ -184,15 +185,15 @@ func (j *serveJob) streams(ctx context.Context) ([]flight.Stream, error) {
 	if j.policy, err = j.views.load(bySize, func() (int, error) { return shortSide(ctx, src) }); err != nil {
 		return nil, err
 	}
-	if err := j.keepWithin(src); err != nil {
-		return nil, err
-	}
 	out := []flight.Stream{{Name: "images", Stages: j.images, Run: j.watched}, {Name: "pairs", Stages: j.pairs, Run: j.watched}}
 	if j.trained != "" {
 		if j.embed, err = j.encoder(); err != nil {
 			return nil, err
 		}
 		out = append(out, flight.Stream{Name: "embeddings", Stages: j.embeddings, Run: j.watched})
+	}
+	if err := j.keepWithin(src); err != nil {
+		return nil, err
 	}
 	for i := range out {
 		stages, err := out[i].Stages(ctx, flight.Ticket{Epochs: 1, World: 1})
@@ -206,7 +207,8 @@ func (j *serveJob) streams(ctx context.Context) ([]flight.Stream, error) {
 	return out, nil
 }
 
-// keepWithin allows as many consumers as --mem has buffers for.
+// keepWithin allows as many consumers as --mem has buffers for and holds Go's
+// collector to it, the weights and every consumer's activations coming on top.
 func (j *serveJob) keepWithin(src *ingest.Source) error {
 	each := pairsOf(src, pairsInRecord(j.policy, j.rows, maxRecordBytes), j.policy)
 	ceiling, err := j.common.fit(each)
@@ -217,6 +219,15 @@ func (j *serveJob) keepWithin(src *ingest.Source) error {
 		j.log.Info("--mem has buffers for fewer streams at once than --max-consumers", "streams", most)
 		j.consumers = most
 	}
+	fixed := int64(0)
+	if j.embed != nil {
+		embedder, err := j.embed.embedder()
+		if err != nil {
+			return err
+		}
+		fixed = j.embed.params.MemoryBytes() + int64(j.consumers)*embedder.MemoryBytes()
+	}
+	debug.SetMemoryLimit(ceiling + fixed)
 	return nil
 }
 
@@ -312,7 +323,11 @@ func (j *serveJob) embeddings(ctx context.Context, t flight.Ticket) ([]batch.Sta
 	if err != nil {
 		return nil, err
 	}
-	views, err := j.embed.views(nil, rejects) // what streams hold is known to keepWithin
+	policy, err := j.embed.policy()
+	if err != nil {
+		return nil, err
+	}
+	views, err := j.embed.views(policy, rejects)
 	if err != nil {
 		return nil, err
 	}

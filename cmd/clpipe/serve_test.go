@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -245,4 +246,36 @@ func appendRows(rows []string, rec arrow.Record) ([]string, error) {
 		rows = append(rows, fmt.Sprintf("%d:%d %s %d %x", row.Epoch, *row.Index, row.ID, *row.Label, pictures))
 	}
 	return rows, nil
+}
+
+// TestMemHoldsTheCollector asks Go's collector what it is held to while stages run:
+// to --mem, and on top of it to what is no buffer.
+func TestMemHoldsTheCollector(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	dir := t.TempDir()
+	set, trained := filepath.Join(dir, "set"), filepath.Join(dir, "run")
+	clpipe(t, "shards", "synth", "-o", set, "--images", "40", "--test", "0", "--size", "16", "--shards", "2")
+	clpipe(t, "--src", set, "--run", trained, "--size", "16", "--width", "0.125", "--batch", "16", "--queue", "32", "--steps", "1")
+	const gib = 1 << 30
+	held := func(name string, fixed bool) {
+		t.Helper()
+		beside := debug.SetMemoryLimit(-1) - gib
+		if beside < 0 || beside > gib/4 || fixed != (beside > 0) {
+			t.Errorf("%s: the collector is held to %d bytes, want 1 GiB, and activations on top: %v", name, beside+gib, fixed)
+		}
+		debug.SetMemoryLimit(before)
+	}
+	debug.SetMemoryLimit(before)
+	clpipe(t, "embed", "--src", set, "--run", trained, "--mem", "1GiB", "-o", filepath.Join(dir, "e.parquet"))
+	held("embed", true)
+	t.Setenv(tokenVariable, "open sesame")
+	cert, key := certificate(t, dir)
+	serve := []string{"serve", "--src", set, "--mem", "1GiB", "--listen", ":0", "--json", "--tls-cert", cert, "--tls-key", key}
+	dial(t, cert, serve...)
+	held("serve", false)
+	dial(t, cert, append(serve, "--run", trained)...)
+	held("serve --run", true)
+	clpipe(t, "ingest", "--src", set, "--mem", "1GiB", "-o", filepath.Join(dir, "i.arrows"))
+	held("ingest", false)
 }
