@@ -36,6 +36,22 @@ def moco(name, title, threads, width=1, encoder="resnet18-cifar", size=32, batch
     return dict(name=name, title=title, threads=threads, runs=1, ours=["train", *network, "--split-bn", 1, "--head", "linear"], peers=peers)
 
 
+CONVOLUTIONS = (
+    "A pass by itself, without bias; the total is one forward and one backward pass of all layers, none of them to the gradient of the pixels. "
+    "Operations are counted by the definition, of which Winograd's algorithm does a part. "
+    "Not timed: the packing of weights by clpipe, Winograd's transform of them included, and every reordering by oneDNN, which keeps each operand "
+    "in the layout that it chooses for the pass. Timed: Winograd's transforms of activations, and clpipe's weight gradient in the plain layout of "
+    "the weights; all that PyTorch does in a call on channels-last tensors, any reordering of the weights and the memory of the result included."
+)
+
+
+def convolutions(name, title, width=1):
+    peers = [("oneDNN, its own layouts", "conv.py", ["--cases", "{cases}", "--by", "onednn"], {})]
+    for label, env in (("PyTorch, channels last", {}), ("PyTorch, channels last, malloc raised", RAISED)):
+        peers.append((label, "conv.py", ["--cases", "{cases}", "--by", "torch"], env))
+    return dict(name=name, title=title, note=CONVOLUTIONS, threads=2, ours=["conv", "--encoder", "resnet18-cifar", "--width", width, "--batch", 128], peers=peers)
+
+
 def decoding(name, pattern, limit):
     source = ["--src", pattern, "--limit", limit]
     by = (("libjpeg-turbo of the system, loop in C", "libjpeg-turbo"), ("libjpeg-turbo of Pillow's wheel, loop in C", "libjpeg-turbo-new"), ("simplejpeg", "simplejpeg"),
@@ -84,6 +100,8 @@ def suites(quick, compiled):
         moco("step-resnet50-224", "MoCo step, ResNet-50, 224 px, batch 16, queue 4,096, fp32", 2, encoder="resnet50", size=224, batch=16, compiled=compiled),
         dict(name="gemm", title="Matrix products", threads=2, ours=["gemm", "--batch", 256, "--queue", 4096],
              peers=[("torch.mm", "gemm.py", ["--cases", "{cases}"], {})]),
+        convolutions("conv", "Convolutions of ResNet-18 (CIFAR stem), 32 px, batch 128, fp32: packing of weights not timed"),
+        convolutions("conv-width-0.25", "The same at width 0.25", 0.25),
         dict(name="loss", title="InfoNCE forward and backward, N=256, D=128, K=65,536", threads=2, ours=["loss"],
              peers=[("PyTorch", "infonce.py", [], {}), ("PyTorch, malloc raised", "infonce.py", [], RAISED)]),
     ]
@@ -241,7 +259,7 @@ def measure(binary, suite, rounds, runs, filled, environment):
     if "store" in suite:  # which only runs here
         facts["command"] = f"python benchmarks/compare.py --binary clpipe --suites {suite['name']}"
     facts["command"] = facts["command"].replace(f"{ROOT.parent}/", "../")
-    return dict(name=suite["name"], title=suite["title"], threads=suite["threads"], parts=suite.get("parts", False), throughputs=throughputs,
+    return dict(name=suite["name"], title=suite["title"], note=suite.get("note"), threads=suite["threads"], parts=suite.get("parts", False), throughputs=throughputs,
                 resident_bytes=resident, left_out=left_out, **facts), versions
 
 

@@ -19,6 +19,8 @@ def spread(rates):
 
 def suite_table(s):
     lines = [f"## {s['title']}", "", f"{s['threads']} thread{'s' if s['threads'] > 1 else ''}{', kernels ' + s['kernel'] if s.get('kernel', 'none') != 'none' else ''}, `{s['command']}`", ""]
+    if s.get("note"):
+        lines += [s["note"], ""]
     ours = s["throughputs"]["clpipe"]
     peers = {label: cases for label, cases in s["throughputs"].items() if label != "clpipe"}
     shared = [case for case in ours if all(case in cases for cases in peers.values())]

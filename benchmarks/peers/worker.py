@@ -34,11 +34,21 @@ def need(module):
         leave_out(f"{module}: {reason}")
 
 
-def serve(cases, warm=1, **facts):
-    """Serves cases, a list of (name, work, f), where f does the work once."""
+def whole(cases, counts, rates):
+    """The throughput of all cases together in each run, each as often as it is counted."""
+    work = sum(counts[name] * work for name, work, _ in cases)
+    return [work / sum(counts[name] * work / rate for (name, work, _), rate in zip(cases, run)) for run in zip(*(rates[name] for name, _, _ in cases))]
+
+
+def serve(cases, warm=1, counts=None, **facts):
+    """Serves cases, a list of (name, work, f), where f does the work once. With
+    counts, how often each name occurs in the whole, that is the case "total"."""
     for _, _, f in cases:
         for _ in range(warm):
             f()
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
-        print(json.dumps({name: [rate(work, f) for _ in range(int(line))] for name, work, f in cases}), flush=True)
+        rates = {name: [rate(work, f) for _ in range(int(line))] for name, work, f in cases}
+        if counts:
+            rates["total"] = whole(cases, counts, rates)
+        print(json.dumps(rates), flush=True)
