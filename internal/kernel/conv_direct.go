@@ -182,7 +182,7 @@ func (p *directPass) locate(table []int, cl *class, taps []tap, begin, pixels, g
 		}
 		h, w := a*p.srcStep, b*p.srcStep
 		if reach.inside(p.src, h, w) {
-			first := ((n*p.src.h+h)*p.src.w + w) * stride
+			first := p.src.pixel(n, h, w)
 			for j, tap := range taps {
 				at[j*rows] = first + (tap.dh*p.src.w+tap.dw)*stride
 			}

@@ -112,8 +112,8 @@ func (p *winogradPass) scratchLen() int {
 
 // A winogradWorker is the scratch of a worker.
 type winogradWorker struct {
-	src, dst   finder
-	staged     []int // offsets of the pixels of stage
+	src, dst   finder // a pass writes dst, and needs none for it
+	staged     []int  // offsets of the pixels of stage
 	stage, tmp []float32
 }
 

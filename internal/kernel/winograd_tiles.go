@@ -109,7 +109,7 @@ func newWindows(m image, t tiling, side, lead, step int) windows {
 // locate returns the offset of the first pixel of a tile's window that lies
 // inside the image, and where from it the others are.
 func (v *windows) locate(t tile) (first int, pixels *windowKind) {
-	first = ((t.n*v.h+v.rows.first[t.row])*v.w + v.cols.first[t.col]) * v.stride()
+	first = v.pixel(t.n, v.rows.first[t.row], v.cols.first[t.col])
 	return first, &v.kinds[v.rows.kind[t.row]*len(v.cols.kinds)+v.cols.kind[t.col]]
 }
 
