@@ -94,13 +94,13 @@ func tunnel(w http.ResponseWriter, target string) {
 	}
 	defer out.Close()
 	w.WriteHeader(http.StatusOK)
-	in, _, err := w.(http.Hijacker).Hijack()
+	in, read, err := w.(http.Hijacker).Hijack()
 	if err != nil {
 		return
 	}
 	defer in.Close()
 	go func() {
-		io.Copy(out, in)
+		io.Copy(out, read) // the server may have read the client's first byte already
 		out.Close()
 	}()
 	io.Copy(in, out)
