@@ -12,7 +12,7 @@ def facts():
     import importlib.metadata
 
     try:
-        spdl.ImageCodec
+        spdl.decode_config()  # looks for FFmpeg's libraries, which importing does not
     except RuntimeError as reason:
         worker.leave_out(str(reason))
     return {"spdl": importlib.metadata.version("spdl")}
@@ -31,6 +31,7 @@ class Decoding:
         for file in files:
             frames = spdl.io.decode_packets(spdl.io.demux_image(file), filter_desc="format=pix_fmts=rgb24", decode_config=alone)
             spdl.io.to_numpy(spdl.io.convert_frames(frames))
+        return len(files)
 
     def run(self):
         drive(self.files, self.decode, self.threads)
@@ -56,11 +57,13 @@ class Pairs:
 
 
 def drive(files, task, threads):
-    """Passes the files through a pipeline, some a task."""
+    """Passes the files through a pipeline, some a task. A task that fails is only
+    logged by SPDL, and must not count as work done."""
     from spdl.pipeline import PipelineBuilder
 
     shares = [files[i : i + SHARE] for i in range(0, len(files), SHARE)]
     pipeline = PipelineBuilder().add_source(shares).pipe(task, concurrency=threads).add_sink(2 * threads).build(num_threads=threads)
     with pipeline.auto_stop():
-        for _ in pipeline:
-            pass
+        done = sum(1 for _ in pipeline)
+    if done != len(shares):
+        raise RuntimeError(f"SPDL has done {done} of {len(shares)} tasks")

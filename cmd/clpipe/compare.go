@@ -83,10 +83,14 @@ func (f *compareFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&f.probes.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
 	f.probes.kinds, f.probes.labels = []string{"linear", "knn", "mlp"}, []float64{1, 0.1, 0.01}
 	fs.Lookup("run").Usage = "directory of the comparison (default runs/compare)"
-	for _, hidden := range []string{"method", "init", "in", "rank", "world", "val", "val-train", "eval-every"} {
-		fs.Lookup(hidden).Hidden = true // of one run, not of several
+	for _, name := range append(ofOneRun, "in") {
+		fs.Lookup(name).Hidden = true
 	}
 }
+
+// ofOneRun are options of training that mean nothing to several runs side by side,
+// or would take some of their time.
+var ofOneRun = []string{"method", "init", "rank", "world", "val", "val-train", "eval-every"}
 
 // comparison is the command under way.
 type comparison struct {
@@ -202,9 +206,9 @@ func (c *comparison) check() error {
 	if _, ok := weightGroups[c.weights]; !ok {
 		return usagef("--weights is %q, want last or ema", c.weights)
 	}
-	for _, name := range []string{"method", "init"} {
+	for _, name := range ofOneRun {
 		if changed(c.fs, name) {
-			return usagef("--%s is no option of compare: see --methods", name)
+			return usagef("--%s is no option of compare, which chooses the methods (--methods) and measures them (--test) itself", name)
 		}
 	}
 	if slices.Contains(c.methods, "all") {
