@@ -143,7 +143,7 @@ func (d Panel) plot(legend bool) (*plot.Plot, error) {
 	if d.LogX {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
-	p.Legend.Top, p.Legend.Left = true, true
+	named := 0
 	for i, l := range d.Lines {
 		points := make(plotter.XYs, len(l.X))
 		for j := range l.X {
@@ -185,12 +185,59 @@ func (d Panel) plot(legend bool) (*plot.Plot, error) {
 		}
 		if legend && l.Name != "" {
 			p.Legend.Add(l.Name, shown...)
+			named++
 		}
 	}
 	if d.YMin != 0 || d.YMax != 0 {
 		p.Y.Min, p.Y.Max = d.YMin, d.YMax
 	}
+	p.Legend.Top, p.Legend.Left = d.clearest(p, named)
 	return p, nil
+}
+
+// clearest returns the corner in which a legend of so many names hides least of
+// the lines: the first of those that are alike, from top left to bottom right.
+func (d Panel) clearest(p *plot.Plot, names int) (top, left bool) {
+	wide, high := 0.42, 0.05+0.08*float64(names) // shares of the panel
+	least := math.MaxInt
+	for _, at := range [][2]bool{{true, true}, {true, false}, {false, true}, {false, false}} {
+		hidden := 0
+		for _, l := range d.Lines {
+			l.each(func(x, y float64) {
+				x, y = p.X.Norm(x), p.Y.Norm(y)
+				if at[0] {
+					y = 1 - y
+				}
+				if !at[1] {
+					x = 1 - x
+				}
+				if x < wide && y < high {
+					hidden++
+				}
+			})
+		}
+		if hidden < least {
+			least, top, left = hidden, at[0], at[1]
+		}
+	}
+	return top, left
+}
+
+// each calls f with places on the line and on its deviations.
+func (l Line) each(f func(x, y float64)) {
+	const between = 8 // places from a point to the next
+	for i, x := range l.X {
+		y := l.Y[i]
+		f(x, y)
+		if l.Err != nil {
+			f(x, y-l.Err[i])
+			f(x, y+l.Err[i])
+		}
+		for k := 1; k < between && i+1 < len(l.X); k++ {
+			part := float64(k) / between
+			f(x+part*(l.X[i+1]-x), y+part*(l.Y[i+1]-y))
+		}
+	}
 }
 
 // barGroups is the most groups beside each other: more go into further rows.

@@ -67,3 +67,28 @@ func TestBarsWithoutAValue(t *testing.T) {
 		t.Error("a file as a directory: no error")
 	}
 }
+
+func TestLegendKeepsOffTheLines(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		y         []float64
+		top, left bool
+	}{
+		{"rising", []float64{0, 1, 2, 3}, true, true},
+		{"falling", []float64{3, 2, 1, 0}, true, false},
+		{"high on both sides, low between", []float64{3, 3, 3, 3, 0}, false, true},
+	} {
+		x := make([]float64, len(c.y))
+		for i := range x {
+			x[i] = float64(i)
+		}
+		d := Panel{Lines: []Line{{Name: "a", X: x, Y: c.y}, {Name: "b", X: x, Y: c.y}}}
+		p, err := d.plot(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Legend.Top != c.top || p.Legend.Left != c.left {
+			t.Errorf("%s: the legend is at top %v, left %v, want %v, %v", c.name, p.Legend.Top, p.Legend.Left, c.top, c.left)
+		}
+	}
+}
