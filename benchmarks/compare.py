@@ -120,7 +120,7 @@ def suites(quick, compiled):
     out.append(dict(name="pipeline", title="From shards to weights: ingest, augment and train in three processes beside one; width 0.25, batch 256", threads=2,
                     runs=1, script=("pipeline.py", [*run, "--processes", 3]), unit="pairs/s",
                     peers=[("clpipe in one process", "pipeline.py", [*run, "--processes", 1], {})]))
-    for name, what, epochs in (("photos", "shards of 64 MiB", 4), ("thumbnails", "shards of 12 MiB, 32 px", 12)):
+    for name, what, epochs in (("photos", "shards of 64 MiB", 16), ("thumbnails", "shards of 12 MiB, 32 px", 48)):
         args = ["--prefix", name + "/", "--bytes", "{" + name + "}", "--epochs", 1 if quick else epochs]
         out.append(dict(name=f"s3-{name}", title=f"Reading from an S3 store on loopback, {name} in {what}", threads=2, store=True,
                         script=("s3.py", ["--by", "clpipe", "--binary", "{binary}", *args]), unit="MB/s",
