@@ -61,8 +61,8 @@ type Mixing struct {
 	// Displacement is how far samples are moved from where they lie among the
 	// sorted shards, in the mean, as a share.
 	Displacement float64 `json:"displacement"`
-	// Neighbours is how far apart two samples come that lie side by side in a
-	// shard, likewise.
+	// Neighbours is how far apart two samples come that lie side by side among the
+	// sorted shards, likewise.
 	Neighbours float64 `json:"neighbours"`
 	// Shards and Classes are how many different ones a batch has in the mean, and
 	// of BestShards and BestClasses in a full permutation; classes are 0 where
@@ -101,7 +101,7 @@ func (s *Source) Mixing(ctx context.Context, batchSize int) (m Mixing, known boo
 	}
 	moved, apart := distances(seen)
 	bestMoved, bestApart := distances(best)
-	m.Displacement, m.Neighbours = moved/bestMoved, apart/bestApart
+	m.Displacement, m.Neighbours = share(moved, bestMoved), share(apart, bestApart)
 	m.Shards, m.Classes = different(seen, batchSize)
 	m.BestShards, m.BestClasses = different(best, batchSize)
 	return m, true, nil
@@ -162,8 +162,16 @@ func (s *Source) foresee(ctx context.Context) ([]foreseen, error) {
 	return out, nil
 }
 
+// share is a part of the best; where so few samples leave nothing to move, 1.
+func share(part, best float64) float64 {
+	if best == 0 {
+		return 1
+	}
+	return part / best
+}
+
 // distances returns how far samples are from their natural places, in the mean,
-// and how far apart natural neighbours of a shard are.
+// and how far apart natural neighbours are.
 func distances(order []foreseen) (moved, apart float64) {
 	places := make(map[int]int, len(order)) // by natural place
 	lowest, highest := math.MaxInt, 0
@@ -175,7 +183,7 @@ func distances(order []foreseen) (moved, apart float64) {
 	pairs := 0
 	for i, f := range order {
 		moved += math.Abs(float64(i) - float64(f.natural-lowest)*scale)
-		if j, ok := places[f.natural+1]; ok && order[j].shard == f.shard {
+		if j, ok := places[f.natural+1]; ok {
 			apart += math.Abs(float64(i - j))
 			pairs++
 		}

@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"path/filepath"
@@ -49,6 +50,29 @@ func TestMixing(t *testing.T) {
 	}
 	if all.BestShards < 4.5 { // of 6, in batches of 10: 6*(1-(5/6)^10) = 5.03
 		t.Errorf("a permutation has %.2f shards in a batch, want about 5", all.BestShards)
+	}
+}
+
+// In a folder every image is a shard, and those beside each other are of one class;
+// two images, or those of a rank that has none side by side, can be mixed in no way.
+func TestMixingOfAFolder(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 60 {
+		write(t, dir, fmt.Sprintf("%c/%02d.png", 'a'+i/20, i), picture(2, 2, byte(i)))
+	}
+	cfg := ingest.Config{Sources: []string{dir}}
+	if none := mixing(t, cfg); none.Displacement != 0 || none.Neighbours > 0.1 {
+		t.Errorf("unshuffled: got %+v", none)
+	}
+	cfg.Shuffle, cfg.Seed = true, 1
+	if all := mixing(t, cfg); math.Abs(all.Displacement-1) > 0.3 || math.Abs(all.Neighbours-1) > 0.3 {
+		t.Errorf("shuffled: got %+v", all)
+	}
+	for cfg.Rank = range 30 {
+		cfg.World = 30
+		if two := mixing(t, cfg); math.IsNaN(two.Displacement+two.Neighbours) || math.IsInf(two.Displacement+two.Neighbours, 0) {
+			t.Errorf("two images: got %+v", two)
+		}
 	}
 }
 
