@@ -56,7 +56,7 @@ func loadModel(dir, weights string) (*model, error) {
 		return nil, err
 	}
 	if checkpoint == nil {
-		return nil, fmt.Errorf("%s has no checkpoint yet", dir)
+		return nil, noCheckpoint(dir)
 	}
 	text, err := checkpoint.Config()
 	if err != nil {
@@ -79,6 +79,21 @@ func loadModel(dir, weights string) (*model, error) {
 		return nil, fmt.Errorf("%s: %w", checkpoint.Path, err)
 	}
 	return m, nil
+}
+
+// noCheckpoint says why there is none in a directory.
+func noCheckpoint(dir string) error {
+	holds := func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	}
+	switch {
+	case !holds(sink.ConfigFile):
+		return fmt.Errorf("%s: there is no %s: it is no run directory, name one that clpipe train has written", dir, sink.ConfigFile)
+	case holds("state.json"):
+		return fmt.Errorf("%s is a checkpoint itself: name the run that it belongs to", dir)
+	}
+	return fmt.Errorf("%s has no checkpoint yet", dir)
 }
 
 // recordedConfig returns the configuration that a run recorded: its settings

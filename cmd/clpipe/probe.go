@@ -118,6 +118,9 @@ func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResu
 	if err != nil {
 		return nil, err
 	}
+	if err := sameClasses(ctx, &f.common, f.source, log, f.train, f.test); err != nil {
+		return nil, err
+	}
 	var results []probeResult
 	for _, init := range append([]string{"trained"}, f.baselines...) {
 		e := &embedding{common: &f.common, source: &f.source, log: log, graph: m.graph, params: m.params, size: m.config.Encoder.Size, conv: m.config.Conv, output: output}
@@ -185,7 +188,8 @@ type probeOptions struct {
 func (o *probeOptions) add(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&o.kinds, "probes", []string{"linear", "knn"}, "linear, knn, mlp (200 hidden units with dropout) and finetune (all weights trained with a classifier: SGD, crops and flips)")
 	fs.IntVar(&o.epochs, "finetune-epochs", 0, "epochs of finetune (default 60 up to 1 % of the labels, else 30)")
-	fs.Float64SliceVar(&o.labels, "labels", []float64{1}, "shares of the training labels, as 1,0.1,0.01; below 1 the mean over three draws of as many labels of every class")
+	fs.Float64SliceVar(&o.labels, "labels", []float64{1}, "`shares` of the training labels, as 1,0.1,0.01; below 1 the mean over three draws of as many labels of every class")
+	fs.Lookup("labels").DefValue = "1" // pflag would show 1.000000
 	fs.IntVar(&o.k, "k", 200, "neighbours of kNN")
 	fs.Float64Var(&o.temperature, "knn-temperature", 0.1, "temperature of kNN's votes")
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 
+	"clpipe/batch"
 	"clpipe/encoder"
 	"clpipe/encoder/probe"
+	"clpipe/ingest"
 	"clpipe/ingest/remote"
 )
 
@@ -74,20 +76,53 @@ func (j *trainJob) checkValidation(ctx context.Context) error {
 // the first step.
 const lookedAt = 256
 
-// lookForLabels fails if one of the sources cannot be read, or if of some samples
-// drawn of it none has a label: before hours are spent on training.
-func lookForLabels(ctx context.Context, common *commonFlags, source sourceFlags, log *slog.Logger, from ...string) error {
+// lookForLabels fails if one of the sources cannot be read, if of some samples
+// drawn of it none has a label, or if the labels do not mean the same: before hours
+// are spent on training.
+func lookForLabels(ctx context.Context, common *commonFlags, source sourceFlags, log *slog.Logger, train, test string) error {
 	source = source.whole()
+	if err := sameClasses(ctx, common, source, log, train, test); err != nil {
+		return err
+	}
 	source.shuffle, source.shuffleBuffer, source.limit = true, lookedAt, lookedAt
 	source.maxRejects = "100%" // of so few: how many are damaged is judged over all
 	look := &embedding{common: common, source: &source, log: log}
-	for _, src := range from {
+	for _, src := range []string{train, test} {
 		_, err := look.files(ctx, src, noFiles)
 		if errors.Is(err, probe.ErrNoLabel) {
 			return usagef("labels are needed, and of %d samples drawn of %s none has one", lookedAt, remote.Redact(src))
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// sameClasses fails if two sources whose classes are folders name different ones by
+// the same label. A label is a class's place in the sorted list of its own source:
+// with other folders in one of them, what is right would count as wrong.
+func sameClasses(ctx context.Context, common *commonFlags, source sourceFlags, log *slog.Logger, train, test string) error {
+	if train == "-" || test == "-" {
+		return nil // read only once, and no folder
+	}
+	var classes [2][]string
+	for i, src := range []string{train, test} {
+		cfg, err := source.ingestConfig(common, &batch.Rejects{}, log)
+		if err != nil {
+			return err
+		}
+		cfg.Sources = []string{src}
+		opened, err := ingest.Open(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		classes[i] = opened.Classes()
+	}
+	for label := range min(len(classes[0]), len(classes[1])) {
+		if learned, asked := classes[0][label], classes[1][label]; learned != asked {
+			return usagef("label %d is class %q in %s and %q in %s: labels count the class folders as sorted, so give both the same ones",
+				label, learned, remote.Redact(train), asked, remote.Redact(test))
 		}
 	}
 	return nil
