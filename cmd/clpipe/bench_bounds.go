@@ -57,7 +57,8 @@ of the last third of each step's estimates. InfoNCE cannot pass log K.`,
 	fs.Uint64Var(&flags.common.seed, "seed", 1, "decides vectors and initial weights")
 	fs.StringSliceVar(&flags.bounds, "bounds", gaussian.Bounds, "bounds to estimate by")
 	fs.StringSliceVar(&flags.critics, "critic", []string{"separable"}, "separable, bilinear, joint (slow: a network sees all pairs)")
-	fs.Float64SliceVar(&flags.levels, "mi", []float64{2, 4, 6, 8, 10}, "mutual information of each step, in nats")
+	fs.Float64SliceVar(&flags.levels, "mi", []float64{2, 4, 6, 8, 10}, "mutual information of each step, in `nats`")
+	fs.Lookup("mi").DefValue = "2,4,6,8,10" // pflag would show 2.000000 and so on
 	fs.IntVar(&flags.dim, "dim", 20, "dimensions of each vector")
 	fs.IntVar(&flags.batch, "batch", 64, "K, pairs in a batch")
 	fs.IntVar(&flags.steps, "train-steps", 800, "training steps at each mutual information")

@@ -48,7 +48,7 @@ func applyConfig(fs *pflag.FlagSet) error {
 	for _, key := range k.Keys() {
 		f := fs.Lookup(key)
 		if f == nil || slices.Contains(notInFile, key) {
-			wrong = append(wrong, fmt.Errorf("--config %s: %q is not an option of this command", path, key))
+			wrong = append(wrong, fmt.Errorf("--config %s: %q is not an option of this command%s", path, key, didYouMean("", key, optionNames(fs))))
 			continue
 		}
 		if f.Changed || launched && (key == "rank" || key == "world") {
@@ -61,7 +61,7 @@ func applyConfig(fs *pflag.FlagSet) error {
 		}
 		for _, v := range list {
 			if err := fs.Set(key, fmt.Sprint(v)); err != nil {
-				wrong = append(wrong, fmt.Errorf("--config %s: %s: %w", path, key, err))
+				wrong = append(wrong, fmt.Errorf("--config %s: %w", path, valueError(err)))
 			}
 		}
 		if err := fs.SetAnnotation(key, fromFile, []string{path}); err != nil {

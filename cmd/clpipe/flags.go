@@ -155,7 +155,7 @@ func needEpochs(from batch.Position, epochs int) error {
 }
 
 func (s *sourceFlags) addSrc(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&s.src, "src", nil, "what to read: directory, file, train-{000000..000009}.tar, glob, s3://bucket/prefix, https://…, - (standard input); repeatable")
+	fs.StringArrayVar(&s.src, "src", nil, "`URL` to read: directory, file, train-{000000..000009}.tar, glob, s3://bucket/prefix, https://…, - (standard input); repeatable")
 	s.addRemote(fs)
 }
 

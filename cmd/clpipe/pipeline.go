@@ -133,7 +133,7 @@ func augmentStage(c *commonFlags, s *sourceFlags, policy *augment.Policy, rows i
 func stdinReader(std stdio) (*batch.IPCReader, error) {
 	if f, ok := std.in.(*os.File); ok {
 		if isTerminal(f) {
-			return nil, usagef("standard input is a terminal: name a source, see --help, or pipe a stream in as in `clpipe ingest --src DIR | clpipe augment`")
+			return nil, usagef("standard input is a terminal: name what to read, or pipe a stream in: --help has examples")
 		}
 		enlargePipe(f)
 	}

@@ -24,7 +24,7 @@ to a run directory with checkpoints and metrics.`
   clpipe ingest --src s3shards/ --epochs 0 | clpipe augment | clpipe train --steps 500`
 	root.Version = version()
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		trainCommand(std, sig),
 		planCommand(std, sig),
@@ -45,7 +45,26 @@ to a run directory with checkpoints and metrics.`
 		shardsCommand(std, sig),
 		viewCommand(std, sig),
 	)
+	refuseHelpOfNone(root)
 	return root
+}
+
+// refuseHelpOfNone makes `clpipe help NAME` fail where no command has the name:
+// cobra would show the help of clpipe itself.
+func refuseHelpOfNone(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "help" {
+			continue
+		}
+		cmd.Args = func(_ *cobra.Command, names []string) error {
+			of, rest, err := root.Find(names)
+			if err == nil && len(rest) > 0 {
+				err = noCommand(of, rest[0])
+			}
+			return err
+		}
+	}
 }
 
 // version is the module's version as the build recorded it.
@@ -54,14 +73,6 @@ func version() string {
 		return info.Main.Version
 	}
 	return "(devel)"
-}
-
-// noArgs refuses positional arguments by name.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usagef("%s takes no argument %q: every option begins with --; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
-	}
-	return nil
 }
 
 // typed reports whether a flag was given on the command line itself.
