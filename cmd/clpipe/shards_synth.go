@@ -44,8 +44,8 @@ DIR/test-000000.tar. The same options give the same bytes.`, len(synth.Classes()
 					Classes []string `json:"classes"`
 				}{output, set, synth.Classes()})
 			}
-			_, err := fmt.Fprintf(std.out, "%d training images in %d shards and %d test images of %d classes: %s\n",
-				set.Images, set.Shards, set.Test, len(synth.Classes()), output)
+			_, err := fmt.Fprintf(std.out, "%s in %s and %s of %d classes: %s\n",
+				plural(set.Images, "training image"), plural(set.Shards, "shard"), plural(set.Test, "test image"), len(synth.Classes()), output)
 			return err
 		},
 	}

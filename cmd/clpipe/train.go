@@ -351,12 +351,20 @@ func sideOf(shape []int) (int, error) {
 	return 0, fmt.Errorf("the stream's views are %v, want [S,S,3] or [G,G,P,P,3]", shape)
 }
 
-// sayDefaults says what the method and the images decided.
+// sayDefaults says what the method and the images decided, of settings that not
+// every method has those that this one has.
 func (j *trainJob) sayDefaults() {
 	c := j.cfg
-	j.log.Info("training", "method", c.Method, "encoder", c.EncoderName(), "width", c.Encoder.Width, "head", c.Head, "size", c.Encoder.Size,
-		"batch", c.Batch, "queue", c.Queue, "dim", c.Dim, "lr", c.Schedule.Base, "schedule", c.Schedule.Kind, "steps", c.Schedule.Steps,
-		"split-bn", c.SplitBN, "seed", c.Seed, "kernel", kernel.Selected())
+	said := []any{"method", c.Method, "encoder", c.EncoderName(), "width", c.Encoder.Width, "size", c.Encoder.Size, "batch", c.Batch, "dim", c.Dim}
+	for _, s := range []struct {
+		name  string
+		value any
+	}{{"head", c.Head}, {"queue", c.Queue}, {"split-bn", c.SplitBN}} {
+		if c.Uses(s.name) {
+			said = append(said, s.name, s.value)
+		}
+	}
+	j.log.Info("training", append(said, "lr", c.Schedule.Base, "schedule", c.Schedule.Kind, "steps", c.Schedule.Steps, "seed", c.Seed, "kernel", kernel.Selected())...)
 }
 
 // resolved returns the settings as the run uses them, by flag.
@@ -611,7 +619,7 @@ func (j *trainJob) report(s *sink.Summary) error {
 		unread = json.NewEncoder(j.std.out).Encode(s)
 	}
 	if !j.common.quiet {
-		fmt.Fprintf(j.std.err, "%d steps on %d samples in %v: %s\n", s.Steps, s.Samples, time.Duration(s.WallSeconds*float64(time.Second)).Round(time.Second), j.run)
+		fmt.Fprintf(j.std.err, "%s on %s in %v: %s\n", plural(s.Steps, "step"), plural(int(s.Samples), "sample"), time.Duration(s.WallSeconds*float64(time.Second)).Round(time.Second), j.run)
 	}
 	line, err := json.Marshal(map[string]any{"digests": s.Digests})
 	if err != nil {
