@@ -205,7 +205,7 @@ func (p *plan) print(out io.Writer) error {
 	}[p.Order])
 	length := "not known beforehand"
 	if p.PerEpoch > 0 {
-		length = fmt.Sprintf("%s an epoch, of which %s left out", plural(p.PerEpoch, "step"), plural(int(p.LeftOut), "sample"))
+		length = fmt.Sprintf("%s an epoch, %s left out", plural(p.PerEpoch, "step"), plural(int(p.LeftOut), "sample"))
 	}
 	if p.Steps > 0 {
 		length += fmt.Sprintf("; %s steps in all", humanize.Comma(int64(p.Steps)))
