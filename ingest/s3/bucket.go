@@ -2,8 +2,10 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"sync/atomic"
 	"time"
@@ -75,7 +77,17 @@ func newBucket(ctx context.Context, name string, opts Options) (*bucket, error) 
 		// A checksum is that of the whole object: it says nothing of a part.
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
+	if at := b.client.Options().BaseEndpoint; at != nil && !isServer(*at) { // what it is instead may hold a password
+		return nil, &remote.Error{Op: "list", Where: "s3://" + name, Attempts: 1,
+			Why: errors.New("the endpoint (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's) is no address as http://127.0.0.1:9000")}
+	}
 	return b, nil
+}
+
+// isServer tells whether an address is one that requests can be sent to.
+func isServer(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // inRegion makes a request go to where the bucket is.

@@ -226,6 +226,7 @@ sso_start_url = https://portal.example/start
 		{"HTTP_PROXY", append(keys, "AWS_ENDPOINT_URL_S3=http://store.invalid", "HTTP_PROXY="+world.Proxy), "USER us-east-1", ""},
 		{"HTTP_PROXY that asks who it is", append(keys, "AWS_ENDPOINT_URL_S3=http://store.invalid", "HTTP_PROXY="+refusing), "", "(407 Proxy Authentication Required): put the proxy's user"},
 		{"HTTPS_PROXY that asks who it is", append(keys, "AWS_ENDPOINT_URL_S3=https://store.example", "HTTPS_PROXY="+refusing), "", "(407 Proxy Authentication Required): put the proxy's user"},
+		{"an endpoint without http://", append(keys, "AWS_ENDPOINT_URL_S3=hidden@127.0.0.1:9000"), "", "s3://bucket: the endpoint (AWS_ENDPOINT_URL_S3,"},
 		{"AWS_RETRY_MODE", append(keys, "AWS_RETRY_MODE=adaptive"), "USER us-east-1", ""},
 		{"AWS_RETRY_MODE of old", append(keys, "AWS_RETRY_MODE=legacy"), "", "want standard or adaptive"},
 		{"AWS_MAX_ATTEMPTS", append(keys, "AWS_MAX_ATTEMPTS=3", "AWS_ENDPOINT_URL_S3=http://127.0.0.1:1"), "", "(3 attempts)"},
