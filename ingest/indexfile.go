@@ -76,6 +76,9 @@ func (s *Source) loadIndex(ctx context.Context) error {
 	if slices.Contains(s.cfg.Sources, "-") {
 		return &UsageError{errors.New("ingest: index: standard input has no places to come back to: want no index with the source \"-\"")}
 	}
+	if s.cfg.Index == AutoIndex && !slices.ContainsFunc(s.shards, func(m member) bool { return m.Format() != "image" }) {
+		return &UsageError{errors.New("ingest: index: images in folders are permuted one by one without an index: leave --index auto out")}
+	}
 	c := &catalogue{first: make([]int, 1, len(s.shards)+1), ranged: true}
 	of, err := s.readIndexes(ctx, s.cfg.Index)
 	if err != nil {
