@@ -63,6 +63,7 @@ in the header "authorization: Bearer TOKEN".`,
 	fs := cmd.Flags()
 	job.common.add(fs)
 	job.source.add(fs, true)
+	fs.Lookup("rank").Hidden, fs.Lookup("world").Hidden = true, true // the tickets'
 	job.views.add(fs)
 	fs.IntVar(&job.rows, "batch", 256, "pairs in a record, fewer where they would take more than 1 GiB")
 	fs.StringVar(&job.trained, "run", "", "run directory whose encoder makes the embeddings")
