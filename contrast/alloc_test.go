@@ -100,7 +100,7 @@ func TestStepOfEveryMethodAllocatesNothing(t *testing.T) {
 
 // Of row r and column c of image b the prediction o rows on is of the patch
 // (r+o, c) of the same image; upwards rows count from below, and sideways columns
-// are rows (methods.md 11.4).
+// are rows.
 func TestCPCTargets(t *testing.T) {
 	for _, p := range encoder.CPCPredictions(4) {
 		rows := cpcTargets(3, p)

@@ -41,7 +41,7 @@ var amdimMethod = method{
 
 func checkAMDIM(c Config) []error {
 	return slices.Concat(
-		expect(slices.Contains([]int{32, 64, 128}, c.Encoder.Size), "size", c.Encoder.Size, "32, 64 or 128"),
+		expect(slices.Contains([]int{32, 64, 128}, c.Encoder.Size), "size", c.Encoder.Size, "32, 64 or 128, which amdim's network is for: give --size"),
 		expect(c.Depth >= 1 && c.Depth <= maxDepth, "depth", c.Depth, fmt.Sprintf("1 to %d", maxDepth)),
 		expect(c.Mixture >= 0 && c.Mixture <= maxMixture, "mixture", c.Mixture, fmt.Sprintf("0 to %d", maxMixture)),
 		expect(c.MixtureSharpness >= 0 && c.MixtureSharpness <= 1e3, "mixture-sharpness", c.MixtureSharpness, "in [0,1000]"),

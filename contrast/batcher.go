@@ -246,7 +246,7 @@ func (b *batcher) read(ctx context.Context) error {
 		return err
 	}
 	if !slices.Equal(b.pairs.Shape, b.shape) {
-		return fmt.Errorf("contrast: the stream holds views of %v, the method takes %v: give both the same --size", b.pairs.Shape, b.shape)
+		return fmt.Errorf("contrast: the stream holds views of %v, the method takes %v: give both the same --size, and augment the --policy of the method", b.pairs.Shape, b.shape)
 	}
 	if b.local != nil && !slices.Equal(b.pairs.LocalShape, b.local) {
 		return fmt.Errorf("contrast: the stream holds local views of %v, the method takes %v: give both the same --local-crops and --local-size", b.pairs.LocalShape, b.local)

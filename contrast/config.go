@@ -117,7 +117,7 @@ const (
 const largeView = 96
 
 // Recipe returns the configuration of a method for views of side size, with the
-// values of its paper or reference code (methods.md 2.4). An empty preset is
+// values of its paper or reference code. An empty preset is
 // small up to 96 px and paper above. What remains to be set is Seed, Workers
 // and how often to log and to save.
 func Recipe(method string, size int, preset Preset) (Config, error) {

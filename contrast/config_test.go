@@ -11,8 +11,8 @@ import (
 	"clpipe/internal/kernel"
 )
 
-// The recipes are those of methods.md 2.4, from the papers and their code; the
-// small preset scales the learning rate with the batch.
+// The recipes are those of the papers and their code; the small preset scales the
+// learning rate with the batch.
 func TestRecipesAreThePublishedOnes(t *testing.T) {
 	for _, c := range []struct {
 		method             string
@@ -68,8 +68,7 @@ func TestRecipesAreThePublishedOnes(t *testing.T) {
 	}
 }
 
-// Those of methods that take their negatives from the batch, of methods.md 2.6
-// and 3.
+// Those of methods that take their negatives from the batch.
 func TestInBatchRecipesAreThePublishedOnes(t *testing.T) {
 	sgd := func(base, decay float64, warmup int) func(*contrast.Config) {
 		return func(c *contrast.Config) {

@@ -15,7 +15,7 @@ const cpcGrid = 7
 // as a temperature: scores are <0.1·W·c, V·z>.
 const cpcEmbedScale = 0.1
 
-// cpcMethod is Contrastive Predictive Coding with a small network (methods.md 4.4):
+// cpcMethod is Contrastive Predictive Coding with a small network:
 // predictions two to four lines on of patches among those of the whole batch; no
 // batch statistics, which would tell patches of others. In the paper preset they
 // go in four directions and patches are augmented as in CPC v2, in the small one

@@ -66,7 +66,7 @@ var dimMethod = method{
 func checkDIM(c Config) []error {
 	return slices.Concat(
 		checkEstimator(c),
-		expect(c.Encoder.Size == 32 || c.Encoder.Size == 64, "size", c.Encoder.Size, "32 or 64"),
+		expect(c.Encoder.Size == 32 || c.Encoder.Size == 64, "size", c.Encoder.Size, "32 or 64, which dim's network is for: give --size"),
 		expect(c.Hidden >= 1, "hidden", c.Hidden, "at least 1"),
 		expect(slices.Contains([]Pairing{LocalPairs, GlobalPairs, BothPairs}, c.Pairing), "dim-objective", fmt.Sprintf("%q", c.Pairing), "local, global or both"),
 		expect(c.Critic == DotCritic || c.Critic == ConvolveCritic && c.Pairing == LocalPairs, "critic", fmt.Sprintf("%q", c.Critic), "dot, or convolve with local pairs"),

@@ -5,7 +5,7 @@
 // al. 2018), the ring-buffer queue of negatives and the momentum encoder (MoCo,
 // He et al. 2020), one file per method, and the training loop:
 //
-//	trainer, err := contrast.New(cfg)
+//	trainer, err := contrast.New(cfg, contrast.Hooks{})
 //	summary, err := trainer.Train(ctx, pairs, recorder)
 //
 // A method is written once, as a Step against an Executor: forward, contrast,

@@ -40,8 +40,7 @@ const (
 	InOrder Grouping = iota
 	// Shuffled puts samples into groups by a permutation drawn for each step:
 	// a query and its key fall into different groups, so that the key's
-	// statistics tell nothing about its query (methods.md 2.3; MoCo's
-	// shuffled BN).
+	// statistics tell nothing about its query (MoCo's shuffled BN).
 	Shuffled
 )
 

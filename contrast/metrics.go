@@ -8,8 +8,7 @@ import (
 	"clpipe/internal/kernel"
 )
 
-// Metrics is an entry of the metrics: the health of the contrast at one step
-// (methods.md 1.3).
+// Metrics is an entry of the metrics: the health of the contrast at one step.
 type Metrics struct {
 	Step    int     `json:"step"`
 	Epoch   int     `json:"epoch"`

@@ -12,7 +12,7 @@ import (
 // a predictor stands between the projection and the query. Momentum rises to 1.
 //
 // The recipes are those of the reference code for ResNet-50 (its 100 epochs), for
-// small views solo-learn's (methods.md 2.6); the small preset takes plain SGD and
+// small views solo-learn's; the small preset takes plain SGD and
 // hidden layers of twice the features, as ResNet-50 has.
 var mocoV3Method = method{
 	name: "moco-v3", policy: "moco-v3", uses: "encoder temperature momentum momentum-schedule split-bn init hidden",

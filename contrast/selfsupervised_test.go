@@ -405,7 +405,7 @@ func TestSelfSupervisedSettingsAreChecked(t *testing.T) {
 		{"cpc", 30, func(*contrast.Config) {}, "size is 30, want a multiple of 8"},
 		{"cpc", 32, func(c *contrast.Config) { c.Depth = 0 }, "depth is 0, want 1 to"},
 		{"cpc", 32, func(c *contrast.Config) { c.Directions = 3 }, "directions is 3, want 1, 2 or 4"},
-		{"dim", 48, func(*contrast.Config) {}, "size is 48, want 32 or 64"},
+		{"dim", 48, func(*contrast.Config) {}, "size is 48, want 32 or 64, which dim's network is for: give --size"},
 		{"dim", 32, func(c *contrast.Config) { c.Estimator = "kl" }, `estimator is "kl", want jsd, nce or dv`},
 		{"dim", 32, func(c *contrast.Config) { c.Pairing = "all" }, `dim-objective is "all", want local, global or both`},
 		{"dim", 32, func(c *contrast.Config) { c.SetPairing(contrast.BothPairs); c.Critic = contrast.ConvolveCritic }, `critic is "convolve", want dot, or convolve with local pairs`},
@@ -419,7 +419,7 @@ func TestSelfSupervisedSettingsAreChecked(t *testing.T) {
 		{"infonce", 32, func(c *contrast.Config) { c.Bound = "kl" }, `bound is "kl", want nce, nwj, tuba, dv, jsd or ialpha`},
 		{"infonce", 32, func(c *contrast.Config) { c.BoundAlpha = math.NaN() }, "bound-alpha is NaN, want in [0,1]"},
 		{"infonce", 32, func(c *contrast.Config) { c.Bound, c.Batch = contrast.BoundNWJ, 1<<14 }, "batch is 16384, want at most 8192"},
-		{"amdim", 224, func(*contrast.Config) {}, "size is 224, want 32, 64 or 128"},
+		{"amdim", 224, func(*contrast.Config) {}, "size is 224, want 32, 64 or 128, which amdim's network is for: give --size"},
 		{"amdim", 64, func(c *contrast.Config) { c.Mixture = -1 }, "mixture is -1, want 0 to 64"},
 		{"amdim", 64, func(c *contrast.Config) { c.MixtureEntropy = math.NaN() }, "mixture-entropy is NaN, want in [0,1000]"},
 		{"amdim", 64, func(c *contrast.Config) { c.Depth = 1 << 20 }, "depth is 1048576, want 1 to"},
@@ -435,7 +435,7 @@ func TestSelfSupervisedSettingsAreChecked(t *testing.T) {
 	}
 }
 
-// What is published for each method, and its small form (methods.md 4.4, 5.3, 6.3).
+// What is published for each method, and its small form.
 func TestSelfSupervisedRecipes(t *testing.T) {
 	for _, c := range []struct {
 		method                    string

@@ -10,7 +10,7 @@ import (
 // other view as positive and the remaining 2N-2 rows as negatives.
 //
 // The recipes are those of the reference code; the small one, with plain SGD, is
-// lightly's (methods.md 3).
+// lightly's.
 var simclrMethod = method{
 	name: "simclr", policy: "simclr", uses: "encoder head temperature learn-temperature chunk init hidden critic", graph: criticised, build: buildSimCLR, check: checkSimCLR,
 	recipe: func(c *Config, size int) {

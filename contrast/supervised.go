@@ -10,7 +10,7 @@ import (
 
 // supervisedMethod trains the encoder on labels: no contrast, but what contrast
 // is measured against, with the same network, data and budget. On small images
-// it is the CIFAR recipe of ResNet-18 (methods.md 7), else ImageNet's.
+// it is the CIFAR recipe of ResNet-18, else ImageNet's.
 //
 // Dim is the number of classes; labels are in [0,Dim).
 var supervisedMethod = method{

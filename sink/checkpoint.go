@@ -176,7 +176,7 @@ func verifyCheckpoint(path string) (*Checkpoint, error) {
 		return nil, fmt.Errorf("%s: %w", stateName, err)
 	}
 	if state.Format != stateFormat {
-		return nil, fmt.Errorf("%s: format %d, want %d", stateName, state.Format, stateFormat)
+		return nil, fmt.Errorf("%s: format %d, want %d: another version of clpipe has written it", stateName, state.Format, stateFormat)
 	}
 	if !slices.Equal(c.groups, state.Groups) {
 		return nil, fmt.Errorf("%s: it lists tensors of %q, want %q", sumsName, c.groups, state.Groups)

@@ -170,7 +170,7 @@ func (r *Run) begun(opt Options) (bool, error) {
 		return false, &UsageError{r.dir, "it holds other files than a run's: choose another directory"}
 	}
 	if begun && !opt.Resume {
-		return false, &UsageError{r.dir, "the directory is not empty: resume the run in it, or choose another"}
+		return false, &UsageError{r.dir, "the directory is not empty: go on with the run in it by --resume, or name another by --run"}
 	}
 	return begun, nil
 }
