@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 
 	"clpipe/batch"
 	"clpipe/internal/imagecodec"
@@ -86,6 +88,12 @@ func seedOf(asked *uint64, meta batch.Metadata) (uint64, error) {
 	return seed, nil
 }
 
+// HeldBytes is how many bytes of images a record of pairs may wait for, beside those
+// of one record that is read: beyond, the views of the images that are there are made
+// before the record is full. workers are StageConfig's: of photographs, decoded, there
+// are two for each.
+func HeldBytes(workers int) int64 { return 16 << 20 * int64(max(par.Count(workers), 4)) }
+
 // stage is a running Stage: it gathers the rows of a record of pairs, makes
 // their views on a pool of workers, and sends the record on.
 type stage struct {
@@ -93,11 +101,15 @@ type stage struct {
 	seed    uint64
 	encoded bool
 	schema  *arrow.Schema
-	sources []*source // records that the gathered rows lie in
+	sources []*source // records that the gathered rows lie in, from the first without views
 	rows    []row     // gathered
+	made    int       // of them, whose views are there
+	held    int64     // bytes of the images of the others
 	workers []worker
 	views   *batch.ViewMemory
-	builder *batch.PairsBuilder // of the record being made
+	builder *batch.PairsBuilder // of the record being made; nil: no views yet
+	room    int                 // rows of builder
+	took    func()              // is told of every image that is done with: a record may take long
 }
 
 // source is a record of images, with its view.
@@ -106,6 +118,15 @@ type source struct {
 	images  *batch.Images
 	encoded *batch.Encoded
 	*batch.Samples
+}
+
+// bytes is the length of an image.
+func (s *source) bytes(i int) int64 {
+	if s.encoded != nil {
+		return int64(len(s.encoded.Bytes(i)))
+	}
+	pix, _, _ := s.images.Image(i)
+	return int64(len(pix))
 }
 
 // row is an image at its place in a source, and what became of it.
@@ -129,9 +150,15 @@ func (st *stage) run(ctx context.Context, in batch.Reader, out batch.Writer) err
 	for i := range st.workers {
 		st.workers[i].decoder = imagecodec.Decoder{Limits: st.Limits, Upright: st.ExifTranspose}
 	}
+	st.took = func() { batch.Advance(out) }
 	st.views = batch.NewViewMemory(st.Mem)
 	defer st.views.Close()
-	defer st.releaseSources(0)
+	defer st.releaseSources(nil)
+	defer func() {
+		if st.builder != nil {
+			st.builder.Release()
+		}
+	}()
 
 	for epoch := uint32(0); ; {
 		rec, err := in.Read(ctx)
@@ -154,13 +181,17 @@ func (st *stage) run(ctx context.Context, in batch.Reader, out batch.Writer) err
 				}
 				epoch = e
 			}
+			st.held += src.bytes(i)
 			if st.rows = append(st.rows, row{src: src, at: i}); len(st.rows) == st.Rows {
 				if err := st.flush(ctx, pool, out, epoch); err != nil {
 					return err
 				}
 			}
 		}
-		st.releaseSources(len(st.rows))
+		if st.held > HeldBytes(st.Workers) {
+			st.makeViews(pool, st.Rows)
+		}
+		st.releaseSources(st.rows[st.made:])
 	}
 }
 
@@ -178,18 +209,18 @@ func (st *stage) open(rec arrow.Record) (*source, error) {
 	return src, err
 }
 
-// releaseSources lets go of the records that none of the gathered rows, held
-// in number, lie in. Rows lie in sources in order, so these are the first ones.
-func (st *stage) releaseSources(held int) {
+// releaseSources lets go of the records that none of the given rows, the last ones
+// gathered, lie in. Rows lie in sources in order, so these are the first ones.
+func (st *stage) releaseSources(held []row) {
 	keep := len(st.sources)
-	if held > 0 {
-		for keep = 0; st.sources[keep] != st.rows[0].src; keep++ {
+	if len(held) > 0 {
+		for keep = 0; st.sources[keep] != held[0].src; keep++ {
 		}
 	}
 	for _, src := range st.sources[:keep] {
 		src.rec.Release()
 	}
-	st.sources = append(st.sources[:0], st.sources[keep:]...)
+	st.sources = slices.Delete(st.sources, 0, keep)
 }
 
 // endEpoch sends what is left of an epoch and checks its rejects.
@@ -200,34 +231,54 @@ func (st *stage) endEpoch(ctx context.Context, pool *par.Pool, out batch.Writer,
 	return st.Rejects.EndEpoch(epoch)
 }
 
+// makeViews makes the views of the gathered rows that have none, in a record of up to
+// so many rows.
+func (st *stage) makeViews(pool *par.Pool, room int) {
+	if st.builder == nil {
+		st.builder, st.room = st.views.NewPairsBuilder(st.schema, room), room
+	}
+	rows := st.rows[st.made:]
+	if len(rows) == 0 {
+		return
+	}
+	first := st.made
+	pool.Run(par.Phase{Tasks: len(rows), Run: func(worker, i int) {
+		st.view(worker, first+i)
+		st.took()
+	}})
+	for i := range rows {
+		rows[i].src = nil // it would keep the record's memory
+	}
+	st.made, st.held = len(st.rows), 0
+}
+
 // flush makes the views of the gathered rows, all of one epoch, and sends them
 // as one record, without those that turned out unreadable.
 func (st *stage) flush(ctx context.Context, pool *par.Pool, out batch.Writer, epoch uint32) error {
 	if len(st.rows) == 0 {
 		return nil
 	}
-	st.builder = st.views.NewPairsBuilder(st.schema, len(st.rows))
-	pool.Run(par.Phase{Tasks: len(st.rows), Run: st.view})
+	st.makeViews(pool, len(st.rows))
 	st.Rejects.Tried(epoch, len(st.rows))
-	keep := make([]bool, len(st.rows))
-	rejects := 0
+	keep := make([]bool, st.room)
+	kept := 0
 	for i, r := range st.rows {
 		if r.err == nil {
 			keep[i] = true
+			kept++
 			continue
 		}
-		rejects++
 		if err := st.Rejects.Add(*r.err); err != nil {
-			st.builder.Release()
 			return err
 		}
 	}
-	st.rows = st.rows[:0]
-	if rejects == len(keep) {
-		st.builder.Release()
+	builder := st.builder
+	st.rows, st.made, st.builder = st.rows[:0], 0, nil
+	if kept == 0 {
+		builder.Release()
 		return nil
 	}
-	return out.Write(ctx, st.builder.NewRecord(keep))
+	return out.Write(ctx, builder.NewRecord(keep))
 }
 
 // view makes the views of gathered row i, straight into the record being built.
@@ -236,7 +287,7 @@ func (st *stage) view(workerNumber, i int) {
 	src := r.src
 	index, _ := src.Index(r.at)
 	label, hasLabel := src.Label(r.at)
-	out := batch.Row{ID: src.ID(r.at), Epoch: src.Epoch(r.at), Index: index, Label: label, HasLabel: hasLabel}
+	out := batch.Row{ID: strings.Clone(src.ID(r.at)), Epoch: src.Epoch(r.at), Index: index, Label: label, HasLabel: hasLabel}
 	st.builder.SetRow(i, out)
 	reject := func(what string, err error) {
 		r.err = &batch.Reject{Key: out.ID, Epoch: out.Epoch, Index: out.Index, What: what, Why: err.Error(), Lost: 1}

@@ -336,6 +336,107 @@ func TestTooManyRejectsEndTheRun(t *testing.T) {
 	}
 }
 
+// TestTheLastRejectKeepsItsName reads records whose memory is used again by the next.
+func TestTheLastRejectKeepsItsName(t *testing.T) {
+	in := samplesOf(t, 1, 9, encode(t, 20, 20, false))
+	in[2].file = make([]byte, len(in[2].file))
+	src := stream(memory.DefaultAllocator, true, nil, in, 1)
+	var body bytes.Buffer
+	w := batch.NewIPCWriter("body", &body, memory.DefaultAllocator)
+	if err := w.Open(t.Context(), src.schema); err != nil {
+		t.Fatal(err)
+	}
+	for range in {
+		rec, err := src.Read(t.Context())
+		if err == nil {
+			err = w.Write(t.Context(), rec)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	r := batch.NewIPCReader("body", &body, memory.DefaultAllocator)
+	defer r.Drain()
+	r.Recycle()
+	cfg := config(builtin(t, "none", 32), 1)
+	cfg.Rejects = &batch.Rejects{Max: 0.1} // of nine samples not one
+	err := augment.Stage(cfg)(t.Context(), r, &pairs{})
+	if !errors.Is(err, batch.ErrTooManyRejects) || !strings.Contains(err.Error(), "a.tar/2@1024: decode: ") {
+		t.Errorf("got %v, want the third sample named", err)
+	}
+}
+
+// poisoned overwrites memory that is given back.
+type poisoned struct{ memory.Allocator }
+
+func (p poisoned) Free(b []byte) {
+	for i := range b {
+		b[i] = 0xa5
+	}
+	p.Allocator.Free(b)
+}
+
+// peak is a stream that notes how many bytes are allocated when more is asked for.
+type peak struct {
+	*images
+	mem  *memory.CheckedAllocator
+	most int
+}
+
+func (p *peak) Read(ctx context.Context) (arrow.Record, error) {
+	p.most = max(p.most, p.mem.CurrentAlloc())
+	return p.images.Read(ctx)
+}
+
+// TestLargeImagesDoNotWaitForAFullRecord gathers a record of images that are more than
+// may be held: their views are the same, and what is behind them is given back.
+func TestLargeImagesDoNotWaitForAFullRecord(t *testing.T) {
+	const fileBytes = 6 << 20
+	long := func(file []byte) []byte { return append(file, make([]byte, fileBytes-len(file))...) } // nobody reads on behind its end
+	in := samplesOf(t, 2, 21, long(encode(t, 40, 30, true)), long(encode(t, 170, 120, true)))
+	in, _ = spoil(t, in, func(i int) int { return max(0, i%7-5) })
+	policy, seed := builtin(t, "moco-cifar", 16), uint64(3)
+	var good []sample
+	for _, s := range in {
+		if len(s.file) == fileBytes {
+			good = append(good, s)
+		}
+	}
+	for _, rows := range []int{21, 16} {
+		mem := memory.NewCheckedAllocator(poisoned{memory.DefaultAllocator})
+		cfg := config(policy, rows)
+		cfg.Seed, cfg.Workers, cfg.Rejects = &seed, 2, &batch.Rejects{Max: 1}
+		src := &peak{images: stream(mem, true, nil, in, 1, 2), mem: mem}
+		var out pairs
+		if err := augment.Stage(cfg)(t.Context(), src, &out); err != nil {
+			t.Fatal(err)
+		}
+		mem.AssertSize(t, 0)
+		if !slices.Equal(out.rows, expected(t, policy, seed, good)) {
+			t.Errorf("%d rows: pairs differ from those of the policy", rows)
+		}
+		if src.most > int(augment.HeldBytes(2))+2*fileBytes {
+			t.Errorf("%d rows: %d bytes are held, want at most %d", rows, src.most, augment.HeldBytes(2))
+		}
+	}
+}
+
+// TestEveryImageIsProgress looks at what a watchdog sees of a record of pairs that may
+// take longer than it has patience.
+func TestEveryImageIsProgress(t *testing.T) {
+	meter := batch.Meter{Name: "augment"}
+	stage := meter.Wrap(augment.Stage(config(builtin(t, "moco-cifar", 16), 9)))
+	if err := stage(t.Context(), stream(memory.DefaultAllocator, true, nil, samples(t, 1, 9), 9), &pairs{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := meter.Progress(); got != 1+9+1 {
+		t.Errorf("progress is %d, want a record read, nine images and a record written", got)
+	}
+}
+
 func TestStageReleasesAllOnErrors(t *testing.T) {
 	policy := builtin(t, "moco-cifar", 16)
 	errBroken := errors.New("broken")

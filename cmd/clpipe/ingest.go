@@ -125,6 +125,9 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 			if rows < 1 {
 				return usagef("--batch is %d, want at least 1", rows)
 			}
+			if common.workers < 0 {
+				return usagef("--workers is %d, want at least 0", common.workers)
+			}
 			var src *ingest.Source // nil: images come from a stream
 			var firstSide func() (int, error)
 			if len(source.src) > 0 && changed(fs, "in") {
@@ -146,7 +149,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 				p.addSource(src)
 				seed = &common.seed
 			} else {
-				if err := needSource(fs, "epochs"); err != nil {
+				if err := needSource(fs, "epochs", "no-sign-request", "cache", "cache-size"); err != nil {
 					return err
 				}
 				in, err := openInput(ctx, std, input)
@@ -177,10 +180,12 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 				limit = maxRecordBytes
 			}
 			rows = pairsInRecord(policy, rows, limit)
+			held := pairsOfStream(common.workers, rows, policy)
 			if src != nil {
-				if err := common.keepWithin(pairsOf(src, rows, policy), 0); err != nil {
-					return err
-				}
+				held = pairsOf(src, rows, policy)
+			}
+			if err := common.keepWithin(held, 0); err != nil {
+				return err
 			}
 			stage, err := augmentStage(&common, &source, policy, rows, rejects, seed)
 			if err != nil {

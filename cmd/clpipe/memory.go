@@ -73,12 +73,19 @@ func buffersOf(src *ingest.Source) buffers {
 
 // pairsOf estimates the buffers of a source and of a stage that makes records of
 // rows pairs of it. Between two stages wait streamDepth records, and each of the
-// two holds one.
+// two holds one; beside it images wait for their record of pairs.
 func pairsOf(src *ingest.Source, rows int, policy *augment.Policy) buffers {
 	b := buffersOf(src)
-	b.records = (streamDepth + 2) * src.Config().RecordBytes
+	b.records = (streamDepth+2)*src.Config().RecordBytes + augment.HeldBytes(src.Config().Workers)
 	b.pairs = (streamDepth + 2) * int64(rows) * int64(policy.RowBytes())
 	return b
+}
+
+// pairsOfStream estimates the buffers of a stage that makes records of rows pairs of a
+// stream for another process: a record is made while one is written. The records that
+// come are as large as their producer makes them.
+func pairsOfStream(workers, rows int, policy *augment.Policy) buffers {
+	return buffers{records: augment.HeldBytes(workers), pairs: 2 * int64(rows) * int64(policy.RowBytes())}
 }
 
 // keepWithin checks the buffers against --mem and holds Go's collector to it,
