@@ -89,6 +89,9 @@ func (f *policyFile) parseLocal(node *yaml.Node, text *strings.Builder) *localVi
 		return v
 	}
 	l.count, l.size = number("count", maxLocalViews), number("size", maxSide)
+	if l.count*l.size*l.size > maxPixels {
+		f.fail(node, "local: %d views of %d x %d pixels are more than %d pixels", l.count, l.size, l.size, maxPixels)
+	}
 	for i := 0; i < len(node.Content); i += 2 {
 		if key := node.Content[i]; !slices.Contains([]string{"count", "size", "ops"}, key.Value) {
 			f.fail(key, "local: unknown %s, want count, size, ops", quote(key.Value))

@@ -129,6 +129,7 @@ func TestLocalSectionNamesWhatIsWrong(t *testing.T) {
 		"local: 3": "got 3, want count, size and ops",
 		"local: {count: 0, size: 8, ops: [{op: random_resized_crop}]}":               "local: count: got 0, want a whole number in [1, 64]",
 		"local: {count: 2, ops: [{op: random_resized_crop}]}":                        "local: size: got nothing",
+		"local: {count: 3, size: 8192, ops: [{op: random_resized_crop}]}":            "local: 3 views of 8192 x 8192 pixels are more than",
 		"local: {count: 2, size: 8}":                                                 "local: ops is missing",
 		"local: {count: 2, size: 8, ops: [{op: random_resized_crop}], scale: 2}":     `local: unknown "scale"`,
 		"local: {count: 2, size: 8, ops: [{op: random_resized_crop, size: 9}]}":      "local: got views of 9x9, want 8",
