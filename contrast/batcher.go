@@ -184,7 +184,7 @@ func (b *batcher) take(i, row int) error {
 	if b.classes > 0 {
 		label, ok := b.pairs.Label(row)
 		if !ok || label < 0 || label >= int64(b.classes) {
-			return &LabelError{ID: id, Label: label, None: !ok, Classes: b.classes}
+			return &LabelError{ID: string(b.ids[i]), Label: label, None: !ok, Classes: b.classes}
 		}
 		b.out.Labels[i] = int32(label)
 	}

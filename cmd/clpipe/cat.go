@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"clpipe/batch"
 	"clpipe/sink"
@@ -157,8 +159,9 @@ func (p *rowPrinter) print(r streamRow) error {
 
 // printable returns text as it stands if a terminal can show it, else quoted.
 func printable(s string) string {
-	if quoted := strconv.Quote(s); quoted != `"`+s+`"` {
-		return quoted
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, hidden) {
+		return strconv.Quote(s)
 	}
 	return s
 }
@@ -188,7 +191,7 @@ func drawStream(ctx context.Context, std stdio, in batch.Reader, n int, output s
 				sheet.Columns = viewColumns(r.Views, locals)
 			}
 		}
-		row := sink.SheetRow{Caption: r.ID}
+		row := sink.SheetRow{Caption: strings.Clone(r.ID)} // which lies in the record
 		if r.Label != nil {
 			row.Caption += fmt.Sprintf("   class %d", *r.Label)
 		}

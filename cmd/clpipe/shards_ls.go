@@ -119,7 +119,7 @@ func printShards(std stdio, entries []shardEntry) error {
 			counted = "at least " // the unpacked ones come on top
 		}
 		bytes += e.Bytes
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Shard, e.Format, samples, humanize.IBytes(uint64(e.Bytes)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", printable(e.Shard), e.Format, samples, humanize.IBytes(uint64(e.Bytes)))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -45,3 +45,16 @@ func TestListShards(t *testing.T) {
 		t.Errorf("got %v samples, want 0", counted[0].Samples)
 	}
 }
+
+// A terminal is shown no signs that it would take for a command or a line's end.
+func TestListedNamesAreText(t *testing.T) {
+	var table strings.Builder
+	if err := printShards(stdio{out: &table}, []shardEntry{{Shard: "new\nline\x1b[2J.tar", Format: "tar"}, {Shard: `a "b" é.tar`, Format: "tar"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"new\nline\x1b[2J.tar"   tar`, "\n" + `a "b" é.tar `} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("got\n%swant %s in it", table.String(), want)
+		}
+	}
+}

@@ -100,7 +100,7 @@ func printPacked(std stdio, asJSON bool, report pack.Report) error {
 		return err
 	}
 	for label, name := range report.Classes {
-		if _, err := fmt.Fprintf(std.out, "class %d: %s\n", label, name); err != nil {
+		if _, err := fmt.Fprintf(std.out, "class %d: %s\n", label, printable(name)); err != nil {
 			return err
 		}
 	}

@@ -114,7 +114,7 @@ func printReport(out io.Writer, r *ingest.Report) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "shard\tformat\tsamples\treadable\tsize")
 	for _, s := range r.Shards {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", s.Name, s.Format, s.Samples, s.Readable, humanize.IBytes(uint64(s.Bytes)))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", printable(s.Name), s.Format, s.Samples, s.Readable, humanize.IBytes(uint64(s.Bytes)))
 	}
 	if len(r.Sizes) > 0 {
 		fmt.Fprintln(w, "\nimages\tformat\tsamples")
@@ -136,7 +136,7 @@ func printReport(out io.Writer, r *ingest.Report) error {
 	}
 	twice := 0
 	for _, ids := range r.Duplicates {
-		fmt.Fprintln(w, strings.Join(ids, " = "))
+		fmt.Fprintln(w, printable(strings.Join(ids, " = ")))
 		twice += len(ids) - 1
 	}
 	if len(r.NearDuplicates) > 0 {
@@ -144,20 +144,20 @@ func printReport(out io.Writer, r *ingest.Report) error {
 	}
 	alike := 0
 	for _, ids := range r.NearDuplicates {
-		fmt.Fprintln(w, strings.Join(ids, " ~ "))
+		fmt.Fprintln(w, printable(strings.Join(ids, " ~ ")))
 		alike += len(ids) - 1
 	}
 	if len(r.Altered) > 0 {
 		fmt.Fprintln(w, "\naltered")
 	}
 	for _, a := range r.Altered {
-		fmt.Fprintln(w, a.Error())
+		fmt.Fprintln(w, printable(a.Error()))
 	}
 	if len(r.Damage) > 0 {
 		fmt.Fprintln(w, "\ndamage")
 	}
 	for _, d := range r.Damage {
-		fmt.Fprintln(w, d.Error())
+		fmt.Fprintln(w, printable(d.Error()))
 	}
 	agreed := map[string]int{}
 	for _, s := range r.Shards {
@@ -169,7 +169,7 @@ func printReport(out io.Writer, r *ingest.Report) error {
 		fmt.Fprintln(w)
 	}
 	for _, by := range slices.Sorted(maps.Keys(agreed)) {
-		fmt.Fprintf(w, "checksums as in %s: %s\n", by, plural(agreed[by], "shard"))
+		fmt.Fprintf(w, "checksums as in %s: %s\n", printable(by), plural(agreed[by], "shard"))
 	}
 	fmt.Fprintf(w, "\n%s in %s: %d readable, %d damaged, %d there before, %d like another\n",
 		plural(r.Samples, "sample"), plural(len(r.Shards), "shard"), r.Readable, r.Samples-r.Readable, twice, alike)
