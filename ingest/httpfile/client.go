@@ -37,10 +37,40 @@ func newClient() *client {
 	}
 	remote.WatchProxy(transport)
 	return &client{
-		http:     http.Client{Transport: transport},
+		http:     http.Client{Transport: transport, CheckRedirect: redirected},
 		hubToken: strings.TrimSpace(os.Getenv("HF_TOKEN")),
 		logins:   readNetrc(),
 	}
+}
+
+// maxRedirects is how many may follow each other: net/http's own limit.
+const maxRedirects = 10
+
+// redirected takes from a request that another was redirected to what its server is
+// not to know. net/http would name the address before, with a query that may sign
+// it, and show who one is to hosts below the first one's name and at its other ports.
+func redirected(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	req.Header.Del("Referer")
+	if !sameServer(via[0].URL, req.URL) {
+		req.Header.Del("Authorization")
+	}
+	return nil
+}
+
+// sameServer tells whether an address leads to the server of the one before, or to
+// that by TLS.
+func sameServer(before, now *url.URL) bool {
+	port := func(u *url.URL) string {
+		if u.Port() == "" {
+			return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		}
+		return u.Port()
+	}
+	secured := before.Scheme == "http" && port(before) == "80" && now.Scheme == "https" && port(now) == "443"
+	return before.Hostname() == now.Hostname() && (secured || before.Scheme == now.Scheme && port(before) == port(now))
 }
 
 // probe asks for the first byte of a file, which tells its length, its version
@@ -114,7 +144,9 @@ func (c *client) send(ctx context.Context, u *url.URL, span, version string) (*h
 	}
 	who, known := c.logins.of(u.Hostname())
 	switch {
-	case u.User != nil: // net/http sends it
+	case u.User != nil: // net/http would send it to this address, and to none that it redirects to
+		password, _ := u.User.Password()
+		req.SetBasicAuth(u.User.Username(), password)
 	case u.Scheme == "https" && u.Host == "huggingface.co" && c.hubToken != "":
 		req.Header.Set("Authorization", "Bearer "+c.hubToken)
 	case known:

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,6 +94,12 @@ func TestSourcesThatNameNothing(t *testing.T) {
 		_, err := httpfile.Find(t.Context(), strings.Replace(source, "://", "://user:secret@", 1), link())
 		if pattern := (*shard.PatternError)(nil); !errors.As(err, &pattern) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: got %v, want %q", source, err, want)
+		}
+	}
+	for _, sign := range []string{"/", "#", "?"} { // they ought to be escaped
+		_, err := httpfile.Find(t.Context(), strings.Replace(s.URL, "://", "://user:sec"+sign+"ret@", 1)+"/set/a/0.tar", link())
+		if err == nil || strings.Contains(err.Error(), "sec") || strings.Contains(err.Error(), "ret@") {
+			t.Errorf("a password with %s: got %v, want an error that does not show it", sign, err)
 		}
 	}
 }
@@ -226,5 +234,47 @@ func TestRedirects(t *testing.T) {
 	}
 	if _, err := httpfile.Find(t.Context(), s.URL+"/loop", link()); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v, want an error without the token", err)
+	}
+}
+
+// TestRedirectsTellNoSecrets looks at what the server is told that an address is
+// redirected to: who one is only if it is the same.
+func TestRedirectsTellNoSecrets(t *testing.T) {
+	var told []http.Header
+	var mu sync.Mutex
+	target := testserver.New(t, files())
+	s := testserver.New(t, files())
+	listen := func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		to, ok := strings.CutPrefix(r.URL.Path, "/to/")
+		if !ok {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, r.Header)
+			return false
+		}
+		host, rest, _ := strings.Cut(to, "/")
+		http.Redirect(w, r, "http://"+host+"/"+rest, http.StatusFound)
+		return true
+	}
+	s.Fault, target.Fault = listen, listen
+	here, there := strings.TrimPrefix(s.URL, "http://"), strings.TrimPrefix(target.URL, "http://")
+	t.Setenv("NETRC", filepath.Join(t.TempDir(), "none"))
+	for host, want := range map[string]string{here: "Basic dXNlcjpwYXNzd29yZA==", there: ""} {
+		told = nil
+		found, err := httpfile.Find(t.Context(), "http://user:password@"+here+"/to/"+host+"/set/a/0.tar?signature=secret", link())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readAll(t, found); got != "0.tar=first" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if len(told) != 2 {
+			t.Fatalf("%d requests arrived, want 2", len(told))
+		}
+		for _, h := range told {
+			if h.Get("Authorization") != want || h.Get("Referer") != "" {
+				t.Errorf("redirected to %s: got the login %q, want %q, and the address before %q, want none", host, h.Get("Authorization"), want, h.Get("Referer"))
+			}
+		}
 	}
 }
