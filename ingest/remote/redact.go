@@ -9,6 +9,11 @@ func Redact(address string) string {
 	if !ok {
 		return address
 	}
+	// A password that holds one of these signs as it is ends the host for whoever
+	// reads the address, which is refused then: it is not to be shown for that.
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 && !isHost(rest[:end]) {
+		rest = rest[strings.LastIndexByte(rest, '@')+1:]
+	}
 	rest, _, _ = strings.Cut(rest, "?")
 	rest, _, _ = strings.Cut(rest, "#")
 	host, below, found := strings.Cut(rest, "/")
@@ -19,4 +24,12 @@ func Redact(address string) string {
 		host += "/"
 	}
 	return scheme + "://" + host + below
+}
+
+// isHost tells whether what stands before the path can be a host, with a user or a
+// port or without, or is the first part of USER:PASSWORD.
+func isHost(text string) bool {
+	text = text[strings.LastIndexByte(text, '@')+1:]
+	port := strings.LastIndexByte(text, ':')
+	return port < 0 || strings.HasPrefix(text, "[") || strings.Trim(text[port+1:], "0123456789") == ""
 }

@@ -416,6 +416,11 @@ func TestRedact(t *testing.T) {
 		"https://host?token=secret":                         "https://host",
 		"s3://bucket/a@b":                                   "s3://bucket/a@b",
 		"dir/a?b":                                           "dir/a?b",
+		"https://[::1]:80/@a/b":                             "https://[::1]:80/@a/b",
+		"https://[fe80::1]/b":                               "https://[fe80::1]/b",
+		"https://user:se/cr@et@host:1/a.tar":                "https://host:1/a.tar",
+		"https://user:sec#ret@host/a.tar?b#c":               "https://host/a.tar",
+		"https://user:sec?ret@host/a.tar":                   "https://host/a.tar",
 	} {
 		if got := Redact(address); got != want {
 			t.Errorf("%q: got %q, want %q", address, got, want)

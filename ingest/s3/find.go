@@ -25,7 +25,7 @@ func Find(ctx context.Context, source string, opts Options) (shard.Listing, erro
 		return &shard.PatternError{Source: remote.Redact(source), Msg: fmt.Sprintf(format, args...)}
 	}
 	name, below, _ := strings.Cut(strings.TrimPrefix(source, "s3://"), "/")
-	if name == "" || strings.ContainsAny(name, "{}*?[@") {
+	if name == "" || strings.ContainsAny(name, "{}*?[@") || strings.Contains(name, ":") && !strings.HasPrefix(name, "arn:") {
 		return shard.Listing{}, wrong("names no bucket, want s3://bucket/prefix")
 	}
 	b, err := newBucket(ctx, name, opts)
