@@ -16,6 +16,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"strings"
 
 	"clpipe/batch"
 	"clpipe/ingest/shard"
@@ -259,7 +260,7 @@ func (r *reader) sample() shard.Sample {
 		}
 		files = st.Field(r.layout.Bytes)
 	}
-	name = shard.Printable(name)
+	name = strings.Clone(shard.Printable(name)) // else the sample would hold all of the record
 	key, bad := r.keys.Of(name, row)
 	s := shard.Sample{Key: key, Offset: row}
 	if r.layout.Label >= 0 {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -122,4 +123,51 @@ func TestFileOfArrowForGo(t *testing.T) {
 			t.Fatalf("the first %d of %d bytes: got %v, want damage", end, len(body), err)
 		}
 	}
+}
+
+// TestSamplesHoldNoRecords keeps samples without their images, as one that waits in a
+// shuffle buffer beside smaller ones of its record does.
+func TestSamplesHoldNoRecords(t *testing.T) {
+	const records, image = 64, 512 << 10
+	b := batch.NewEncodedBuilder(arrowmemory.DefaultAllocator, batch.EncodedSchema(nil))
+	defer b.Release()
+	var body bytes.Buffer
+	w := ipc.NewWriter(&body, ipc.WithSchema(batch.EncodedSchema(nil)))
+	for i := range records {
+		b.Append(batch.Row{ID: fmt.Sprint("x/", i)}, make([]byte, image))
+		rec := b.NewRecord()
+		if err := w.Write(rec); err != nil {
+			t.Fatal(err)
+		}
+		rec.Release()
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	held := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := held()
+	r, err := arrowshard.New(memory(body.Bytes()), 1<<20).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var kept []shard.Sample
+	for range records {
+		s, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Recycle()
+		kept = append(kept, s)
+	}
+	if more := held() - before; more > records*image/4 {
+		t.Errorf("%d samples without images hold %d bytes of %d", len(kept), more, records*image)
+	}
+	runtime.KeepAlive(kept)
+	runtime.KeepAlive(&body)
 }
