@@ -119,6 +119,8 @@ type Config struct {
 
 	// wait replaces the clock of repeated requests in tests.
 	wait func(ctx context.Context, d time.Duration) error
+	// moved is told of bytes that have come from a server.
+	moved func()
 }
 
 func (c Config) withDefaults() Config {

@@ -164,7 +164,7 @@ func lookUp(ctx context.Context, cfg Config, source string) (shard.Listing, erro
 		}
 		return shard.Listing{Objects: []shard.Object{obj}}, nil
 	}
-	link := &remote.Link{Stall: cfg.StallTimeout, Wait: cfg.wait, Log: cfg.Log}
+	link := &remote.Link{Stall: cfg.StallTimeout, Wait: cfg.wait, Log: cfg.Log, Moved: cfg.moved}
 	scheme, _, ok := strings.Cut(source, "://")
 	switch {
 	case !ok:

@@ -250,6 +250,29 @@ func TestRemoteSourcesAreLookedAtOnce(t *testing.T) {
 	}
 }
 
+// TestBytesThatComeAreProgress reads one sample that takes many reads, in sequence and
+// by an index.
+func TestBytesThatComeAreProgress(t *testing.T) {
+	server := testserver.New(t, map[string][]byte{"x.tar": archive(t, file{"000.jpg", make([]byte, 4<<20)})})
+	server.CutAfter = func(int) int { return 1 << 20 } // so that there are four at least
+	cfg := ingest.Config{Sources: []string{server.URL + "/x.tar"}, Encoded: true, Epochs: 1}.WithoutWaiting()
+	at := filepath.Join(t.TempDir(), "index")
+	makeIndex(t, cfg, at)
+	for _, cfg.Index = range []string{ingest.NoIndex, at} {
+		src, err := ingest.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m batch.Meter
+		if err := batch.Run(t.Context(), 1, nil, nil, m.Wrap(src.Stage()), discard); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Progress(); got < 4+1 {
+			t.Errorf("index %s: progress %d for 4 MiB, want it as bytes come", cfg.Index, got)
+		}
+	}
+}
+
 func TestShardThatIsLostIsGivenUp(t *testing.T) {
 	server := testserver.New(t, contents(t, shards(t, 3, 3), ""))
 	source := server.URL + "/train-{000..001}.tar?signature=secret"

@@ -39,6 +39,8 @@ func (s *Source) Run(ctx context.Context, _ batch.Reader, out batch.Writer) erro
 		return err
 	}
 	took := func() { batch.Advance(out) } // a record may be long in coming: of a resumed epoch, or a full shuffle buffer
+	s.took.Store(&took)
+	defer s.took.Store(nil)
 	if s.cfg.World > 1 && s.counted.Load() == nil {
 		if err := s.countShards(ctx, took); err != nil {
 			return err

@@ -20,11 +20,20 @@ import (
 // except that Run is called once at a time.
 type Source struct {
 	cfg     Config
-	shards  []member              // sorted by name
-	classes []string              // of image folders
-	whole   bool                  // the shards are all that lie in one directory
-	index   *catalogue            // nil: none
-	counted atomic.Pointer[[]int] // samples by shard, once Count has been through; unknownCount for some
+	shards  []member               // sorted by name
+	classes []string               // of image folders
+	whole   bool                   // the shards are all that lie in one directory
+	index   *catalogue             // nil: none
+	counted atomic.Pointer[[]int]  // samples by shard, once Count has been through; unknownCount for some
+	took    atomic.Pointer[func()] // is told, while Run reads, that it gets on
+}
+
+// moved says that bytes have come from a server: over a slow network a record, and of
+// a table the first sample, is long in coming.
+func (s *Source) moved() {
+	if took := s.took.Load(); took != nil {
+		(*took)()
+	}
 }
 
 // unknownCount stands for the samples of a shard that was not counted.
@@ -37,6 +46,7 @@ func Open(ctx context.Context, cfg Config) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{cfg: cfg.withDefaults()}
+	s.cfg.moved = s.moved
 	if err := s.list(ctx); err != nil {
 		return nil, err
 	}

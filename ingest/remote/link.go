@@ -43,6 +43,8 @@ type Link struct {
 	// Log receives a line a repeated request, for the first in a row at debug
 	// level; nil drops them.
 	Log *slog.Logger
+	// Moved is told, by whoever reads, of bytes that have come; nil drops it.
+	Moved func()
 
 	gate gate
 }

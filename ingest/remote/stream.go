@@ -35,6 +35,9 @@ func (s *stream) Read(p []byte) (int, error) {
 		if n > 0 {
 			s.offset += int64(n)
 			s.failures = 0
+			if moved := s.obj.Link.Moved; moved != nil {
+				moved()
+			}
 			return n, nil // an error comes again with the next read
 		}
 		if err == nil {
