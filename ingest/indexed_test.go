@@ -346,6 +346,15 @@ func TestStaleIndex(t *testing.T) {
 	if _, err := ingest.Open(t.Context(), remote); err == nil || !strings.Contains(err.Error(), `shard "a.tar" is version `) {
 		t.Errorf("another version: got %v", err)
 	}
+
+	// An index that lies on a server cannot be written there.
+	if files[index.Name], err = os.ReadFile(remote.Index); err != nil {
+		t.Fatal(err)
+	}
+	remote.Index = server.URL + "/" + index.Name
+	if _, err := ingest.Open(t.Context(), remote); err == nil || !strings.Contains(err.Error(), "-o FILE and put that in its place") {
+		t.Errorf("an index on a server: got %v", err)
+	}
 }
 
 // TestEachSourceHasItsIndex reads parts of two folders whose indexes both have a
@@ -413,6 +422,8 @@ func TestIndexPlace(t *testing.T) {
 		"s3://bucket/set/x-{0..3}.tar":         "s3://bucket/set/" + index.Name,
 		"s3://bucket/set/x.tar":                "s3://bucket/set/" + index.Name,
 		"https://host/set/x-{0..3}.tar?sig=/a": "https://host/set/" + index.Name + "?sig=/a",
+		"http://[::1]:80/set/x-{0..3}.tar":     "http://[::1]:80/set/" + index.Name,
+		"https://host/a[1]/x-{0..3}.tar":       "https://host/a[1]/" + index.Name,
 	} {
 		if got := ingest.IndexPlace(source); got != want {
 			t.Errorf("%s: got %s, want %s", source, got, want)

@@ -37,16 +37,18 @@ func beside(source, name string) string {
 		}
 		return filepath.Join(source, filepath.FromSlash(name))
 	}
-	query := ""
+	query, patterns := "", "{}*?["
+	host := 0 // bytes of it: that of HTTP may be an address in brackets
 	if scheme != "s3" {
 		below, query, _ = strings.Cut(below, "?")
 		if query != "" {
 			query = "?" + query
 		}
+		patterns, host = "{}", max(strings.IndexByte(below, '/'), 0)
 	}
-	wild := strings.IndexAny(below, "{}*?[")
+	wild := strings.IndexAny(below[host:], patterns)
 	if wild >= 0 {
-		below = below[:wild]
+		below = below[:host+wild]
 	}
 	if scheme == "s3" && wild < 0 && !isArchive(below) && !strings.HasSuffix(below, "/") {
 		below += "/" // a prefix
@@ -63,8 +65,12 @@ type StaleIndexError struct {
 
 // Error says what differs and which command renews the index.
 func (e *StaleIndexError) Error() string {
-	return fmt.Sprintf("ingest: index %s is stale: %s: renew it by clpipe shards index --src %q -o %q --overwrite, or read without it by --index off",
-		e.Index, e.Why, e.Source, e.Index)
+	place := fmt.Sprintf("-o %q --overwrite", e.Index)
+	if strings.Contains(e.Index, "://") {
+		place = "-o FILE and put that in its place"
+	}
+	return fmt.Sprintf("ingest: index %s is stale: %s: renew it by clpipe shards index --src %q %s, or read without it by --index off",
+		e.Index, e.Why, e.Source, place)
 }
 
 // loadIndex reads the index of the configuration and finds the source's shards
