@@ -197,7 +197,7 @@ func isDamage(e *entry) bool {
 // to its end; a Parquet shard, which is read from its end, as it is.
 func (s *Source) inOnePass(m member, sum *summed) *Source {
 	if m.Format() != "parquet" {
-		m.Shard = &unopened{obj: sum, maxSampleBytes: s.cfg.MaxSampleBytes}
+		m.Shard = &unopened{obj: sum.object(), maxSampleBytes: s.cfg.MaxSampleBytes}
 	}
 	return &Source{cfg: s.cfg, shards: []member{m}}
 }

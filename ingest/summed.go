@@ -24,6 +24,27 @@ type summed struct {
 
 func newSummed(obj shard.Object) *summed { return &summed{Object: obj, hash: sha256.New()} }
 
+// object returns the object to read. Where ranges of it can be read, they are past
+// the sum: of a file that turns out to be Parquet, which is read from its end, finish
+// adds up all of it.
+func (o *summed) object() shard.Object {
+	if ranged, ok := o.Object.(shard.Ranged); ok && addressable(o.Object) {
+		return summedRanged{o, ranged}
+	}
+	return o
+}
+
+// summedRanged is a summed of which ranges can be read.
+type summedRanged struct {
+	*summed
+	ranged shard.Ranged
+}
+
+// OpenRange implements shard.Ranged.
+func (o summedRanged) OpenRange(ctx context.Context, from, to int64) (io.ReadCloser, error) {
+	return o.ranged.OpenRange(ctx, from, to)
+}
+
 // Open implements shard.Object. It goes on where the sum is.
 func (o *summed) Open(ctx context.Context, offset int64) (io.ReadCloser, error) {
 	if offset != o.read {

@@ -192,6 +192,26 @@ func TestVerifyOfUnknownLength(t *testing.T) {
 	}
 }
 
+// TestVerifyOfTablesByOtherNames verifies and indexes a remote Parquet file whose name
+// does not tell what it is.
+func TestVerifyOfTablesByOtherNames(t *testing.T) {
+	body, err := os.ReadFile(filepath.Join(tables, "plain.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := testserver.New(t, map[string][]byte{"download": body})
+	for _, cache := range []string{"", filepath.Join(t.TempDir(), "cache")} {
+		cfg := ingest.Config{Sources: []string{server.URL + "/download"}, CacheDir: cache}.WithoutWaiting()
+		r := verified(t, cfg, ingest.NoIndex)
+		if r.Readable != 12 || len(r.Damage) > 0 || r.Shards[0].SHA256 != fmt.Sprintf("%x", sha256.Sum256(body)) {
+			t.Errorf("got %d readable images, damage %v, SHA-256 %s, want 12 and that of the file", r.Readable, r.Damage, r.Shards[0].SHA256)
+		}
+		if report := makeIndex(t, cfg, filepath.Join(t.TempDir(), "x")); report.Samples != 12 || report.Damaged > 0 || report.Bytes != int64(len(body)) {
+			t.Errorf("index: got %+v, want 12 samples", report)
+		}
+	}
+}
+
 // TestVerifyLeavesNoImages looks at the memory of images of packed shards.
 func TestVerifyLeavesNoImages(t *testing.T) {
 	shard.DropFree()
