@@ -100,17 +100,32 @@ func readSums(ctx context.Context, cfg Config, place string) (map[string]string,
 	return sums, nil
 }
 
+// escapes are what sha256sum writes for signs of a name, in a line that begins with a
+// backslash.
+var escapes = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r")
+
 // parseSums reads lines of 64 hex digits, a space, a space or star, and a name.
-// Others say nothing.
+// Others say nothing, and behind one that is too long for a name nothing does: there
+// are servers that answer with a page of theirs for what is not there.
 func parseSums(src io.Reader) (map[string]string, error) {
 	sums := map[string]string{}
 	lines := bufio.NewScanner(src)
 	for lines.Scan() {
-		sum, name, ok := strings.Cut(strings.TrimSuffix(lines.Text(), "\r"), " ")
-		if bytes, err := hex.DecodeString(sum); !ok || err != nil || len(bytes) != sha256.Size {
+		line, escaped := strings.CutPrefix(strings.TrimSuffix(lines.Text(), "\r"), `\`)
+		sum, name, ok := strings.Cut(line, " ")
+		if bytes, err := hex.DecodeString(sum); !ok || name == "" || err != nil || len(bytes) != sha256.Size {
 			continue
 		}
-		sums[strings.TrimLeft(name, " *")] = strings.ToLower(sum)
+		if name[0] == ' ' || name[0] == '*' {
+			name = name[1:]
+		}
+		if escaped {
+			name = escapes.Replace(name)
+		}
+		sums[strings.TrimPrefix(name, "./")] = strings.ToLower(sum)
 	}
-	return sums, lines.Err()
+	if err := lines.Err(); !errors.Is(err, bufio.ErrTooLong) {
+		return sums, err
+	}
+	return sums, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -91,5 +92,36 @@ func TestChecksumsThatAreRefused(t *testing.T) {
 	}
 	if told := log.String(); !strings.Contains(told, "taken for a file that is not there") || strings.Contains(told, "secret") {
 		t.Errorf("the log says %q", told)
+	}
+}
+
+// TestNamesInChecksums has names that sha256sum writes in a form of their own, and a
+// page of a server that has one for everything.
+func TestNamesInChecksums(t *testing.T) {
+	body := archive(t, samples(0, 2)...)
+	sum := fmt.Sprintf("%x", sha256.Sum256(body))
+	for name, line := range map[string]string{
+		"*a.tar":    sum + "  *a.tar",
+		" a.tar":    sum + " * a.tar",
+		"a.tar":     sum + "  ./a.tar",
+		`a\b.tar`:   `\` + sum + `  a\\b.tar`,
+		"a\nb.tar":  `\` + sum + `  a\nb.tar`,
+		"nobody":    "",
+		"a page of": "<html>" + strings.Repeat("x", 1<<17),
+	} {
+		dir := t.TempDir()
+		if runtime.GOOS == "windows" && name != "a.tar" {
+			continue // names no file there
+		}
+		write(t, dir, name, body)
+		write(t, dir, ingest.SumsFile, []byte(line+"\n"))
+		want := 1
+		if !strings.Contains(line, sum) {
+			want = 0
+		}
+		r := verified(t, ingest.Config{Sources: []string{filepath.Join(dir, name)}}, ingest.NoIndex)
+		if len(r.Altered) > 0 || len(r.Shards[0].Agreed) != want {
+			t.Errorf("%q: altered %v, agreed %v, want %d", name, r.Altered, r.Shards[0].Agreed, want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"clpipe/ingest"
 )
@@ -93,15 +94,36 @@ func (a *archive) add(key string, members []member) error {
 	return nil
 }
 
+// escapes are how sha256sum writes names with signs that would end a line, or look
+// like one of these; the line then begins with a backslash.
+var escapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`)
+
 // note adds the archive's checksum to those of its folder.
 func (a *archive) note() (err error) {
 	dir, name := filepath.Split(a.path)
-	file, err := os.OpenFile(dir+ingest.SumsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	file, err := os.OpenFile(dir+ingest.SumsFile, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	_, err = fmt.Fprintf(file, "%x  %s\n", a.sum.Sum(nil), name)
+	line := fmt.Sprintf("%x  %s\n", a.sum.Sum(nil), name)
+	if escaped := escapes.Replace(name); escaped != name {
+		line = fmt.Sprintf("\\%x  %s\n", a.sum.Sum(nil), escaped)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	var last [1]byte // somebody else's line may have no end yet
+	if size := info.Size(); size > 0 {
+		if _, err := file.ReadAt(last[:], size-1); err != nil {
+			return err
+		}
+		if last[0] != '\n' {
+			line = "\n" + line
+		}
+	}
+	_, err = file.WriteString(line)
 	return err
 }
 

@@ -122,9 +122,10 @@ type Shard struct {
 	SHA256  string `json:"sha256"`
 }
 
-// Write packs the source. Samples whose header is not that of a readable image
-// are rejected by the rules of Config.Ingest.Rejects. A file in the place of a
-// shard is an error; shards finished before stay, and are in the report.
+// Write packs the source. Samples whose header is not that of a readable image, or of
+// one over Config.Ingest.MaxPixels, are rejected by the rules of Config.Ingest.Rejects.
+// A file in the place of a shard is an error; shards finished before stay, and are in
+// the report.
 func Write(ctx context.Context, cfg Config) (Report, error) {
 	if err := cfg.Validate(); err != nil {
 		return Report{}, err
@@ -134,7 +135,7 @@ func Write(ctx context.Context, cfg Config) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	p := &packer{cfg: cfg, report: Report{Classes: src.Classes()}}
+	p := &packer{cfg: cfg, maxPixels: src.Config().MaxPixels, report: Report{Classes: src.Classes()}}
 	if p.names, err = cfg.names(); err != nil {
 		return p.report, err
 	}
@@ -149,10 +150,11 @@ func Write(ctx context.Context, cfg Config) (Report, error) {
 
 // packer is the stage that writes the shards.
 type packer struct {
-	cfg     Config
-	names   []string // of the shards in turn; nil: by number
-	current *archive // nil: none begun
-	report  Report
+	cfg       Config
+	maxPixels int64    // of an image
+	names     []string // of the shards in turn; nil: by number
+	current   *archive // nil: none begun
+	report    Report
 }
 
 func (p *packer) run(ctx context.Context, in batch.Reader, _ batch.Writer) error {
@@ -186,6 +188,9 @@ func (p *packer) record(rows *batch.Encoded) error {
 	for i := range rows.Len() {
 		file := rows.Bytes(i)
 		info, err := imagecodec.ReadInfo(file)
+		if n := int64(info.W) * int64(info.H); err == nil && n > p.maxPixels {
+			err = &imagecodec.LimitError{Format: info.Format, What: "pixels", Got: n, Max: p.maxPixels}
+		}
 		if err != nil {
 			index, _ := rows.Index(i)
 			reject := batch.Reject{Key: rows.ID(i), Offset: rows.Offset(i), Epoch: rows.Epoch(i), Index: index, What: "decode", Why: err.Error(), Lost: 1}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,17 @@ func TestWrittenShardsHoldTheSamples(t *testing.T) {
 	}
 }
 
+func TestImagesThatAreTooLargeAreLeftOut(t *testing.T) {
+	cfg := config(folders(t), t.TempDir())
+	cfg.Ingest.MaxPixels = 24 // one has 32
+	var told []string
+	cfg.Ingest.Rejects.Log = func(r batch.Reject) error { told = append(told, r.Error()); return nil }
+	report, err := pack.Write(t.Context(), cfg)
+	if err != nil || report.Samples != 4 || report.Rejected != 2 || !strings.Contains(told[1], "root.png@0: decode: ") || !strings.Contains(told[1], "got 32 pixels, want at most 24") {
+		t.Errorf("got %+v, %v, rejected %q, want 4 samples", report, err, told)
+	}
+}
+
 func TestShardsNamedByABracePattern(t *testing.T) {
 	cfg := config(folders(t), t.TempDir())
 	dir := filepath.Dir(cfg.Out)
@@ -167,6 +179,35 @@ func TestEqualSamplesGiveEqualShards(t *testing.T) {
 		} else if !bytes.Equal(body, first) {
 			t.Error("the same samples gave different archives")
 		}
+	}
+}
+
+// TestChecksumsAreALineEach writes beside a line that has no end, and a name that
+// would end one.
+func TestChecksumsAreALineEach(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no file has such a name there")
+	}
+	cfg := config(folders(t), t.TempDir())
+	dir := filepath.Dir(cfg.Out)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	sums := filepath.Join(dir, ingest.SumsFile)
+	if err := os.WriteFile(sums, []byte("somebody's"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg.MaxSamples, cfg.Out = 3, filepath.Join(dir, "a\n%d.tar")
+	report, err := pack.Write(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "somebody's\n"
+	for i, s := range report.Shards {
+		want += fmt.Sprintf("\\%s  a\\n%d.tar\n", s.SHA256, i)
+	}
+	if got, err := os.ReadFile(sums); err != nil || string(got) != want || len(report.Shards) != 2 {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
 
