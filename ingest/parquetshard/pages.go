@@ -244,6 +244,10 @@ func (p *pages) unpack(src []byte, size int64) ([]byte, error) {
 		if _, err := io.ReadFull(z, dst); err != nil {
 			return nil, fmt.Errorf("gzip: %w", unexpected(err))
 		}
+		// The checksum is compared behind the last byte.
+		if _, err := io.ReadFull(z, make([]byte, 1)); !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("gzip: %w", orForm(err))
+		}
 		return dst, nil
 	case compress.Codecs.Zstd:
 		if p.zstd == nil {
