@@ -81,7 +81,9 @@ func chunkOf(data []byte, at int, name string, order binary.ByteOrder, nameAt, s
 
 // orientationOf reads the tag from the first directory of a TIFF header.
 func orientationOf(tiff []byte) Orientation {
+	// SHORT is what it should be. Of the signed types the sensible values are the same.
 	const tag, byteType, shortType, longType = 0x0112, 1, 3, 4
+	const signedByte, signedShort, signedLong = 6, 8, 9
 	var order binary.ByteOrder
 	switch {
 	case bytes.HasPrefix(tiff, []byte("II*\x00")):
@@ -110,11 +112,11 @@ func orientationOf(tiff []byte) Orientation {
 		}
 		var value uint32
 		switch order.Uint16(e[2:]) {
-		case byteType:
+		case byteType, signedByte:
 			value = uint32(e[8])
-		case shortType:
+		case shortType, signedShort:
 			value = uint32(order.Uint16(e[8:]))
-		case longType:
+		case longType, signedLong:
 			value = order.Uint32(e[8:])
 		}
 		if value >= 1 && value <= 8 {

@@ -69,6 +69,19 @@ func TestUprightEqualsPillow(t *testing.T) {
 	}
 }
 
+// TestOrientationOfAnyInteger writes the tag in types that it should not have.
+func TestOrientationOfAnyInteger(t *testing.T) {
+	for kind, want := range []imagecodec.Orientation{1: 6, 2: 1, 3: 6, 4: 6, 5: 1, 6: 6, 7: 1, 8: 6, 9: 6, 10: 1} {
+		tiff := []byte("II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x00\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00")
+		tiff[12] = byte(kind)
+		segment := append([]byte("Exif\x00\x00"), tiff...)
+		data := append([]byte{0xff, 0xd8, 0xff, 0xe1, 0, byte(len(segment) + 2)}, segment...)
+		if got := imagecodec.ReadOrientation(data); got != max(want, 1) {
+			t.Errorf("type %d: got orientation %d, want %d", kind, got, max(want, 1))
+		}
+	}
+}
+
 // TestOrientationOfDamage cuts and alters EXIF data: at worst nothing is turned.
 func TestOrientationOfDamage(t *testing.T) {
 	draw := rand.New(rand.NewPCG(7, 8))
