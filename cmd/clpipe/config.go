@@ -60,6 +60,10 @@ func applyConfig(fs *pflag.FlagSet) error {
 			list = []any{value}
 		}
 		for _, v := range list {
+			if v == nil {
+				wrong = append(wrong, fmt.Errorf("--config %s: %s has no value", path, key))
+				continue
+			}
 			if err := fs.Set(key, fmt.Sprint(v)); err != nil {
 				wrong = append(wrong, fmt.Errorf("--config %s: %w", path, valueError(err)))
 			}

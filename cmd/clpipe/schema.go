@@ -17,7 +17,8 @@ func schemaCommand(std stdio, sig *signals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "schema [FILE]",
 		Short: "Show what a stream holds: its kind, metadata and columns",
-		Long:  `Reads a stream's schema and leaves. Any Arrow stream will do, whoever wrote it.`,
+		Long: `Reads a stream's schema and leaves. Any Arrow stream will do, whoever wrote it,
+unless columns are encoded by dictionaries or runs, or are unions, maps or views.`,
 		Example: `  clpipe schema pairs.arrows
   clpipe ingest --src s3shards/ | clpipe schema --json`,
 		Args: streamArg,

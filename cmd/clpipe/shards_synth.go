@@ -66,6 +66,9 @@ func writeSet(ctx context.Context, std stdio, c *commonFlags, set synth.Set, dir
 	if err := set.Validate(); err != nil {
 		return usageError{err}
 	}
+	if c.workers < 0 {
+		return usagef("--workers is %d, want at least 0", c.workers)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return usageError{err}
