@@ -2,6 +2,7 @@ package contrast
 
 import (
 	"math"
+	"slices"
 
 	"clpipe/contrast/bounds"
 	"clpipe/internal/kernel"
@@ -66,10 +67,8 @@ func (e *Estimates) ofBatch(s bounds.Scores[float32]) {
 	for i := range s.K {
 		joint += float64(s.F[i*s.K+i]) / float64(s.K)
 	}
-	base := make([]float32, s.K)
-	for i := range base {
-		base[i] = float32(joint - s.DV(nil)) // log mean e^f of pairs that do not belong together
-	}
+	logMean := float32(joint - s.DV(nil)) // of e^f of pairs that do not belong together
+	base := slices.Repeat([]float32{logMean}, s.K)
 	e.Interpolated = known(s.Interpolated(estimateAlpha, base, nil, nil))
 	e.JSD = known(s.JSD(nil) + 2*math.Ln2)
 }

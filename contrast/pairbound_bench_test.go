@@ -31,3 +31,20 @@ func BenchmarkPairBound(b *testing.B) {
 		})
 	}
 }
+
+// What an entry of the metrics costs where the batch is its own negatives.
+func BenchmarkEstimatesOfBatch(b *testing.B) {
+	for _, n := range []int{256, 512} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			s := bounds.Scores[float32]{K: n, F: make([]float32, n*n)}
+			for i := range s.F {
+				s.F[i] = float32(3 * math.Sin(float64(i*i%1009)))
+			}
+			var e Estimates
+			b.ReportAllocs()
+			for b.Loop() {
+				e.ofBatch(s)
+			}
+		})
+	}
+}

@@ -46,6 +46,9 @@ func Interpolate[T Float](by *Interpolator, s Scores[T], b, grad, gradB []T) flo
 			r.f[j] = float64(f)
 		}
 		value += r.row(i, base(i))
+		if grad != nil || gradB != nil {
+			r.invert(i)
+		}
 		if grad != nil {
 			r.gradient(i)
 			for k := range row {
@@ -102,13 +105,17 @@ func (r *interpolation) row(i int, b float64) float64 {
 			r.ratio += math.Exp(f - r.logM[i])
 		}
 	}
-	// What the gradients need: the inverse of M_ij weighs in for every j but i.
+	return joint - r.ratio
+}
+
+// invert sums up what the gradients need: the inverse of M_ij weighs in for every j
+// but i.
+func (r *interpolation) invert(i int) {
 	for j, m := range r.logM {
 		r.grad[j] = -m
 	}
 	r.grad[i] = math.Inf(-1)
 	r.all = leaveOneOut(r.others, r.grad, r.work)
-	return joint - r.ratio
 }
 
 // gradient sets grad to that of the whole bound in the row's scores:
