@@ -18,8 +18,8 @@ type Schedule struct {
 	// Steps is the length of the run; 0 means unknown, and then the course goes
 	// by epochs, of which there are Epochs.
 	Steps, Epochs int
-	// StepDecay multiplies by Factor at each of two shares of the run, First and
-	// Second; Factor 0 stands for 0.1 at 0.6 and 0.8, as MoCo v1 does at epochs
+	// StepDecay multiplies by Factor at each of two shares of the run, its warm-up
+	// among it, First and Second; Factor 0 stands for 0.1 at 0.6 and 0.8, as MoCo v1 does at epochs
 	// 120 and 160 of 200.
 	Factor, First, Second float64
 }
@@ -62,11 +62,11 @@ func (s Schedule) LR(step, epoch int) float64 {
 	case epoch < warmEpochs:
 		return s.Base * float64(epoch+1) / float64(warmEpochs+1)
 	}
-	switch done := s.done(step, epoch, warm, warmEpochs); {
-	case s.Kind == Cosine:
-		return s.Base * 0.5 * (1 + math.Cos(math.Pi*done))
-	case s.Kind == StepDecay:
-		return s.Base * s.decay(done)
+	switch s.Kind {
+	case Cosine:
+		return s.Base * 0.5 * (1 + math.Cos(math.Pi*s.done(step, epoch, warm, warmEpochs)))
+	case StepDecay:
+		return s.Base * s.decay(s.Done(step, epoch))
 	}
 	return s.Base
 }

@@ -59,6 +59,10 @@ func TestScheduleAtItsEnds(t *testing.T) {
 		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, Steps: 10}, 5, 0, 1},
 		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, Steps: 10}, 6, 0, 0.1},
 		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, Steps: 10}, 8, 0, 0.01},
+		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, Warmup: 4, Steps: 20}, 11, 0, 1}, // falls when it would without
+		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, Warmup: 4, Steps: 20}, 12, 0, 0.1},
+		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, Warmup: 4, Steps: 20}, 16, 0, 0.01},
+		{encoder.Schedule{Kind: encoder.StepDecay, Base: 1, WarmupEpochs: 1, Epochs: 10}, 7, 6, 0.1},
 	} {
 		if got := c.schedule.LR(c.step, c.epoch); math.Abs(got-c.want) > 1e-15 {
 			t.Errorf("%+v: step %d, epoch %d: %v, want %v", c.schedule, c.step, c.epoch, got, c.want)
