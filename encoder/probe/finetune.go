@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"clpipe/batch"
@@ -110,7 +111,8 @@ const classifier = "classifier"
 func (t *FineTuner) Close() { t.pool.Close() }
 
 // Train is the sink of a stream of labelled views, pairs/1 of which the anchors
-// count, and takes as many as its steps do. A stream that ends before is an error.
+// count, and takes as many as its steps do. A stream that ends before is an error, and
+// so is a loss that is no number.
 func (t *FineTuner) Train(ctx context.Context, in batch.Reader, _ batch.Writer) error {
 	schema, err := in.Schema(ctx)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -159,35 +161,46 @@ func (t *FineTuner) take(pairs *batch.Pairs) error {
 		copy(t.pixels[t.filled*width:], pairs.Anchor[i*width:(i+1)*width])
 		t.labels[t.filled] = class
 		if t.filled++; t.filled == t.cfg.Batch {
-			t.learn()
+			if err := t.learn(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // learn steps by the cross-entropy of the batch, mean over its images.
-func (t *FineTuner) learn() {
+func (t *FineTuner) learn() error {
 	t.arena.Forward(t.pixels)
+	loss := 0.0
 	for i, label := range t.labels {
 		row := t.grad.Row(i)[:len(t.Classes)]
 		copy(row, t.out.Row(i))
-		softmax(row, label)
+		loss += softmax(row, label) / float64(t.cfg.Batch)
 		for c := range row {
 			row[c] /= float32(t.cfg.Batch)
 		}
+	}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return fmt.Errorf("probe: finetune: step %d: the loss is %v: training these weights has diverged", t.step+1, loss)
 	}
 	t.arena.Backward()
 	schedule := encoder.Schedule{Kind: encoder.Cosine, Base: t.cfg.LR, Steps: t.cfg.Steps}
 	t.optimizer.Step(schedule.LR(t.step, 0))
 	t.step, t.filled = t.step+1, 0
+	return nil
 }
 
 // Classified returns the score of logits, whose columns stand for classes: a row is
-// of the class of its largest.
+// of the class of its largest, and of none if it holds what is no number.
 func Classified(logits *Features, classes []int) Score {
 	var predicted []int
 	for row := range slices.Chunk(logits.Data, logits.D) {
-		predicted = append(predicted, classes[slices.Index(row, slices.Max(row))])
+		class := -1
+		if at := slices.Index(row, slices.Max(row)); at >= 0 {
+			class = classes[at]
+		}
+		predicted = append(predicted, class)
 	}
 	return judge(predicted, logits.Labels)
 }

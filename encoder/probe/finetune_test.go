@@ -125,6 +125,24 @@ func TestFineTuningRefuses(t *testing.T) {
 	}
 }
 
+// Weights that a step has made too large for a float show in the next loss, and after
+// the last one in the logits, which are then right for no image.
+func TestFineTuningTellsOfDivergence(t *testing.T) {
+	tuner, err := NewFineTuner(tinyNetwork(), encoder.NewParams(tinyNetwork(), 3), FineTuneConfig{Labels: []int{0, 1}, Steps: 9, Batch: 4, LR: 1e30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tuner.Close()
+	if err := tuner.Train(t.Context(), newShades(memory.DefaultAllocator, 5, 20), nil); err == nil || !strings.Contains(err.Error(), "has diverged") {
+		t.Errorf("got %v, want that training has diverged", err)
+	}
+	nan := float32(math.NaN())
+	s := Classified(&Features{Data: []float32{nan, 1, 0, 1}, Labels: []int{5, 7}, D: 2}, []int{5, 7})
+	if s.Top1 != 0.5 {
+		t.Errorf("top-1 %v of a row without numbers and one that is right, want 0.5", s.Top1)
+	}
+}
+
 func TestFewRowsAreRowsOfTheirClass(t *testing.T) {
 	labels := []int{0, 1, 1, 0, 2, 2, 2, 2, 0, 1, 0}
 	rows, err := FewRows(labels, 0.5, 3, 1)
