@@ -191,6 +191,10 @@ func (d Panel) plot(legend bool) (*plot.Plot, error) {
 	if d.YMin != 0 || d.YMax != 0 {
 		p.Y.Min, p.Y.Max = d.YMin, d.YMax
 	}
+	// The library makes room of 1 around a lone value, which beside a large one is none.
+	if size := max(math.Abs(p.Y.Min), math.Abs(p.Y.Max)); size > 1e6 && !math.IsInf(size, 0) && p.Y.Max-p.Y.Min < 1e-6*size {
+		p.Y.Min, p.Y.Max = p.Y.Min-size/2, p.Y.Max+size/2
+	}
 	p.Legend.Top, p.Legend.Left = d.clearest(p, named)
 	return p, nil
 }

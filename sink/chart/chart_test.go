@@ -54,6 +54,15 @@ func TestPanelsAreLaidOutInRows(t *testing.T) {
 	}
 }
 
+// A run that diverges logs numbers beside which 1 is nothing, and then no more.
+func TestPanelOfOneLargeValue(t *testing.T) {
+	for _, y := range []float64{0, 1e15, -9.8e19, 1e300} {
+		if _, err := SVG([]Panel{{Title: "a", Lines: []Line{{Name: "line", X: []float64{1}, Y: []float64{y}}}}}, 1); err != nil {
+			t.Errorf("%g: %v", y, err)
+		}
+	}
+}
+
 func TestBarsWithoutAValue(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bars.png")
 	d := Bars{Title: "t", Groups: []string{"a", "b"}, Series: []BarSeries{{"x", []float64{1, math.NaN()}, []float64{0.1, 0}}, {"y", []float64{2, 3}, []float64{0, 0}}}}
