@@ -227,6 +227,7 @@ func (c Config) Validate() error {
 	check(c.Schedule.Warmup >= 0, "warmup", c.Schedule.Warmup, "at least 0")
 	check(c.Chunk == 0 || c.Chunk > 0 && c.Batch%c.Chunk == 0, "chunk", c.Chunk, fmt.Sprintf("0 or a divisor of the batch of %d", c.Batch))
 	check(m == nil || !c.LearnTemperature || c.Uses("learn-temperature"), "learn-temperature", c.LearnTemperature, "false for this method")
+	check(!c.LearnTemperature || math.Abs(math.Log(c.Temperature)) <= maxLogScale+1e-6, "temperature", c.Temperature, "0.01 to 100 where it is learned")
 	check(c.EMA >= 0 && c.EMA < 1, "ema", c.EMA, "in [0,1)")
 	check(c.Schedule.WarmupEpochs >= 0, "warmup-epochs", c.Schedule.WarmupEpochs, "at least 0")
 	check(c.WeightDecay >= 0 && !math.IsInf(c.WeightDecay, 0), "weight-decay", c.WeightDecay, "at least 0")

@@ -173,6 +173,7 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		{func(c *contrast.Config) { c.QueueInit = "zero" }, "queue-init is zero, want random or empty"},
 		{func(c *contrast.Config) { c.Temperature = 0 }, "temperature is 0, want above 0"},
 		{func(c *contrast.Config) { c.Temperature = math.Inf(1) }, "temperature is +Inf, want above 0"},
+		{func(c *contrast.Config) { c.LearnTemperature, c.Temperature = true, 0.005 }, "temperature is 0.005, want 0.01 to 100 where it is learned"},
 		{func(c *contrast.Config) { c.Momentum = 1.01 }, "momentum is 1.01, want in [0,1]"},
 		{func(c *contrast.Config) { c.Momentum = math.NaN() }, "momentum is NaN, want in [0,1]"},
 		{func(c *contrast.Config) { c.MomentumSchedule = "step" }, "momentum-schedule is step, want constant or cosine"},
