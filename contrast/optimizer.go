@@ -22,13 +22,13 @@ const (
 //	adam   2e-4 and 1e-5 (AMDIM)
 //	adamw  1.5e-4·N/256 and 0.1 (MoCo v3, ViT)
 //
-// Momentum and Adam's beta 1 become 0.9. LARS warms up for ten epochs, as in both
+// Momentum and Adam's beta 1 become 0.9, its epsilon 1e-8. LARS warms up for ten epochs, as in both
 // papers, where the recipe has no warm-up.
 func (c *Config) SetOptimizer(kind encoder.OptimizerKind) {
 	if kind == c.Optimizer {
 		return
 	}
-	c.Optimizer, c.SGDMomentum = kind, 0.9
+	c.Optimizer, c.SGDMomentum, c.AdamEps = kind, 0.9, 0
 	scale := float64(c.Batch) / 256
 	switch kind {
 	case encoder.SGDOptimizer:

@@ -20,7 +20,8 @@ func TestOptimizerSetsItsRate(t *testing.T) {
 		{"moco-cifar", encoder.LARSOptimizer, 0.6, 1e-6, 0.9, 0, 10},
 		{"moco-cifar", encoder.AdamOptimizer, 2e-4, 1e-5, 0.9, 0, 0},
 		{"moco-cifar", encoder.AdamWOptimizer, 3e-4, 0.1, 0.9, 0, 0},
-		{"dim", encoder.SGDOptimizer, 0.0075, 1e-4, 0.9, 0, 0}, // batch 64
+		{"dim", encoder.SGDOptimizer, 0.0075, 1e-4, 0.9, 0, 0},   // batch 64
+		{"cpc", encoder.AdamWOptimizer, 0.75e-4, 0.1, 0.9, 0, 0}, // batch 128, and Adam's epsilon is CPC's no more
 		{"amdim", encoder.SGDOptimizer, 0.03 * 200 / 256, 1e-4, 0.9, 500, 0},
 		{"amdim", encoder.LARSOptimizer, 0.3 * 200 / 256, 1e-6, 0.9, 500, 0},
 	} {
@@ -29,7 +30,7 @@ func TestOptimizerSetsItsRate(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.SetOptimizer(c.kind)
-		if cfg.Optimizer != c.kind || math.Abs(cfg.Schedule.Base-c.lr) > 1e-12 || cfg.WeightDecay != c.decay || cfg.SGDMomentum != c.momentum ||
+		if cfg.Optimizer != c.kind || cfg.AdamEps != 0 || math.Abs(cfg.Schedule.Base-c.lr) > 1e-12 || cfg.WeightDecay != c.decay || cfg.SGDMomentum != c.momentum ||
 			cfg.Schedule.Warmup != c.warmup || cfg.Schedule.WarmupEpochs != c.warmupEpochs {
 			t.Errorf("%s of %s: %+v, want %+v", c.kind, c.method, cfg, c)
 		}
