@@ -63,10 +63,13 @@ func (j *trainJob) stepsFor(ctx context.Context, budget time.Duration) (int, err
 	scratch := *j
 	scratch.cfg.Schedule.Steps, scratch.cfg.Schedule.Epochs = warm+measured, 0 // few samples are read again and again
 	scratch.rejects = &batch.Rejects{Max: 1}
-	var start time.Time
+	var start, end time.Time // not of what comes once, at a run's end, as its digest
 	trainer, err := contrast.New(scratch.cfg, contrast.Hooks{Progress: func(p contrast.Progress) {
-		if p.Step == warm {
+		switch p.Step {
+		case warm:
 			start = time.Now()
+		case warm + measured:
+			end = time.Now()
 		}
 	}, Stop: j.sig.stop})
 	if err != nil {
@@ -84,7 +87,7 @@ func (j *trainJob) stepsFor(ctx context.Context, budget time.Duration) (int, err
 	if err := p.run(ctx); err != nil {
 		return 0, err
 	}
-	perStep := max(time.Since(start)/measured, 1)
+	perStep := max(end.Sub(start)/measured, 1)
 	steps := max(1, int(budget/perStep))
 	j.log.Info("measured", "per step", perStep.Round(time.Microsecond), "budget", budget, "steps", steps)
 	return steps, nil
