@@ -26,8 +26,8 @@ const (
 
 var trainedBounds = []Bound{BoundNCE, BoundNWJ, BoundTUBA, BoundDV, BoundJSD, BoundInterpolated}
 
-// SetBound changes the objective of InfoNCE within the batch; SetCritic comes
-// before. NWJ and TUBA hold e^f itself, which a small temperature lets explode:
+// SetBound changes the objective of InfoNCE within the batch; SetCritic and Dim
+// come before. NWJ and TUBA hold e^f itself, which a small temperature lets explode:
 // they start at τ 1, and at √Dim where f is an inner product of that many terms of
 // any size. Where nothing holds scores back, gradients are clipped, as Belghazi et
 // al. 2018 clip those of DV.

@@ -443,9 +443,6 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 	if given("critic") {
 		cfg.SetCritic(contrast.Critic(m.critic))
 	}
-	if given("bound") {
-		cfg.SetBound(contrast.Bound(m.bound))
-	}
 	if given("head") {
 		if cfg.Head, err = encoder.ParseHead(m.head); err != nil {
 			return cfg, usageError{err}
@@ -477,6 +474,15 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 			*f.to = f.from
 		}
 	}
+	if initial != nil {
+		takeInitial(&cfg, initial, given)
+	}
+	if cfg.Uses("head") && cfg.Head == encoder.NoHead && !given("dim") {
+		cfg.Dim = cfg.Graph().Features()
+	}
+	if given("bound") { // which looks at the dimensions
+		cfg.SetBound(contrast.Bound(m.bound))
+	}
 	for _, f := range []struct {
 		name string
 		to   *float64
@@ -486,8 +492,11 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 			*f.to = f.from
 		}
 	}
-	if given("warmup") && !given("warmup-epochs") {
+	switch { // one that is asked for takes the place of the recipe's other
+	case given("warmup") && !given("warmup-epochs"):
 		cfg.Schedule.WarmupEpochs = 0
+	case given("warmup-epochs") && !given("warmup"):
+		cfg.Schedule.Warmup = 0
 	}
 	if given("schedule") {
 		if cfg.Schedule.Kind, err = encoder.ParseSchedule(m.schedule); err != nil {
@@ -499,12 +508,6 @@ func (m *methodFlags) config(fs *pflag.FlagSet, c *commonFlags, size int, initia
 	}
 	if cfg.Conv, err = parseConv(m.conv); err != nil {
 		return cfg, err
-	}
-	if initial != nil {
-		takeInitial(&cfg, initial, given)
-	}
-	if cfg.Uses("head") && cfg.Head == encoder.NoHead && !given("dim") {
-		cfg.Dim = cfg.Graph().Features()
 	}
 	if !given("split-bn") {
 		cfg.SplitBN = groupsFor(cfg.Batch, cfg.SplitBN)
