@@ -142,6 +142,7 @@ func (j *trainJob) do(ctx context.Context) (*sink.Summary, error) {
 		j.cfg.Schedule.CapWarmup() // only now is the length of the run known
 	}
 	j.sayDefaults()
+	j.sayUnread()
 	return j.train(ctx, in, initial)
 }
 
@@ -199,7 +200,7 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 		if j.views.fastDecode {
 			return nil, usagef("--fast-decode is about images of --src: the stream's views are made already")
 		}
-		if err := needSource(j.fs); err != nil {
+		if err := needSource(j.fs, "policy", "exif-transpose"); err != nil {
 			return nil, err
 		}
 		in, err := openInput(ctx, j.std, j.in)
@@ -365,6 +366,28 @@ func (j *trainJob) sayDefaults() {
 		}
 	}
 	j.log.Info("training", append(said, "lr", c.Schedule.Base, "schedule", c.Schedule.Kind, "steps", c.Schedule.Steps, "seed", c.Seed, "kernel", kernel.Selected())...)
+}
+
+// sayUnread warns of options that were typed and that nothing in this run reads.
+func (j *trainJob) sayUnread() {
+	c := j.cfg
+	mlp := c.Head != encoder.LinearHead && c.Head != encoder.NoHead
+	for _, option := range []struct {
+		name string
+		read bool
+		of   string
+	}{
+		{"hidden", mlp || !c.Uses("head"), "a --head with a hidden layer"},
+		{"bound-alpha", c.Bound == contrast.BoundInterpolated, "--bound ialpha"},
+		{"mixture-sharpness", c.Mixture > 0, "--mixture"},
+		{"mixture-entropy", c.Mixture > 0, "--mixture"},
+		{"val-train", j.val != "", "--val"},
+		{"eval-every", j.val != "", "--val"},
+	} {
+		if typed(j.fs, option.name) && !option.read {
+			j.log.Warn(fmt.Sprintf("--%s changes nothing without %s", option.name, option.of))
+		}
+	}
 }
 
 // resolved returns the settings as the run uses them, by flag.
