@@ -148,14 +148,18 @@ func (c *comparison) do(ctx context.Context) error {
 			plan.Method += " " + name
 		}
 		done, err := c.measured(ctx, plan)
-		if err != nil && !(plan.trainable && len(c.methods) > 1 && ofMethod(err)) {
+		if err != nil && !c.goesOnWithout(plan, err) {
 			return fmt.Errorf("%s: %w", plan.name(), err)
 		}
 		if err != nil {
-			if s := fmt.Sprintf("%s: %v", plan.Method, err); !slices.Contains(c.skipped, s) {
+			who := plan.Method
+			if diverged(err) { // which other seeds need not
+				who = plan.name()
+			}
+			if s := fmt.Sprintf("%s: %v", who, err); !slices.Contains(c.skipped, s) {
 				c.skipped = append(c.skipped, s)
 			}
-			c.log.Warn("left out", "method", plan.Method, "why", err)
+			c.log.Warn("left out", "method", who, "why", err)
 		} else {
 			cells = append(cells, done)
 		}
@@ -174,13 +178,20 @@ func (c *comparison) do(ctx context.Context) error {
 	return c.print(table)
 }
 
-// ofMethod reports whether an error of training is the method's own, with these
-// images and options: others may train all the same.
-func ofMethod(err error) bool {
+// goesOnWithout reports whether there is something to compare without a cell that
+// ended in an error: one of training, the method's own with these images and options.
+// The only method must fit them, but one of its seeds may diverge.
+func (c *comparison) goesOnWithout(p cell, err error) bool {
 	var usage usageError
-	var diverged *contrast.DivergedError
 	var short *contrast.EpochError
-	return errors.As(err, &usage) || errors.As(err, &diverged) || errors.As(err, &short)
+	misfit := errors.As(err, &usage) || errors.As(err, &short)
+	only := len(c.methods) == 1 && p.Method == c.methods[0]
+	return p.trainable && (diverged(err) || misfit && !only)
+}
+
+func diverged(err error) bool {
+	var e *contrast.DivergedError
+	return errors.As(err, &e)
 }
 
 // check settles the methods and refuses what cannot be compared.
@@ -214,9 +225,12 @@ func (c *comparison) check() error {
 	if slices.Contains(c.methods, "all") {
 		c.methods = contrast.Contrastive()
 	}
-	for _, m := range c.methods {
+	for i, m := range c.methods {
 		if !slices.Contains(contrast.Methods(), m) || m == supervisedBaseline {
 			return usagef("--methods has %q, want all or some of %v", m, append([]string{"moco"}, contrast.Contrastive()...))
+		}
+		if slices.Contains(c.methods[:i], m) { // its seeds would count twice
+			return usagef("--methods has %q twice", m)
 		}
 	}
 	for _, b := range c.baselines {
