@@ -253,7 +253,10 @@ func (c *comparison) openDirectory() error {
 	if c.dir == "" {
 		c.dir = filepath.Join("runs", "compare")
 	}
-	settings := c.settings()
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
 	path := filepath.Join(c.dir, "settings.txt")
 	there, err := os.ReadFile(path)
 	switch {
@@ -278,13 +281,21 @@ func (c *comparison) openDirectory() error {
 }
 
 // settings are the options that decide a cell's figures, as a command line
-// without secrets.
-func (c *comparison) settings() string {
-	args := c.trainingArgs(func(flag string) bool { return !slices.Contains(notResult, flag) })
+// without secrets. A preset is one: what it stands for is not written out here; of a
+// policy file what it says counts.
+func (c *comparison) settings() (string, error) {
+	args := c.trainingArgs(func(flag string) bool { return flag == "preset" || !slices.Contains(notResult, flag) })
 	for _, flag := range []string{"probe-limit", "weights", "k", "knn-temperature", "test"} {
 		args = append(args, "--"+flag+"="+c.fs.Lookup(flag).Value.String())
 	}
-	return shellLine(redacted(args))
+	sum, err := c.train.views.sum()
+	if err != nil {
+		return "", usagef("--policy: %w", err)
+	}
+	if sum != "" {
+		args = append(args, "--"+policySum+"="+sum)
+	}
+	return shellLine(redacted(args)), nil
 }
 
 // redacted returns options as --flag=value without what may be secret in addresses.

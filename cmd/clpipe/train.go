@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type trainFlags struct {
 	save          string // --checkpoint-every
 	keep          int
 	listen        string
+	policySum     string
 }
 
 func (t *trainFlags) add(fs *pflag.FlagSet) {
@@ -60,7 +62,13 @@ func (t *trainFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVar(&t.resume, "resume", false, "go on from the run directory's last checkpoint")
 	fs.StringVar(&t.save, "checkpoint-every", "10m", "time, or steps, between checkpoints")
 	fs.IntVar(&t.keep, "keep", 2, "checkpoints kept")
+	fs.StringVar(&t.policySum, policySum, "", "SHA-256 of the file of --policy, which a run records: one that has changed since is refused")
+	fs.Lookup(policySum).Hidden = true
 }
+
+// policySum is the recorded setting that tells a policy file from one of the same
+// name.
+const policySum = "policy-sum"
 
 // addListen adds the live page, which only a run has.
 func (t *trainFlags) addListen(fs *pflag.FlagSet) {
@@ -231,6 +239,9 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 	if j.policy, err = j.views.load(byMethod, func() (int, error) { return shortSide(ctx, j.source) }); err != nil {
 		return nil, err
 	}
+	if err := j.sumPolicy(); err != nil {
+		return nil, err
+	}
 	if j.cfg, err = j.method.config(j.fs, &j.common, j.policy.Size(), inferred); err != nil {
 		return nil, err
 	}
@@ -270,6 +281,28 @@ func (j *trainJob) stepsWithin(ctx context.Context, epochs, most int) (int, erro
 		total = min(total, most)
 	}
 	return total, nil
+}
+
+// sum returns the SHA-256 of the policy's file, "" of a policy that is built in.
+func (v *viewFlags) sum() (string, error) {
+	if v.policy == "" || augment.IsBuiltin(v.policy) {
+		return "", nil
+	}
+	text, err := os.ReadFile(v.policy)
+	return fmt.Sprintf("%x", sha256.Sum256(text)), err
+}
+
+// sumPolicy settles the sum that the run records. One that a configuration has
+// recorded must be the file's, unless another policy is asked for.
+func (j *trainJob) sumPolicy() (err error) {
+	recorded := j.policySum
+	if j.policySum, err = j.views.sum(); err != nil {
+		return err
+	}
+	if recorded != "" && recorded != j.policySum && !typed(j.fs, "policy") {
+		return usagef("%s is another policy than the one that was recorded (%s): put it back, or name one by --policy", j.views.policy, policySum)
+	}
+	return nil
 }
 
 // readOnce makes a source that cannot be read twice a run of one epoch.
@@ -428,6 +461,9 @@ func (j *trainJob) resolved() map[string]any {
 		}
 		if j.views.policy == "" {
 			out["policy"] = j.cfg.Policy()
+		}
+		if j.policySum != "" {
+			out[policySum] = j.policySum
 		}
 	}
 	return out
