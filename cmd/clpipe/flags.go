@@ -384,7 +384,7 @@ func (m *methodFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&m.clipNorm, "clip-norm", 0, "largest norm of the gradients of each network; longer ones are scaled down to it, 0 leaves them")
 	fs.StringVar(&m.schedule, "schedule", "", "cosine, step or constant (default the method's)")
 	fs.IntVar(&m.warmup, "warmup", 0, "steps over which the learning rate rises from 0 (default the method's, at most a tenth of the run)")
-	fs.IntVar(&m.warmupEpochs, "warmup-epochs", 0, "the same in epochs, at most a tenth of the run, where --warmup is 0 (default the method's)")
+	fs.IntVar(&m.warmupEpochs, "warmup-epochs", 0, "the same in epochs, where --warmup is 0: at most a tenth of the run, and that tenth where --steps or --budget alone say how long it is (default the method's)")
 	fs.Float64Var(&m.ema, "ema", 0, "keep an average of the encoder's weights, which keeps this share of itself at a step, as 0.999, less in the beginning; see embed --weights (0: none)")
 	fs.IntVar(&m.epochs, "epochs", 0, "length of the run in epochs (default the method's)")
 	fs.IntVar(&m.steps, "steps", 0, "length of the run in steps")
