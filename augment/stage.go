@@ -109,6 +109,7 @@ type stage struct {
 	views   *batch.ViewMemory
 	builder *batch.PairsBuilder // of the record being made; nil: no views yet
 	room    int                 // rows of builder
+	early   bool                // the views being made are in a record that is not full yet
 	took    func()              // is told of every image that is done with: a record may take long
 }
 
@@ -189,7 +190,9 @@ func (st *stage) run(ctx context.Context, in batch.Reader, out batch.Writer) err
 			}
 		}
 		if st.held > HeldBytes(st.Workers) {
+			st.early = true
 			st.makeViews(pool, st.Rows)
+			st.early = false
 		}
 		st.releaseSources(st.rows[st.made:])
 	}
@@ -287,10 +290,14 @@ func (st *stage) view(workerNumber, i int) {
 	src := r.src
 	index, _ := src.Index(r.at)
 	label, hasLabel := src.Label(r.at)
-	out := batch.Row{ID: strings.Clone(src.ID(r.at)), Epoch: src.Epoch(r.at), Index: index, Label: label, HasLabel: hasLabel}
+	id := src.ID(r.at) // lies in the source
+	if st.early {
+		id = strings.Clone(id) // which is let go of before the row is written
+	}
+	out := batch.Row{ID: id, Epoch: src.Epoch(r.at), Index: index, Label: label, HasLabel: hasLabel}
 	st.builder.SetRow(i, out)
 	reject := func(what string, err error) {
-		r.err = &batch.Reject{Key: out.ID, Epoch: out.Epoch, Index: out.Index, What: what, Why: err.Error(), Lost: 1}
+		r.err = &batch.Reject{Key: strings.Clone(id), Epoch: out.Epoch, Index: out.Index, What: what, Why: err.Error(), Lost: 1}
 		if st.encoded {
 			r.err.Offset = src.encoded.Offset(r.at)
 		}
