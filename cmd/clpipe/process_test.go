@@ -29,7 +29,7 @@ import (
 )
 
 // patience bounds every wait for a process: far more than any needs.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // small are the settings of the runs here: 40 samples are 5 steps.
 var small = []string{"--width", "0.125", "--size", "16", "--batch", "8", "--queue", "32", "--dim", "16", "--split-bn", "1"}
