@@ -109,7 +109,6 @@ type stage struct {
 	views   *batch.ViewMemory
 	builder *batch.PairsBuilder // of the record being made; nil: no views yet
 	room    int                 // rows of builder
-	early   bool                // the views being made are in a record that is not full yet
 	took    func()              // is told of every image that is done with: a record may take long
 }
 
@@ -190,9 +189,7 @@ func (st *stage) run(ctx context.Context, in batch.Reader, out batch.Writer) err
 			}
 		}
 		if st.held > HeldBytes(st.Workers) {
-			st.early = true
 			st.makeViews(pool, st.Rows)
-			st.early = false
 		}
 		st.releaseSources(st.rows[st.made:])
 	}
@@ -291,8 +288,8 @@ func (st *stage) view(workerNumber, i int) {
 	index, _ := src.Index(r.at)
 	label, hasLabel := src.Label(r.at)
 	id := src.ID(r.at) // lies in the source
-	if st.early {
-		id = strings.Clone(id) // which is let go of before the row is written
+	if len(st.rows) < st.room {
+		id = strings.Clone(id) // which is let go of before the record is full
 	}
 	out := batch.Row{ID: id, Epoch: src.Epoch(r.at), Index: index, Label: label, HasLabel: hasLabel}
 	st.builder.SetRow(i, out)
