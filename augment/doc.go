@@ -18,6 +18,6 @@
 // Pixels are 8-bit RGB, [H,W,3]. Normalisation is the encoder's work.
 //
 // The inner loops exist in Go and, for amd64, in assembly for AVX2 and, where
-// wider vectors gain, AVX-512, with equal bytes (kernels.go). CLPIPE_KERNEL=generic in the environment chooses the Go
-// ones, the build tag noasm leaves nothing else.
+// wider vectors gain, AVX-512, with equal bytes (kernels.go). CLPIPE_KERNEL=generic
+// in the environment chooses the Go ones, the build tag noasm leaves nothing else.
 package augment

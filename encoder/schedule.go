@@ -19,8 +19,8 @@ type Schedule struct {
 	// by epochs, of which there are Epochs.
 	Steps, Epochs int
 	// StepDecay multiplies by Factor at each of two shares of the run, its warm-up
-	// among it, First and Second; Factor 0 stands for 0.1 at 0.6 and 0.8, as MoCo v1 does at epochs
-	// 120 and 160 of 200.
+	// among it, First and Second; Factor 0 stands for 0.1 at 0.6 and 0.8, as MoCo v1
+	// does at epochs 120 and 160 of 200.
 	Factor, First, Second float64
 }
 

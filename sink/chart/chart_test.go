@@ -85,7 +85,7 @@ func TestLegendKeepsOffTheLines(t *testing.T) {
 	}{
 		{"rising", []float64{0, 1, 2, 3}, true, true},
 		{"falling", []float64{3, 2, 1, 0}, true, false},
-		{"high on both sides, low between", []float64{3, 3, 3, 3, 0}, false, true},
+		{"high, and falling at the end", []float64{3, 3, 3, 3, 0}, false, true},
 	} {
 		x := make([]float64, len(c.y))
 		for i := range x {
