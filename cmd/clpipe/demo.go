@@ -156,7 +156,7 @@ func (d *demo) drawImages(ctx context.Context) error {
 		return usageError{err}
 	}
 	d.say("images: drawing %d to train on and %d to test into %s", set.Images, set.Test, d.dir)
-	return writeSet(ctx, d.std, &d.common, set, d.dir)
+	return writeSet(ctx, d.std, &d.common, set, set.Images+set.Test, d.dir)
 }
 
 // train runs the main job as its command line would.

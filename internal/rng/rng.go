@@ -28,6 +28,7 @@ const (
 	Order                       // order of the samples of an indexed set: epoch
 	Occlusion                   // what Deep InfoMax hides of images: step, image
 	CellPairs                   // its cells that are paired: step, image
+	Scene                       // synthetic images with boxes: image
 )
 
 // Stream is a sequence of draws. The zero value is not useful; make one with

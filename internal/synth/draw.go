@@ -70,10 +70,21 @@ func drawPlacement(s *rng.Stream, texture bool) placement {
 		unit, room = period, 1
 	}
 	p.dx, p.dy = p.dx*max(room, 0), p.dy*max(room, 0)
-	sin, cos := math.Sincos(turn)
+	p.turn(turn, stretch, unit)
+	return p
+}
+
+// turn sets the angle, the stretch and the unit of the figure's coordinates.
+func (p *placement) turn(angle, stretch, unit float64) {
+	sin, cos := math.Sincos(angle)
 	p.xx, p.xy = cos/unit*stretch, sin/unit*stretch
 	p.yx, p.yy = -sin/unit/stretch, cos/unit/stretch
-	return p
+}
+
+// holds reports whether a point of the image belongs to the figure.
+func (p *placement) holds(f figure, u, v float64) bool {
+	u, v = u-p.dx, v-p.dy
+	return f.inside(p.xx*u+p.xy*v, p.yx*u+p.yy*v, p.cover)
 }
 
 // share returns how much of pixel (x, y) belongs to the figure, in [0,1].
@@ -81,14 +92,17 @@ func (p *placement) share(f figure, x, y, size int) float64 {
 	n := 0
 	for j := range samples {
 		for i := range samples {
-			u := (float64(x)+(float64(i)+0.5)/samples)/float64(size) - 0.5 - p.dx
-			v := (float64(y)+(float64(j)+0.5)/samples)/float64(size) - 0.5 - p.dy
-			if f.inside(p.xx*u+p.xy*v, p.yx*u+p.yy*v, p.cover) {
+			if p.holds(f, samplePoint(x, i, size), samplePoint(y, j, size)) {
 				n++
 			}
 		}
 	}
 	return float64(n) / (samples * samples)
+}
+
+// samplePoint returns where sample i of pixel x lies between the image's sides.
+func samplePoint(x, i, size int) float64 {
+	return (float64(x)+(float64(i)+0.5)/samples)/float64(size) - 0.5
 }
 
 // A paint is a colour, 0 to 255, with a shading across the image.

@@ -43,17 +43,19 @@ const SetFile = "synth.json"
 
 // Validate returns everything that is wrong with s, joined.
 func (s Set) Validate() error {
-	var wrong []error
-	check := func(got, least, most int, name string) {
-		if got < least || got > most {
-			wrong = append(wrong, fmt.Errorf("synth: %s is %d, want %d to %d", name, got, least, most))
-		}
+	return errors.Join(
+		inRange("images", s.Images, 1, maxImages),
+		inRange("test", s.Test, 0, maxImages),
+		inRange("size", s.Size, 1, MaxSize),
+		inRange("shards", s.Shards, 1, max(s.Images, 1)))
+}
+
+// inRange returns what is wrong with a field that must lie in [least,most].
+func inRange(name string, got, least, most int) error {
+	if got < least || got > most {
+		return fmt.Errorf("synth: %s is %d, want %d to %d", name, got, least, most)
 	}
-	check(s.Images, 1, maxImages, "images")
-	check(s.Test, 0, maxImages, "test")
-	check(s.Size, 1, MaxSize, "size")
-	check(s.Shards, 1, max(s.Images, 1), "shards")
-	return errors.Join(wrong...)
+	return nil
 }
 
 // ReadSet returns the set that a directory holds. The error is an
@@ -86,6 +88,34 @@ func (s Set) Write(ctx context.Context, dir string, workers int, drawn func()) e
 }
 
 func (s Set) write(ctx context.Context, dir string, workers int, drawn func()) error {
+	return writeWhole(dir, func(partial string) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(par.Count(workers))
+		for n := range s.Shards {
+			from, to := s.Images*n/s.Shards, s.Images*(n+1)/s.Shards
+			g.Go(func() error {
+				return s.shard(ctx, filepath.Join(partial, fmt.Sprintf("train-%06d.tar", n)), from, to, trainPlace, drawn)
+			})
+		}
+		if s.Test > 0 {
+			g.Go(func() error {
+				return s.shard(ctx, filepath.Join(partial, "test-000000.tar"), 0, s.Test, testPlace, drawn)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		text, err := json.Marshal(s)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(partial, SetFile), append(text, '\n'), 0o644)
+	})
+}
+
+// writeWhole makes a directory of what fill writes into the one it is given. dir
+// must not exist, or be empty: if fill succeeds it holds everything, else nothing.
+func writeWhole(dir string, fill func(partial string) error) error {
 	parent := filepath.Dir(filepath.Clean(dir))
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
@@ -96,28 +126,7 @@ func (s Set) write(ctx context.Context, dir string, workers int, drawn func()) e
 		return err
 	}
 	defer os.RemoveAll(partial)
-
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(par.Count(workers))
-	for n := range s.Shards {
-		from, to := s.Images*n/s.Shards, s.Images*(n+1)/s.Shards
-		g.Go(func() error {
-			return s.shard(ctx, filepath.Join(partial, fmt.Sprintf("train-%06d.tar", n)), from, to, trainPlace, drawn)
-		})
-	}
-	if s.Test > 0 {
-		g.Go(func() error {
-			return s.shard(ctx, filepath.Join(partial, "test-000000.tar"), 0, s.Test, testPlace, drawn)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(partial, SetFile), append(text, '\n'), 0o644); err != nil {
+	if err := fill(partial); err != nil {
 		return err
 	}
 	if err := os.Chmod(partial, 0o755); err != nil { // MkdirTemp keeps others out
