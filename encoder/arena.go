@@ -158,7 +158,7 @@ func (a *Arena) SetGroups(place []int) {
 
 // Forward runs the network on pixels, uint8 of the input's shape for each of
 // the N samples. They must stay as they are until the pass is over. A network
-// of float vectors takes nil and runs on what Input holds.
+// of features takes nil and runs on what Input holds.
 func (a *Arena) Forward(pixels []byte) { a.ForwardBoth(pixels, nil) }
 
 // ForwardBoth is Forward on samples that lie in two places: those of second
@@ -220,8 +220,8 @@ func (a *Arena) Output(name string) Rows { return a.rows(name, a.plan.values) }
 // between Forward, which sets it to zero, and Backward.
 func (a *Arena) OutputGrad(name string) Rows { return a.rows(name, a.plan.grads) }
 
-// Input returns the float input's place, a row for each sample, to be filled
-// before Forward.
+// Input returns the float input's place, a row for each sample, pixel after pixel, to
+// be filled before Forward.
 func (a *Arena) Input() Rows { return a.rowsOf(0, "input", a.plan.values) }
 
 // InputGrad returns the gradient of the float input after Backward of a frozen

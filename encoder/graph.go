@@ -19,11 +19,11 @@ type Graph struct {
 // A Value is a result in the graph: first the inputs, then one for every node.
 type Value int
 
-// An Input is a named input: images, uint8 [N,H,W,3] RGB, or float32 vectors.
+// An Input is a named input: images, uint8 [N,H,W,3] RGB, or float32 features.
 type Input struct {
 	Name  string
 	Shape Shape
-	Float bool // vectors [1,1,C], which the caller fills in, see Arena.Input
+	Float bool // features [H,W,C], which the caller fills in, see Arena.Input
 }
 
 // An Output is a named result of the network.
@@ -128,8 +128,12 @@ func NewGraph(height, width int) *Graph {
 }
 
 // NewVectorGraph returns a graph with one input: vectors of dim floats.
-func NewVectorGraph(dim int) *Graph {
-	s := Shape{1, 1, 1, dim}
+func NewVectorGraph(dim int) *Graph { return NewMapGraph(1, 1, dim) }
+
+// NewMapGraph returns a graph with one input: maps of height×width pixels of
+// channels floats, as a network's output is one.
+func NewMapGraph(height, width, channels int) *Graph {
+	s := Shape{1, height, width, channels}
 	return &Graph{Inputs: []Input{{Name: "input", Shape: s, Float: true}}, shapes: []Shape{s}}
 }
 
