@@ -17,6 +17,11 @@ from selfsupervised import CIFAR10, Net, image, run
 
 def resnet18(n, x, width):
     """Pooled features, with the 3x3 stem."""
+    return resnet18_map(n, x, width).mean((2, 3))
+
+
+def resnet18_map(n, x, width):
+    """The same before they are pooled."""
     c = [max(1, round(w * width)) for w in (64, 128, 256, 512)]
     x = F.relu(n.bn(n.conv(x, "conv1", c[0], 3, 1, 1), "bn1"))
     for stage, out in enumerate(c):
@@ -27,7 +32,7 @@ def resnet18(n, x, width):
             if stride != 1 or x.shape[1] != out:
                 x = n.bn(n.conv(x, name + "downsample.0", out, 1, stride), name + "downsample.1")
             x = F.relu(y + x)
-    return x.mean((2, 3))
+    return x
 
 
 class InBatch:

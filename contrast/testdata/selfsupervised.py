@@ -82,7 +82,7 @@ CELL, PRIOR, OCCLUSION, CELL_PAIRS = 10, 11, 13, 14  # purposes, see internal/rn
 
 class Net:
     def __init__(self):
-        self.p, self.running = {}, {}
+        self.p, self.running, self.training = {}, {}, True
 
     def param(self, name, *shape):
         if name not in self.p:
@@ -101,7 +101,7 @@ class Net:
     def bn(self, x, name):
         c = x.shape[1]
         mean, var = self.running.setdefault(name, (torch.zeros(c, dtype=DTYPE), torch.ones(c, dtype=DTYPE)))
-        return F.batch_norm(x, mean, var, self.param(name + ".weight", c), self.param(name + ".bias", c), True, 0.1, 1e-5)
+        return F.batch_norm(x, mean, var, self.param(name + ".weight", c), self.param(name + ".bias", c), self.training, 0.1, 1e-5)
 
     def gn(self, x, name):
         c = x.shape[1]
