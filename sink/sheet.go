@@ -70,6 +70,7 @@ type Sheet struct {
 	Title   string
 	Columns []string
 	Rows    []SheetRow
+	Classes []string // of Marks, shown with their colours; nil: none
 }
 
 // Sizes in pixels.
@@ -165,6 +166,9 @@ func (s Sheet) draw() (*image.RGBA, error) {
 	if s.Title != "" {
 		top += lineSkip + gap
 	}
+	if s.Classes != nil {
+		top += lineSkip + gap
+	}
 	block := columns*cell + (columns-1)*gap // a sample
 	abreast := min(len(s.Rows), max(1, pageCells/columns))
 	across := block + margin         // from sample to sample
@@ -185,6 +189,7 @@ func (s Sheet) draw() (*image.RGBA, error) {
 	if s.Title != "" {
 		write(img, fonts.title, ink, margin, margin, width-2*margin, s.Title)
 	}
+	writeClasses(img, fonts.plain, s.Classes, margin, width-margin, top-2*(gap+lineSkip))
 	for a := range abreast {
 		for c, name := range s.Columns {
 			write(img, fonts.head, ink, margin+a*across+c*(cell+gap), top-gap-lineSkip, cell, name)

@@ -20,13 +20,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// palette is Okabe and Ito's: apart for the colour-blind as well.
-var palette = []color.Color{
-	color.RGBA{0x00, 0x72, 0xb2, 255}, color.RGBA{0xd5, 0x5e, 0x00, 255}, color.RGBA{0x00, 0x9e, 0x73, 255},
-	color.RGBA{0xcc, 0x79, 0xa7, 255}, color.RGBA{0xe6, 0x9f, 0x00, 255}, color.RGBA{0x56, 0xb4, 0xe9, 255}, color.RGBA{0x00, 0x00, 0x00, 255},
-}
-
-func colour(i int) color.Color { return palette[i%len(palette)] }
+func colour(i int) color.Color { return sink.Palette[i%len(sink.Palette)] }
 
 // A Line is a series of points, Err their deviations up and down (nil: none).
 type Line struct {
