@@ -14,8 +14,6 @@ import (
 	"clpipe/ingest"
 	"clpipe/ingest/remote"
 	"clpipe/internal/rng"
-
-	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
 // fineTunePolicy is that of SimCLR's fine-tuning (Chen et al. 2020, appendix B.5).
@@ -220,34 +218,16 @@ func (l *labelledFiles) keep(wanted []bool) {
 // stage returns the source of the images, epoch after epoch without an end, each
 // in an order of its own.
 func (l *labelledFiles) stage(seed uint64, number int) batch.Stage {
-	return func(ctx context.Context, _ batch.Reader, out batch.Writer) error {
-		schema := batch.EncodedSchema(l.meta)
-		if err := out.Open(ctx, schema); err != nil {
-			return err
-		}
-		b := batch.NewEncodedBuilder(memory.DefaultAllocator, schema)
-		defer b.Release()
-		perm := make([]int, len(l.files))
-		for epoch := uint32(0); ; epoch++ {
-			draw := rng.New(seed, rng.Probe, fineTuneOrder, uint64(number), uint64(epoch))
-			draw.Perm(perm)
-			for _, i := range perm {
-				row := l.rows[i]
-				row.Epoch = epoch
-				b.Append(row, l.files[i])
-				if b.Len() == probe.FineTuneBatch || b.Bytes() > 1<<26 {
-					if err := out.Write(ctx, b.NewRecord()); err != nil {
-						return err
-					}
-				}
-			}
-			if b.Len() > 0 {
-				if err := out.Write(ctx, b.NewRecord()); err != nil {
-					return err
-				}
-			}
-		}
-	}
+	return repeated{
+		meta: l.meta,
+		size: len(l.files),
+		row:  func(i int) batch.Row { return l.rows[i] },
+		file: func(i int) ([]byte, error) { return l.files[i], nil },
+		// Each draw of a few labels has orders of its own.
+		order: func(epoch uint32) rng.Stream {
+			return rng.New(seed, rng.Probe, fineTuneOrder, uint64(number), uint64(epoch))
+		},
+	}.stage
 }
 
 // fineTuneOrder names the draws of the order of images.

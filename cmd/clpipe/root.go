@@ -39,6 +39,7 @@ to a run directory with checkpoints and metrics.`
 		exportCommand(std, sig),
 		reportCommand(std, sig),
 		compareCommand(std, sig),
+		detectCommand(std, sig),
 		benchCommand(std, sig),
 		doctorCommand(std, sig),
 		demoCommand(std, sig),
