@@ -82,6 +82,8 @@ func TestTables(t *testing.T) {
 		noPaths bool
 	}{
 		{name: "huggingface.parquet"}, {name: "reversed.parquet"}, {name: "plain.parquet"}, {name: "gzip.parquet"},
+		{name: "dictionary.parquet"}, {name: "pages.parquet", missing: true}, {name: "pages2.parquet", missing: true},
+		{name: "lengths.parquet"}, {name: "prefixes.parquet"},
 		{name: "lz4.parquet"}, {name: "delta.parquet"}, {name: "binary.parquet", noPaths: true}, {name: "missing.parquet", missing: true},
 		{name: "stream.arrows"}, {name: "file.arrow"}, {name: "lz4.arrow"}, {name: "zstd.arrows"}, {name: "missing.arrow", missing: true},
 	} {
@@ -196,25 +198,32 @@ func TestParquetFromAServerWithoutRanges(t *testing.T) {
 	}
 }
 
+// written returns what a source writes as a stream.
+func written(t testing.TB, cfg ingest.Config) []byte {
+	t.Helper()
+	src, err := ingest.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	w := batch.NewIPCWriter("buffer", &buf, memory.DefaultAllocator)
+	if err := batch.Run(t.Context(), 1, nil, w, src.Stage()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
 // TestOwnStreamsAreSources reads back what ingest has written.
 func TestOwnStreamsAreSources(t *testing.T) {
 	dir := shards(t, 5, 4)
 	want, _ := pixelsOf(t, ingest.Config{Sources: []string{dir}})
 	for _, encoded := range []bool{false, true} {
-		src, err := ingest.Open(t.Context(), ingest.Config{Sources: []string{dir}, Encoded: encoded, Epochs: 1, RecordRows: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var buf bytes.Buffer
-		w := batch.NewIPCWriter("buffer", &buf, memory.DefaultAllocator)
-		if err := batch.Run(t.Context(), 1, nil, w, src.Stage()); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Finish(); err != nil {
-			t.Fatal(err)
-		}
+		stream := written(t, ingest.Config{Sources: []string{dir}, Encoded: encoded, Epochs: 1, RecordRows: 2})
 		kept := t.TempDir()
-		write(t, kept, "kept.arrows", buf.Bytes())
+		write(t, kept, "kept.arrows", stream)
 		got, rows := pixelsOf(t, ingest.Config{Sources: []string{kept}})
 		if len(got) != len(want) {
 			t.Fatalf("encoded %v: got %d images, want %d", encoded, len(got), len(want))
@@ -228,7 +237,7 @@ func TestOwnStreamsAreSources(t *testing.T) {
 			t.Errorf("encoded %v: got %+v, want label 1", encoded, rows[6])
 		}
 		// As standard input.
-		_, err = digest(t, ingest.Config{Sources: []string{"-"}, Stdin: bytes.NewReader(buf.Bytes())})
+		_, err := digest(t, ingest.Config{Sources: []string{"-"}, Stdin: bytes.NewReader(stream)})
 		if err != nil {
 			t.Errorf("encoded %v: %v", encoded, err)
 		}

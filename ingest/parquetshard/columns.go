@@ -55,7 +55,7 @@ func (r *reader) openChunk(group *metadata.RowGroupMetaData, leaf int) (*chunk, 
 		return nil, &readError{err}
 	}
 	descr := r.footer.meta.Schema.Column(leaf)
-	p := &pages{src: bufio.NewReaderSize(sourceErrors{src}, int(min(length+1, wholeBytes))), left: length, values: meta.NumValues(), codec: meta.Compression()}
+	p := &pages{src: bufio.NewReaderSize(sourceErrors{src}, int(min(length+1, wholeBytes))), column: descr, left: length, values: meta.NumValues(), codec: meta.Compression()}
 	return &chunk{src, p, newColumnReader(descr, p)}, nil
 }
 
@@ -72,6 +72,11 @@ func (c *chunk) close() {
 
 // next reads one value into v; null tells that there is none in the row.
 func (c *chunk) next(v *values) (null bool, err error) {
+	// It reads the next page with the last value of one, keeps to itself what is wrong
+	// with that, and would ask it for values forever.
+	if err := c.reader.Err(); err != nil {
+		return false, err
+	}
 	var rows int64
 	var n int
 	switch reader := c.reader.(type) {

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/parquet/schema"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
@@ -88,11 +89,13 @@ func parsePageHeader(c *compact) pageHeader {
 // pages hands the pages of a column chunk to Arrow's column reader. It is a
 // file.PageReader.
 type pages struct {
-	src    *bufio.Reader
-	left   int64 // bytes of the chunk
-	values int64 // that are still to come
-	codec  compress.Compression
-	zstd   *zstd.Decoder // nil until needed
+	src     *bufio.Reader
+	column  *schema.Column
+	left    int64 // bytes of the chunk
+	values  int64 // that are still to come
+	entries int64 // of the dictionary
+	codec   compress.Compression
+	zstd    *zstd.Decoder // nil until needed
 
 	page file.Page
 	err  error
@@ -174,9 +177,15 @@ func (p *pages) read() (file.Page, error) {
 	if int64(len(body)) != h.size {
 		return nil, fmt.Errorf("a page of %d bytes, want %d", len(body), h.size)
 	}
+	if h.kind != dictionaryPage {
+		if err := checkPage(&h, body, p.column, p.entries); err != nil {
+			return nil, err
+		}
+	}
 	buf, encoding := memory.NewBufferBytes(body), parquet.Encoding(h.encoding)
 	switch h.kind {
 	case dictionaryPage:
+		p.entries = h.values
 		return file.NewDictionaryPage(buf, int32(h.values), encoding), nil
 	case dataPageV2:
 		p.values -= h.values

@@ -65,6 +65,17 @@ write("missing.parquet", table(records(missing=(2, 7))))
 write("brotli.parquet", table(records()), compression="brotli")
 write("list.parquet", pa.table({"image": [[f, f] for f in files]}))
 
+# Images that stand in the file as they are: in a dictionary of which there is room
+# for some, twice, and in pages of a value or of several, beside rows without an image.
+pages = {"compression": "none", "row_group_size": 7, "data_page_size": 1, "write_batch_size": 1}
+write("dictionary.parquet", table(records()), dictionary_pagesize_limit=200, **pages)
+write("twice.parquet", pa.concat_tables([table(records())] * 2), compression="none")
+write("pages.parquet", table(records(missing=(2, 7))), use_dictionary=False, **pages)
+write("pages2.parquet", table(records(missing=(2, 7))), data_page_version="2.0", compression="none",
+      use_dictionary=False, data_page_size=200, write_batch_size=2)
+for name, encoding in ("lengths", "DELTA_LENGTH_BYTE_ARRAY"), ("prefixes", "DELTA_BYTE_ARRAY"):
+    write(name + ".parquet", table(records()), compression="none", use_dictionary=False, column_encoding={"image.bytes": encoding})
+
 for name, new, t, options in [
     ("stream.arrows", ipc.new_stream, hugging, {}),
     ("file.arrow", ipc.new_file, table(records()), {}),
