@@ -29,9 +29,18 @@ type IPCReader struct {
 	opened chan struct{} // closed once schema or err is set
 	schema *arrow.Schema
 	err    error // set before opened (no schema) or records (failed later) is closed
-	recs   chan arrow.Record
+	recs   chan placedRecord
+	last   placedRecord // that Read has returned
 	gone   chan struct{}
 	leave  sync.Once
+}
+
+// placedRecord is a record with the body of its message, in which its columns lie
+// unless they were compressed.
+type placedRecord struct {
+	arrow.Record
+	body []byte
+	at   int64 // byte of the source at which the body begins
 }
 
 // NewIPCReader reads src, named in errors. Reading begins with the first call
@@ -39,7 +48,7 @@ type IPCReader struct {
 // be cancelled; Close ends it as soon as a read under way returns. At most one
 // record is held beside the one that is read.
 func NewIPCReader(name string, src io.Reader, mem memory.Allocator) *IPCReader {
-	return &IPCReader{name: name, src: src, mem: mem, opened: make(chan struct{}), recs: make(chan arrow.Record), gone: make(chan struct{})}
+	return &IPCReader{name: name, src: src, mem: mem, opened: make(chan struct{}), recs: make(chan placedRecord), gone: make(chan struct{})}
 }
 
 // NewIPCFileReader is NewIPCReader for what may be an Arrow file, too. A file is
@@ -83,7 +92,7 @@ func (r *IPCReader) run() {
 		rec, err := readRecord(messages, r.schema)
 		switch {
 		case r.closed():
-			if rec != nil {
+			if err == nil {
 				rec.Release()
 			}
 			r.err = ErrClosed
@@ -126,21 +135,23 @@ func readSchema(messages *messageReader) (*arrow.Schema, error) {
 }
 
 // readRecord returns the next record, which the caller releases, or io.EOF.
-func readRecord(messages *messageReader, schema *arrow.Schema) (arrow.Record, error) {
+func readRecord(messages *messageReader, schema *arrow.Schema) (placedRecord, error) {
 	m, err := messages.next()
 	if err != nil {
-		return nil, err
+		return placedRecord{}, err
 	}
 	meta, err := parseRecord(m)
 	if err != nil {
-		return nil, err
+		return placedRecord{}, err
 	}
+	at := messages.at()
 	body, err := messages.readBody(m.body)
 	if err != nil {
-		return nil, err
+		return placedRecord{}, err
 	}
 	defer body.Release() // the record's columns hold it
-	return decodeRecord(schema, meta, body, messages.mem)
+	rec, err := decodeRecord(schema, meta, body, messages.mem)
+	return placedRecord{rec, body.Bytes(), at}, err
 }
 
 // Schema implements Reader.
@@ -167,11 +178,17 @@ func (r *IPCReader) Read(ctx context.Context) (arrow.Record, error) {
 		if !ok {
 			return nil, r.err
 		}
-		return rec, nil
+		r.last = rec
+		return rec.Record, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
+
+// Body returns the body of the record that was read last, until that is released,
+// and the byte of the source at which it begins. A value of the record that is a
+// slice of it stands there as it is; others were compressed.
+func (r *IPCReader) Body() (body []byte, at int64) { return r.last.body, r.last.at }
 
 // Close ends reading; it does not close the source. It may be called at any
 // time, and more than once.

@@ -46,6 +46,7 @@ type message struct {
 // no length: memory for a claim is allocated as the bytes arrive.
 type messageReader struct {
 	src    *bufio.Reader
+	read   *countingReader // below src
 	mem    memory.Allocator
 	bodies memory.Allocator
 	file   bool  // the stream is part of an Arrow file
@@ -57,8 +58,24 @@ type messageReader struct {
 // compressed ones are unpacked to. A body's first bytes come with its metadata
 // through a buffer, the others straight to their place: the buffer is small.
 func newMessageReader(src io.Reader, mem, bodies memory.Allocator) *messageReader {
-	return &messageReader{src: bufio.NewReaderSize(src, 8<<10), mem: mem, bodies: bodies}
+	read := &countingReader{Reader: src}
+	return &messageReader{src: bufio.NewReaderSize(read, 8<<10), read: read, mem: mem, bodies: bodies}
 }
+
+// countingReader counts the bytes that are read of it.
+type countingReader struct {
+	io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// at is how many bytes of the source lie before what is read next.
+func (r *messageReader) at() int64 { return r.read.n - int64(r.src.Buffered()) }
 
 // FileMagic begins an Arrow file. A stream follows, and a footer.
 const FileMagic = fileEnd + "\x00\x00"

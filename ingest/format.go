@@ -79,6 +79,9 @@ func formatOf(magic []byte) string {
 	return tarshard.FormatOf(magic)
 }
 
+// isPacked tells whether shards of a format are packed as a whole.
+func isPacked(format string) bool { return strings.HasPrefix(format, "tar.") }
+
 // unopened is a shard that is read in sequence or by ranges. Its format is told
 // each time it is opened.
 type unopened struct {

@@ -27,8 +27,8 @@ type IndexReport struct {
 	Samples int   `json:"samples"` // damaged ones included
 	Damaged int   `json:"damaged"`
 	Bytes   int64 `json:"bytes"` // of the shards
-	// Sequential are the shards whose images cannot be read by themselves:
-	// packed archives and tables.
+	// Sequential are the shards whose images cannot be read by themselves: packed
+	// archives, and tables that are compressed.
 	Sequential []string `json:"sequential"`
 }
 
@@ -176,11 +176,13 @@ func (s *Source) indexShard(ctx context.Context, place int) (indexedShard, error
 		return out, fmt.Errorf("ingest: index: shard %s: %w", m.Name(), err)
 	}
 	out.shard.Bytes, out.shard.SHA256 = sum.read, sum.hex()
-	out.shard.Format = formatOf(sum.head)
-	if out.shard.Ranged = out.shard.Format == "tar"; !out.shard.Ranged {
-		for i := range out.samples {
-			out.samples[i].At = -1
+	out.shard.Format, out.shard.Ranged = formatOf(sum.head), true
+	for i := range out.samples {
+		row := &out.samples[i]
+		if isPacked(out.shard.Format) {
+			row.At = -1 // where it stands is a place of the unpacked archive
 		}
+		out.shard.Ranged = out.shard.Ranged && (row.At >= 0 || row.Damage != "")
 	}
 	return out, nil
 }

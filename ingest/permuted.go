@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"clpipe/ingest/index"
 	"clpipe/internal/rng"
 )
 
@@ -87,15 +88,18 @@ func (s *Source) sayOrder() {
 
 // reasonOf says why a shard is read in sequence.
 func (s *Source) reasonOf(name string) string {
-	for i, m := range s.shards {
-		if m.Name() == name {
-			if of := s.index.shards[i]; of.in.Shards()[of.place].Ranged {
-				return "the server sends no parts of files"
-			}
-			return m.Format()
-		}
+	i := slices.IndexFunc(s.shards, func(m member) bool { return m.Name() == name })
+	of := s.index.shards[i]
+	switch is := of.in.Shards()[of.place]; {
+	case is.Ranged:
+		return "the server sends no parts of files"
+	case isPacked(is.Format):
+		return is.Format
+	case of.in.Version() < index.VersionTables:
+		return is.Format + ", of which an index had no places when this one was made: renew it by clpipe shards index --overwrite"
+	default:
+		return is.Format + ", whose images are compressed or pixels"
 	}
-	return ""
 }
 
 // permutedShards returns the order of the shards in an epoch. Rank r has those in

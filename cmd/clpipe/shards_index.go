@@ -36,9 +36,11 @@ label. It is an Arrow IPC file, a row a shard, which other readers open too.
 With --index, ingest, augment and train then read each epoch in a full random
 permutation, by ranges, from disk, S3 and HTTP alike; know its length beforehand;
 resume anywhere at once; and divide it over --world processes image by image. Of
-archives that are packed (.tar.gz, .tar.zst) and of tables an index tells lengths
-and checksums only: their images cannot be read one by one, so the order is the
-same as without. Standard input and images in folders have no index.
+tables this needs images that are not compressed, as Hugging Face's datasets writes
+them since 4.6. Of archives that are packed (.tar.gz, .tar.zst) and of tables that are
+compressed an index tells lengths and checksums only: their images cannot be read one
+by one, so the order is the same as without. Standard input and images in folders
+have no index.
 
 The index of local shards goes beside them, as ` + index.Name + `, where --index auto
 looks for it; that of others where -o says. Put it below their prefix under this
@@ -162,7 +164,7 @@ func printIndexed(std stdio, asJSON bool, report ingest.IndexReport, path string
 		}{path, size, report})
 	}
 	if n := len(report.Sequential); n > 0 {
-		if _, err := fmt.Fprintf(std.out, "%s cannot be read by ranges, as %s: with this index the order stays that of streaming\n", plural(n, "shard"), report.Sequential[0]); err != nil {
+		if _, err := fmt.Fprintf(std.out, "%s cannot be read by ranges, as %s: with this index the order stays that of streaming (clpipe shards pack makes plain archives of them)\n", plural(n, "shard"), report.Sequential[0]); err != nil {
 			return err
 		}
 	}

@@ -121,6 +121,7 @@ type reader struct {
 	layout table.Layout
 	pixels bool // the images are images/1's
 	rec    arrow.Record
+	stored shard.Stored  // in which rec lies
 	images *batch.Images // view of rec, if pixels
 	at     int           // row of rec to be read next
 	row    int64         // of the file
@@ -141,7 +142,7 @@ func (r *reader) Close() error {
 func (r *reader) drop() {
 	if r.rec != nil {
 		r.rec.Release()
-		r.rec, r.images = nil, nil
+		r.rec, r.images, r.stored = nil, nil, shard.Stored{}
 	}
 }
 
@@ -232,6 +233,7 @@ func (r *reader) advance() error {
 		return &shard.Damage{Offset: r.row, What: "read", Why: fmt.Errorf("row %d: %w", r.row, err)}
 	}
 	r.rec, r.at = rec, 0
+	r.stored.Bytes, r.stored.At = r.records.Body()
 	if !r.pixels {
 		return nil
 	}
@@ -262,7 +264,7 @@ func (r *reader) sample() shard.Sample {
 	}
 	name = strings.Clone(shard.Printable(name)) // else the sample would hold all of the record
 	key, bad := r.keys.Of(name, row)
-	s := shard.Sample{Key: key, Offset: row}
+	s := shard.Sample{Key: key, Offset: row, At: -1}
 	if r.layout.Label >= 0 {
 		s.Label, s.HasLabel = integer(r.rec.Column(r.layout.Label), i)
 	}
@@ -281,7 +283,7 @@ func (r *reader) sample() shard.Sample {
 	case n == 0 || n > r.maxSampleBytes:
 		s.Damage = table.BadSize(key, row, n, r.maxSampleBytes)
 	default:
-		s.Image, s.Size = bytes.Clone(file), n // the record is shared by many
+		s.Image, s.Size, s.At = bytes.Clone(file), n, r.stored.Place(file) // the record is shared by many
 	}
 	return s
 }

@@ -2,7 +2,7 @@
 // lies, so that they can be read in any order without looking for them.
 //
 // It is an Arrow IPC file (Feather V2, zstd), which any Arrow reader opens. Its
-// schema carries clpipe.schema = index/1; a row is a shard:
+// schema carries clpipe.schema = index/2; a row is a shard:
 //
 //	shard    utf8     path below the source's root, with slashes
 //	format   utf8     "tar", "tar.gz", "tar.zst", "parquet", "arrow"
@@ -14,7 +14,8 @@
 //	  key     utf8
 //	  offset  int64    byte of the unpacked shard, of a table row, at which it begins
 //	  at      int64?   byte of the stored shard at which the image file begins;
-//	                   null where it cannot be read by itself: packed archives, tables
+//	                   null where it does not stand there as it is: packed archives,
+//	                   compressed tables
 //	  size    int64?   bytes of the image file
 //	  crc32c  uint32?  of the image file (Castagnoli)
 //	  width   uint32?  pixels; null where the header cannot be read
@@ -23,6 +24,7 @@
 //	  label   int64?
 //	  damage  utf8?    "what: why" it cannot be used; it has neither size nor checksum
 //
-// Rows are sorted bytewise by shard. A reader that knows another version refuses
-// the file. No length in it is believed: see batch.IPCReader.
+// Rows are sorted bytewise by shard. Version 1 had no places of images in tables,
+// which were read in sequence, and still are by such an index; a reader refuses
+// versions that it does not know. No length in it is believed: see batch.IPCReader.
 package index

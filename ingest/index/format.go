@@ -51,7 +51,7 @@ func sampleType() *arrow.StructType {
 
 // schemaOf returns the schema of an index.
 func schemaOf() *arrow.Schema {
-	metadata := arrow.MetadataFrom(map[string]string{batch.KeySchema: Kind})
+	metadata := arrow.MetadataFrom(map[string]string{batch.KeySchema: kindOf(Version)})
 	return arrow.NewSchema([]arrow.Field{
 		{Name: "shard", Type: arrow.BinaryTypes.String},
 		{Name: "format", Type: arrow.BinaryTypes.String},

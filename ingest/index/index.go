@@ -9,8 +9,16 @@ import (
 	"clpipe/ingest/shard"
 )
 
-// Kind is what the schema's metadata calls an index.
-const Kind = "index/1"
+// Version is that of the form in which indexes are written. Its schema's metadata
+// call an index index/VERSION; those of VersionArchives on are read.
+const (
+	VersionArchives = 1 // has places of images in archives only
+	VersionTables   = 2 // also in tables
+	Version         = VersionTables
+)
+
+// kindOf is what the schema's metadata call an index of a version.
+func kindOf(version int) string { return fmt.Sprintf("index/%d", version) }
 
 // Name is that of the index of a set, where none is given, in the folder that is
 // the root of the set's names. Listings leave it out.
@@ -52,7 +60,12 @@ type Index struct {
 	rows   []row
 	keys   string
 	damage map[int]string // by place
+
+	version int
 }
+
+// Version returns the version in which the index was written.
+func (x *Index) Version() int { return x.version }
 
 // row is a sample of an Index.
 type row struct {

@@ -91,6 +91,21 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 	}
 }
 
+// TestVersions reads what was written before tables had places, and refuses what it
+// cannot know.
+func TestVersions(t *testing.T) {
+	shards, samples := set()
+	whole := file(t, shards, samples)
+	current := fmt.Appendf(nil, "index/%d", index.Version)
+	for version, known := range map[int]bool{0: false, 1: true, index.Version: true, index.Version + 1: false} {
+		body := bytes.ReplaceAll(whole, current, fmt.Appendf(nil, "index/%d", version))
+		x, err := index.Read(t.Context(), "x", bytes.NewReader(body))
+		if known && (err != nil || x.Version() != version) || !known && (err == nil || !strings.Contains(err.Error(), "clpipe shards index")) {
+			t.Errorf("version %d: got %v, want known %v", version, err, known)
+		}
+	}
+}
+
 func TestAnEmptyIndex(t *testing.T) {
 	x, err := index.Read(t.Context(), "x", bytes.NewReader(file(t, nil, nil)))
 	if err != nil || len(x.Shards()) != 0 {

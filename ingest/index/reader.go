@@ -31,13 +31,17 @@ func read(ctx context.Context, src io.Reader) (*Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if kind := string(batch.KindOf(schema)); kind != Kind {
-		return nil, fmt.Errorf("holds %.40q, want %q: make it by clpipe shards index", kind, Kind)
+	kind, version := string(batch.KindOf(schema)), VersionArchives
+	for version <= Version && kind != kindOf(version) {
+		version++
+	}
+	if version > Version {
+		return nil, fmt.Errorf("holds %.40q, want %q: make it by clpipe shards index", kind, kindOf(Version))
 	}
 	if want := schemaOf(); !equalFields(schema, want) {
 		return nil, fmt.Errorf("has columns %.400v, want %v", schema.Fields(), want.Fields())
 	}
-	var b build
+	b := build{Index: Index{version: version}}
 	for {
 		rec, err := records.Read(ctx)
 		if errors.Is(err, io.EOF) {

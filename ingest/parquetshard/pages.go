@@ -8,6 +8,8 @@ import (
 	"hash/crc32"
 	"io"
 
+	"clpipe/ingest/shard"
+
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
@@ -91,7 +93,8 @@ func parsePageHeader(c *compact) pageHeader {
 type pages struct {
 	src     *bufio.Reader
 	column  *schema.Column
-	left    int64 // bytes of the chunk
+	end     int64 // byte of the file at which the chunk ends
+	left    int64 // bytes of it
 	values  int64 // that are still to come
 	entries int64 // of the dictionary
 	codec   compress.Compression
@@ -99,6 +102,17 @@ type pages struct {
 
 	page file.Page
 	err  error
+
+	// Pages as the file has them, if they are not compressed: of the dictionary,
+	// and of data the one read last and that before it, from which the last value
+	// comes when Arrow's reader has gone on already.
+	dictionary, last, before shard.Stored
+}
+
+// place returns the byte of the file at which a value begins, -1 if it does not
+// stand there as it is. It is of those that the column reader has returned last.
+func (p *pages) place(value []byte) int64 {
+	return max(p.last.Place(value), p.before.Place(value), p.dictionary.Place(value))
 }
 
 // headerSizes are how much is looked at for a page's header, which may hold
@@ -141,6 +155,7 @@ func (p *pages) read() (file.Page, error) {
 	case h.size < 0 || h.size > maxPage || h.stored > maxPage:
 		return nil, fmt.Errorf("a page of %d bytes, %d as stored, want at most %d", h.size, h.stored, maxPage)
 	}
+	at := p.end - p.left
 	p.left -= h.stored
 	if h.kind != dataPage && h.kind != dataPageV2 && h.kind != dictionaryPage {
 		_, err := p.src.Discard(int(h.stored))
@@ -157,6 +172,9 @@ func (p *pages) read() (file.Page, error) {
 	case h.defLevels < 0 || h.repLevels < 0 || levels > h.stored || levels > h.size:
 		return nil, fmt.Errorf("a page of %d bytes claims levels of %d and %d bytes", h.stored, h.defLevels, h.repLevels)
 	}
+	if h.kind != dictionaryPage {
+		p.before, p.last = p.last, shard.Stored{} // lets go of the page before that first
+	}
 	stored := make([]byte, h.stored) // no more than the file has
 	if _, err := io.ReadFull(p.src, stored); err != nil {
 		return nil, unexpected(err)
@@ -165,7 +183,8 @@ func (p *pages) read() (file.Page, error) {
 		return nil, fmt.Errorf("a page's checksum is %08x, want %08x: its bytes have changed", crc32.ChecksumIEEE(stored), h.crc)
 	}
 	body := stored
-	if h.kind != dataPageV2 || h.compressed { // of version 2 the levels are never compressed
+	switch {
+	case p.codec != compress.Codecs.Uncompressed && (h.kind != dataPageV2 || h.compressed): // of version 2 the levels are never compressed
 		values, err := p.unpack(stored[levels:], h.size-levels)
 		if err != nil {
 			return nil, err
@@ -173,6 +192,10 @@ func (p *pages) read() (file.Page, error) {
 		if body = values; levels > 0 {
 			body = append(bytes.Clone(stored[:levels]), values...)
 		}
+	case h.kind == dictionaryPage:
+		p.dictionary = shard.Stored{Bytes: stored, At: at}
+	default:
+		p.last = shard.Stored{Bytes: stored, At: at}
 	}
 	if int64(len(body)) != h.size {
 		return nil, fmt.Errorf("a page of %d bytes, want %d", len(body), h.size)
@@ -227,9 +250,6 @@ func (p *pages) unpack(src []byte, size int64) ([]byte, error) {
 	// How many times its own size a block can grow at most: by the formats'
 	// longest matches, zstd by a block of 128 KiB in 4 bytes.
 	limits := map[compress.Compression]int64{compress.Codecs.Snappy: 32, compress.Codecs.Gzip: 1032, compress.Codecs.Zstd: 1 << 15, lz4Raw: 255}
-	if p.codec == compress.Codecs.Uncompressed {
-		return src, nil
-	}
 	ratio, known := limits[p.codec]
 	if !known {
 		return nil, fmt.Errorf("compression %v is not supported, want none, snappy, gzip, zstd or lz4_raw", p.codec)

@@ -154,7 +154,7 @@ func (r *reader) next() (s shard.Sample, err error) {
 		return s, err
 	}
 	key, bad := r.keys.Of(name, r.row)
-	s.Key, s.Offset = key, r.row
+	s.Key, s.Offset, s.At = key, r.row, -1
 	switch n := int64(len(v.bytes[0])); {
 	case bad != nil:
 		s.Damage = &shard.Damage{Key: key, Offset: r.row, What: "sample", Why: bad}
@@ -163,6 +163,7 @@ func (r *reader) next() (s shard.Sample, err error) {
 	case n == 0 || n > r.maxSampleBytes:
 		s.Damage = table.BadSize(key, r.row, n, r.maxSampleBytes)
 	default:
+		s.At = r.bytes.pages.place(v.bytes[0])
 		s.Image, s.Size = bytes.Clone(v.bytes[0]), n // the page is shared by many
 	}
 	r.row++

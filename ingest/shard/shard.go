@@ -30,7 +30,8 @@ type Sample struct {
 	// its memory is the pool's, see Recycle.
 	Image  []byte
 	pooled bool
-	// At is the byte of the object at which the image file begins.
+	// At is the byte of the object, once unpacked if it is packed, at which the
+	// image file begins, -1 if it does not stand there as it is.
 	At int64
 	// Damage is why the sample cannot be used, nil for a good one.
 	Damage *Damage

@@ -1,0 +1,238 @@
+package ingest_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"clpipe/batch"
+	"clpipe/ingest"
+	"clpipe/ingest/index"
+	"clpipe/ingest/internal/testserver"
+)
+
+// copied returns a folder with some of the tables.
+func copied(t testing.TB, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		body, err := os.ReadFile(filepath.Join(tables, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, name, body)
+	}
+	return dir
+}
+
+// stored are tables in which images stand as they are.
+var stored = []string{
+	"plain.parquet", "dictionary.parquet", "twice.parquet", "pages.parquet", "pages2.parquet", "lengths.parquet",
+	"stream.arrows", "file.arrow", "missing.arrow",
+}
+
+// TestImagesOfTablesByThemselves reads every table by the places that its index has,
+// the same images as from end to end.
+func TestImagesOfTablesByThemselves(t *testing.T) {
+	for _, name := range stored {
+		cfg := ingest.Config{Sources: []string{copied(t, name)}, Rejects: &batch.Rejects{Max: 1}}
+		want, order := pixelsOf(t, cfg)
+		if report := makeIndex(t, cfg, ""); len(report.Sequential) > 0 {
+			t.Errorf("%s: read in sequence, want by ranges", name)
+			continue
+		}
+		cfg.Index, cfg.Rejects = ingest.AutoIndex, &batch.Rejects{Max: 1}
+		got, rows := pixelsOf(t, cfg)
+		if fmt.Sprint(rows) != fmt.Sprint(order) || len(got) < 10 {
+			t.Errorf("%s, unshuffled: got %v, want %v", name, rows, order)
+		}
+		for id, pix := range want {
+			if !bytes.Equal(got[id], pix) {
+				t.Errorf("%s: %s differs", name, id)
+			}
+		}
+		cfg.Shuffle, cfg.Seed, cfg.Rejects = true, 3, &batch.Rejects{Max: 1}
+		if _, rows = pixelsOf(t, cfg); fmt.Sprint(rows) == fmt.Sprint(order) {
+			t.Errorf("%s, shuffled: got the order of the rows", name)
+		}
+	}
+}
+
+// TestTablesReadInSequence have images that do not stand in them as they are: their
+// index tells lengths, and why.
+func TestTablesReadInSequence(t *testing.T) {
+	pixels := written(t, ingest.Config{Sources: []string{shards(t, 5)}, Epochs: 1})
+	for _, name := range []string{"huggingface.parquet", "gzip.parquet", "prefixes.parquet", "lz4.arrow", "zstd.arrows", "pixels.arrows"} {
+		dir := t.TempDir()
+		if name == "pixels.arrows" {
+			write(t, dir, name, pixels)
+		} else {
+			dir = copied(t, name)
+		}
+		var log bytes.Buffer
+		cfg := ingest.Config{
+			Sources: []string{filepath.Join(dir, name)}, Shuffle: true, Seed: 3, Index: ingest.AutoIndex,
+			Log: slog.New(slog.NewTextHandler(&log, nil)),
+		}
+		if report := makeIndex(t, cfg, ""); !slices.Equal(report.Sequential, []string{name}) {
+			t.Errorf("%s: got %v in sequence", name, report.Sequential)
+		}
+		plain := cfg
+		plain.Index = ingest.NoIndex
+		want, err1 := digest(t, plain)
+		got, err2 := digest(t, cfg)
+		if got != want || err1 != nil || err2 != nil {
+			t.Errorf("%s: got %s %v, want %s %v", name, got, err2, want, err1)
+		}
+		if !strings.Contains(log.String(), "whose images are compressed or pixels") {
+			t.Errorf("%s: got log %s", name, log.String())
+		}
+	}
+}
+
+// TestEverySourceGivesTheSameOrderOfTables reads tables among archives by an index,
+// with workers, bounds and cut connections that change nothing, and goes on in the
+// middle.
+func TestEverySourceGivesTheSameOrderOfTables(t *testing.T) {
+	dir := copied(t, stored...)
+	write(t, dir, "train-000.tar", archive(t, samples(0, 9)...))
+	server := testserver.New(t, contents(t, dir, "set/"))
+	server.CutAfter = func(n int) int {
+		if n%3 == 2 {
+			return 100
+		}
+		return -1
+	}
+	storeEnvironment(t, server.URL)
+	cfg := ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 9, Epochs: 2, Index: filepath.Join(t.TempDir(), "local.arrow")}.WithoutWaiting()
+	report := makeIndex(t, cfg, cfg.Index)
+	if report.Samples != 8*12+24+9 || report.Damaged != 6 || len(report.Sequential) > 0 {
+		t.Errorf("got %+v", report)
+	}
+	cfg.Rejects = &batch.Rejects{Max: 1}
+	want, err := digest(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	http := server.URL + "/set/{" + strings.Join(stored, ",") + ",train-000.tar}"
+	for i, source := range []string{dir, http, "s3://" + testserver.Bucket + "/set"} {
+		part := cfg
+		part.Sources, part.Workers, part.AheadBytes, part.RecordRows = []string{source}, 1+2*i, 400, 5
+		for _, made := range []string{cfg.Index, filepath.Join(t.TempDir(), "itself")} {
+			if part.Index = made; made != cfg.Index {
+				makeIndex(t, part, made)
+			}
+			part.Rejects = &batch.Rejects{Max: 1}
+			if got, err := digest(t, part); got != want || err != nil {
+				t.Errorf("%s by %s: got %s %v, want %s", source, made, got, err, want)
+			}
+		}
+		part.From, part.Rejects = batch.Position{Epoch: 1, Index: 100}, &batch.Rejects{Max: 1}
+		all := mustRead(t, cfg)
+		rest := slices.DeleteFunc(slices.Clone(all), func(r row) bool {
+			return batch.Position{Epoch: r.Epoch, Index: r.Index}.Before(part.From)
+		})
+		if got := mustRead(t, part); fmt.Sprint(got) != fmt.Sprint(rest) || len(got) == 0 {
+			t.Errorf("%s from the middle: got %v, want %v", source, got, rest)
+		}
+	}
+}
+
+// TestDamageToAnIndexedTable costs the images that it hits: what else stands in their
+// page is read by itself.
+func TestDamageToAnIndexedTable(t *testing.T) {
+	for _, name := range []string{"lengths.parquet", "file.arrow"} {
+		dir := copied(t, name)
+		makeIndex(t, ingest.Config{Sources: []string{dir}}, "")
+		body, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _ := readIndex(t, filepath.Join(dir, index.Name)).Sample(0, 0)
+		body[first.At+first.Size-1] ^= 1
+		write(t, dir, name, body)
+		_, rejects, _, err := rejected(t, ingest.Config{Sources: []string{dir}, Encoded: true, Epochs: 1, Index: ingest.AutoIndex})
+		if err != nil || len(rejects) != 1 || !strings.Contains(rejects[0].Error(), name+"/class0/00.png@0: read: its CRC-32C is ") {
+			t.Errorf("%s: got rejects %v, %v, want the first image", name, rejects, err)
+		}
+	}
+}
+
+// TestIndexOfAnEarlierVersion has no places in tables: the order stays what it was,
+// and how to change that is said.
+func TestIndexOfAnEarlierVersion(t *testing.T) {
+	dir := copied(t, "plain.parquet")
+	cfg := ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 3}
+	want, err := digest(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	makeIndex(t, cfg, "")
+	cfg.Index = ingest.AutoIndex
+	if got, err := digest(t, cfg); err != nil || got == want {
+		t.Fatalf("by an index of this version: got %s %v, want another order", got, err)
+	}
+	earlierIndex(t, filepath.Join(dir, index.Name))
+	var log bytes.Buffer
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	if got, err := digest(t, cfg); got != want || err != nil {
+		t.Errorf("got %s %v, want %s", got, err, want)
+	}
+	if !strings.Contains(log.String(), "renew it by clpipe shards index --overwrite") {
+		t.Errorf("got log %s, want how to renew the index", log.String())
+	}
+}
+
+func readIndex(t testing.TB, path string) *index.Index {
+	t.Helper()
+	body, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := index.Read(t.Context(), path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// earlierIndex makes an index one of version 1.
+func earlierIndex(t testing.TB, path string) {
+	t.Helper()
+	x := readIndex(t, path)
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := index.NewWriter(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place, of := range x.Shards() {
+		samples := make([]index.Sample, x.Samples(place))
+		for i := range samples {
+			s, sum := x.Sample(place, i)
+			samples[i] = index.Sample{Key: s.Key, Offset: s.Offset, At: -1, Size: s.Size, CRC32C: sum, Label: s.Label, HasLabel: s.HasLabel}
+		}
+		if err := w.Add(of, samples); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	body, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := []byte(fmt.Sprintf("index/%d", index.Version))
+	if err := os.WriteFile(path, bytes.ReplaceAll(body, current, []byte("index/1")), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
