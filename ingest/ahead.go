@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"clpipe/ingest/fragment"
 	"clpipe/ingest/remote"
 	"clpipe/ingest/shard"
 
@@ -171,14 +172,14 @@ func (s *Source) eachWindow(epoch uint32, from uint64, f func(window) error) err
 	bytes := int64(0)
 	for n, rows := s.ownBefore(from), int(s.epochRows(epoch)); n < rows; n++ {
 		e := s.index.entry(at(s.ownPlace(n)), s.cfg.MaxSampleBytes)
-		if len(w) > 0 && (bytes+e.sample.Size > most || len(w) == maxWindow) {
+		if len(w) > 0 && (bytes+e.sample.StoredSize() > most || len(w) == maxWindow) {
 			if err := f(w); err != nil {
 				return err
 			}
 			w, bytes = nil, 0
 		}
 		w = append(w, e)
-		bytes += e.sample.Size
+		bytes += e.sample.StoredSize()
 	}
 	if len(w) == 0 {
 		return nil
@@ -234,7 +235,7 @@ func (s *Source) cut(entries []entry) []*span {
 	spare := s.cfg.AheadBytes / 4 // bytes that may be held without being wanted
 	for _, i := range places {
 		e := &entries[i]
-		from, to := e.sample.At, e.sample.At+e.sample.Size
+		from, to := e.sample.At, e.sample.At+e.sample.StoredSize()
 		if last := len(spans) - 1; last >= 0 && spans[last].shard == e.shard {
 			sp := &spans[last]
 			gap := max(from-sp.to, 0)
@@ -265,7 +266,7 @@ func (s *Source) cut(entries []entry) []*span {
 // it brings: in its last piece, up to which the bytes between are held then, or in
 // one of its own.
 func (sp *span) add(e *entry, held bool) {
-	from, to := e.sample.At, e.sample.At+e.sample.Size
+	from, to := e.sample.At, e.sample.At+e.sample.StoredSize()
 	if !held {
 		sp.pieces = append(sp.pieces, piece{from: from, to: from, at: sp.bytes.Size})
 	}
@@ -286,8 +287,9 @@ func (s *Source) gap(place int) int64 {
 	return remoteGap
 }
 
-// image returns an entry's image, which is valid until the entry is released.
-func (sp *span) image(ctx context.Context, e *entry) ([]byte, error) {
+// image returns an entry's image, which is valid until the entry is released or, one
+// that was packed, buf is used again.
+func (sp *span) image(ctx context.Context, e *entry, buf *[]byte) ([]byte, error) {
 	select {
 	case <-sp.done:
 	case <-ctx.Done():
@@ -295,13 +297,20 @@ func (sp *span) image(ctx context.Context, e *entry) ([]byte, error) {
 	}
 	file, err := []byte(nil), sp.err
 	if err == nil {
-		file = sp.bytes.Image[e.at:][:e.sample.Size]
+		file = sp.bytes.Image[e.at:][:e.sample.StoredSize()]
 	} else if !errors.Is(err, shard.ErrFinal) && ctx.Err() == nil { // not all of the span may be lost
-		file = make([]byte, e.sample.Size)
+		file = make([]byte, e.sample.StoredSize())
 		err = sp.of.files.read(ctx, e.shard, file, e.sample.At)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if e.sample.Packed > 0 {
+		packed := file
+		file = grown(buf, e.sample.Size)
+		if err := fragment.Unpack(file, packed, int(e.sample.Lead)); err != nil {
+			return nil, fmt.Errorf("%w, or was changed without a new index (clpipe shards index --overwrite)", err)
+		}
 	}
 	if sum := crc32.Checksum(file, castagnoli); sum != e.crc32c {
 		return nil, fmt.Errorf("its CRC-32C is %08x, the index has %08x: the file is damaged, or was changed without a new index (clpipe shards index --overwrite)", sum, e.crc32c)

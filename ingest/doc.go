@@ -33,8 +33,9 @@
 // those that lie close together at once, and checked against their checksums. Of
 // several ranks, rank r takes the places r, r+World and so on: all ranks together
 // read the order of one process, whatever their number, and the index of a sample
-// is its place in that. Archives and tables that are compressed have no ranges: if
-// one is among the shards, the index tells lengths only.
+// is its place in that. Archives that are packed, and tables but for those whose
+// images stand as they are or in fragments of Snappy's, have no ranges: if one is
+// among the shards, the index tells lengths only.
 //
 // Ranks have equally many samples in an epoch, unless KeepTail: what is over at
 // its end is left out. Without an index this needs shards that can be counted

@@ -28,7 +28,7 @@ func (f *fetchers) image(ctx context.Context, e *entry) (file []byte, what strin
 		return e.sample.Image, "", nil
 	}
 	if e.ahead != nil {
-		file, err := e.ahead.image(ctx, e)
+		file, err := e.ahead.image(ctx, e, &f.buf)
 		return file, "read", err
 	}
 	src := f.open[e.shard]
@@ -44,14 +44,19 @@ func (f *fetchers) image(ctx context.Context, e *entry) (file []byte, what strin
 		}
 		f.open[e.shard] = src
 	}
-	if int64(cap(f.buf)) < e.sample.Size {
-		f.buf = make([]byte, e.sample.Size)
-	}
-	file = f.buf[:e.sample.Size]
+	file = grown(&f.buf, e.sample.Size)
 	if err := src.Fetch(&e.sample, file); err != nil {
 		return nil, "read", err
 	}
 	return file, "", nil
+}
+
+// grown returns so many bytes of a buffer, which is made longer if need be.
+func grown(buf *[]byte, size int64) []byte {
+	if int64(cap(*buf)) < size {
+		*buf = make([]byte, size)
+	}
+	return (*buf)[:size]
 }
 
 // close closes the shards.

@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,14 @@ import (
 	"clpipe/ingest"
 	"clpipe/ingest/index"
 	"clpipe/ingest/internal/testserver"
+	"clpipe/internal/rng"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet"
+	parquetcodec "github.com/apache/arrow/go/v15/parquet/compress"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 )
 
 // copied returns a folder with some of the tables.
@@ -30,8 +39,9 @@ func copied(t testing.TB, names ...string) string {
 	return dir
 }
 
-// stored are tables in which images stand as they are.
+// stored are tables in which images stand as they are, or in fragments of Snappy's.
 var stored = []string{
+	"huggingface.parquet",
 	"plain.parquet", "dictionary.parquet", "twice.parquet", "pages.parquet", "pages2.parquet", "lengths.parquet",
 	"stream.arrows", "file.arrow", "missing.arrow",
 }
@@ -67,16 +77,20 @@ func TestImagesOfTablesByThemselves(t *testing.T) {
 // index tells lengths, and why.
 func TestTablesReadInSequence(t *testing.T) {
 	pixels := written(t, ingest.Config{Sources: []string{shards(t, 5)}, Epochs: 1})
-	for _, name := range []string{"huggingface.parquet", "gzip.parquet", "prefixes.parquet", "lz4.arrow", "zstd.arrows", "pixels.arrows"} {
+	thumbnails := snappyTable(t, slices.Repeat([]int{300}, 200), parquet.DataPageV1)
+	for _, name := range []string{"thumbnails.parquet", "gzip.parquet", "prefixes.parquet", "lz4.arrow", "zstd.arrows", "pixels.arrows"} {
 		dir := t.TempDir()
-		if name == "pixels.arrows" {
+		switch name {
+		case "pixels.arrows":
 			write(t, dir, name, pixels)
-		} else {
+		case "thumbnails.parquet":
+			write(t, dir, name, thumbnails)
+		default:
 			dir = copied(t, name)
 		}
 		var log bytes.Buffer
 		cfg := ingest.Config{
-			Sources: []string{filepath.Join(dir, name)}, Shuffle: true, Seed: 3, Index: ingest.AutoIndex,
+			Sources: []string{filepath.Join(dir, name)}, Encoded: true, Shuffle: true, Seed: 3, Index: ingest.AutoIndex,
 			Log: slog.New(slog.NewTextHandler(&log, nil)),
 		}
 		if report := makeIndex(t, cfg, ""); !slices.Equal(report.Sequential, []string{name}) {
@@ -89,7 +103,7 @@ func TestTablesReadInSequence(t *testing.T) {
 		if got != want || err1 != nil || err2 != nil {
 			t.Errorf("%s: got %s %v, want %s %v", name, got, err2, want, err1)
 		}
-		if !strings.Contains(log.String(), "whose images are compressed or pixels") {
+		if !strings.Contains(log.String(), "whose images are compressed as a whole, or pixels") {
 			t.Errorf("%s: got log %s", name, log.String())
 		}
 	}
@@ -111,7 +125,7 @@ func TestEverySourceGivesTheSameOrderOfTables(t *testing.T) {
 	storeEnvironment(t, server.URL)
 	cfg := ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 9, Epochs: 2, Index: filepath.Join(t.TempDir(), "local.arrow")}.WithoutWaiting()
 	report := makeIndex(t, cfg, cfg.Index)
-	if report.Samples != 8*12+24+9 || report.Damaged != 6 || len(report.Sequential) > 0 {
+	if report.Samples != 9*12+24+9 || report.Damaged != 6 || len(report.Sequential) > 0 {
 		t.Errorf("got %+v", report)
 	}
 	cfg.Rejects = &batch.Rejects{Max: 1}
@@ -143,6 +157,97 @@ func TestEverySourceGivesTheSameOrderOfTables(t *testing.T) {
 	}
 }
 
+// snappyTable is a Parquet file of images of so many bytes of noise each, compressed
+// by Snappy as most are, in pages of several.
+func snappyTable(t testing.TB, sizes []int, version parquet.DataPageVersion) []byte {
+	t.Helper()
+	noise := rng.New(1, rng.Shuffle, 0)
+	files := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
+	defer files.Release()
+	for i, size := range sizes {
+		file := append(bytes.Repeat([]byte("a header of each image"), 20), make([]byte, size)...) // which copies refer to
+		for at := len(file) - size; at < len(file); at++ {
+			file[at] = byte(noise.IntN(256))
+		}
+		if i == 2 {
+			files.AppendNull()
+			continue
+		}
+		files.Append(file)
+	}
+	column := files.NewArray()
+	defer column.Release()
+	schema := arrow.NewSchema([]arrow.Field{{Name: "image", Type: arrow.BinaryTypes.Binary, Nullable: true}}, nil)
+	rec := array.NewRecord(schema, []arrow.Array{column}, int64(len(sizes)))
+	defer rec.Release()
+	var out bytes.Buffer
+	props := parquet.NewWriterProperties(parquet.WithCompression(parquetcodec.Codecs.Snappy), parquet.WithDataPageVersion(version),
+		parquet.WithDataPageSize(300<<10), parquet.WithBatchSize(1), parquet.WithDictionaryPageSizeLimit(200<<10))
+	w, err := pqarrow.NewFileWriter(schema, &out, props, pqarrow.DefaultWriterProps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Write(rec), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestImagesOfSnappyPages reads photos from the fragments of Snappy's pages that hold
+// them, in a full permutation, for hardly more bytes than they have.
+func TestImagesOfSnappyPages(t *testing.T) {
+	dir := t.TempDir()
+	var sizes []int
+	for i := range 16 {
+		sizes = append(sizes, 60_000+9_000*(i*7%16))
+	}
+	write(t, dir, "a.parquet", snappyTable(t, sizes, parquet.DataPageV1))
+	write(t, dir, "b.parquet", snappyTable(t, sizes, parquet.DataPageV2))
+	cfg := ingest.Config{Sources: []string{dir}, Encoded: true, Epochs: 1, Rejects: &batch.Rejects{Max: 1}}
+	all := ids(mustRead(t, cfg))
+	if report := makeIndex(t, cfg, ""); len(report.Sequential) > 0 || report.Samples != 32 || report.Damaged != 2 {
+		t.Fatalf("got %+v, want 32 samples by ranges, 2 without an image", report)
+	}
+	if s, _ := readIndex(t, filepath.Join(dir, index.Name)).Sample(0, 0); s.Packed == 0 {
+		t.Errorf("got %+v, want it packed", s)
+	}
+	server := testserver.New(t, contents(t, dir, ""))
+	cfg.Index, cfg.Shuffle, cfg.Seed = filepath.Join(dir, index.Name), true, 5
+	var want []row
+	for i, source := range []string{dir, server.URL + "/{a,b}.parquet"} {
+		cfg.Sources, cfg.Workers, cfg.AheadBytes = []string{source}, 1+3*i, int64(400_000*(1-i)+1)
+		cfg := cfg.WithoutWaiting()
+		rows, rejects, src, err := rejected(t, cfg)
+		if err != nil || len(rejects) != 2 || !slices.Equal(slices.Sorted(slices.Values(ids(rows))), slices.Sorted(slices.Values(all))) {
+			t.Fatalf("%s: got %v, rejected %v, %v, want every image", source, rows, rejects, err)
+		}
+		if reads := src.Reads(); !reads.Ranged || reads.Bytes > 2*reads.Wanted || reads.Bytes < reads.Wanted {
+			t.Errorf("%s: reads %+v, want at most twice the images", source, reads)
+		}
+		if want == nil {
+			want = rows
+		}
+		if fmt.Sprint(rows) != fmt.Sprint(want) || slices.Equal(ids(rows), all) {
+			t.Errorf("%s: got %v, want %v", source, rows, want)
+		}
+	}
+
+	// Damage costs an image whose bytes it hits, or those that copy from them.
+	body, err := os.ReadFile(filepath.Join(dir, "a.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range 40 {
+		body[len(body)/2+at] ^= 0xff
+	}
+	write(t, dir, "a.parquet", body)
+	cfg.Sources = []string{dir}
+	rows, rejects, _, err := rejected(t, cfg)
+	if err != nil || len(rejects) < 3 || len(rejects) > 5 || len(rows)+len(rejects) != 32 {
+		t.Errorf("damaged: got %d images, rejected %v, %v", len(rows), rejects, err)
+	}
+}
+
 // TestDamageToAnIndexedTable costs the images that it hits: what else stands in their
 // page is read by itself.
 func TestDamageToAnIndexedTable(t *testing.T) {
@@ -167,7 +272,7 @@ func TestDamageToAnIndexedTable(t *testing.T) {
 // and how to change that is said.
 func TestIndexOfAnEarlierVersion(t *testing.T) {
 	dir := copied(t, "plain.parquet")
-	cfg := ingest.Config{Sources: []string{dir}, Shuffle: true, Seed: 3}
+	cfg := ingest.Config{Sources: []string{filepath.Join(dir, "plain.parquet")}, Shuffle: true, Seed: 3}
 	want, err := digest(t, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +282,11 @@ func TestIndexOfAnEarlierVersion(t *testing.T) {
 	if got, err := digest(t, cfg); err != nil || got == want {
 		t.Fatalf("by an index of this version: got %s %v, want another order", got, err)
 	}
-	earlierIndex(t, filepath.Join(dir, index.Name))
+	earlier, err := os.ReadFile("testdata/version1.arrow") // which clpipe shards index wrote before there was another
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, index.Name, earlier)
 	var log bytes.Buffer
 	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 	if got, err := digest(t, cfg); got != want || err != nil {
@@ -199,40 +308,4 @@ func readIndex(t testing.TB, path string) *index.Index {
 		t.Fatal(err)
 	}
 	return x
-}
-
-// earlierIndex makes an index one of version 1.
-func earlierIndex(t testing.TB, path string) {
-	t.Helper()
-	x := readIndex(t, path)
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := index.NewWriter(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for place, of := range x.Shards() {
-		samples := make([]index.Sample, x.Samples(place))
-		for i := range samples {
-			s, sum := x.Sample(place, i)
-			samples[i] = index.Sample{Key: s.Key, Offset: s.Offset, At: -1, Size: s.Size, CRC32C: sum, Label: s.Label, HasLabel: s.HasLabel}
-		}
-		if err := w.Add(of, samples); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	file.Close()
-	body, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	current := []byte(fmt.Sprintf("index/%d", index.Version))
-	if err := os.WriteFile(path, bytes.ReplaceAll(body, current, []byte("index/1")), 0o666); err != nil {
-		t.Fatal(err)
-	}
 }

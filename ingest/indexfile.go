@@ -93,6 +93,7 @@ func (s *Source) loadIndex(ctx context.Context) error {
 	for i, x := range of {
 		if slices.Index(of, x) == i {
 			c.held += x.MemoryBytes()
+			c.packed = c.packed || x.Packed()
 		}
 	}
 	for _, m := range s.shards {
@@ -243,6 +244,7 @@ type catalogue struct {
 	// the shards of which they cannot.
 	ranged     bool
 	sequential []string
+	packed     bool  // some images are packed
 	held       int64 // bytes of memory
 }
 
@@ -264,7 +266,7 @@ func (c *catalogue) entry(at int, maxSampleBytes int64) entry {
 	if e.sample.Size > maxSampleBytes {
 		e.sample.Damage = &shard.Damage{Key: e.sample.Key, Offset: e.sample.Offset, What: "read",
 			Why: fmt.Errorf("%d bytes, want at most %d", e.sample.Size, maxSampleBytes)}
-		e.sample.Size = 0
+		e.sample.Size, e.sample.Packed = 0, 0
 	}
 	return e
 }

@@ -28,7 +28,7 @@ type IndexReport struct {
 	Damaged int   `json:"damaged"`
 	Bytes   int64 `json:"bytes"` // of the shards
 	// Sequential are the shards whose images cannot be read by themselves: packed
-	// archives, and tables that are compressed.
+	// archives, and most tables that are compressed.
 	Sequential []string `json:"sequential"`
 }
 
@@ -163,7 +163,7 @@ func (s *Source) indexShard(ctx context.Context, place int) (indexedShard, error
 			row.Damage = d.What + ": " + d.Why.Error()
 			out.rejects = append(out.rejects, s.reject(&e, 0, i, d.What, d.Why))
 		} else {
-			row.At = e.sample.At
+			row.At, row.Packed, row.Lead = e.sample.At, e.sample.Packed, e.sample.Lead
 			if info, err := imagecodec.ReadInfo(e.sample.Image); err == nil && info.W <= math.MaxUint32 && info.H <= math.MaxUint32 {
 				row.W, row.H, row.Format = info.W, info.H, info.Format
 			}
@@ -177,15 +177,26 @@ func (s *Source) indexShard(ctx context.Context, place int) (indexedShard, error
 	}
 	out.shard.Bytes, out.shard.SHA256 = sum.read, sum.hex()
 	out.shard.Format, out.shard.Ranged = formatOf(sum.head), true
+	stored, wanted := int64(0), int64(0)
+	for i := range out.samples {
+		stored += max(out.samples[i].Packed, out.samples[i].Size)
+		wanted += out.samples[i].Size
+	}
 	for i := range out.samples {
 		row := &out.samples[i]
-		if isPacked(out.shard.Format) {
-			row.At = -1 // where it stands is a place of the unpacked archive
+		// Where the image of a packed archive stands is a place once it is unpacked.
+		if isPacked(out.shard.Format) || stored > mostPacked*wanted {
+			row.At, row.Packed, row.Lead = -1, 0, 0
 		}
 		out.shard.Ranged = out.shard.Ranged && (row.At >= 0 || row.Damage != "")
 	}
 	return out, nil
 }
+
+// mostPacked is how many times its size may be read of a shard that is compressed in
+// fragments, if its images are read by themselves. With photos it is two, with
+// thumbnails of a few KB more than ten: those are better streamed.
+const mostPacked = 4
 
 // isDamage tells whether the point at which a shard was given up is a matter of
 // what it holds, not of the reading.

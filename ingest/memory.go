@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"clpipe/ingest/cache"
+	"clpipe/ingest/fragment"
 	"clpipe/ingest/shard"
 )
 
@@ -43,6 +44,9 @@ func (s *Source) ReadingBytes() int64 {
 	}
 	if s.Permuted() {
 		total += shard.BlockBytes(c.AheadBytes) - c.AheadBytes + remoteReads*passBytes
+		if s.index.packed {
+			total += workers * (c.RecordBytes + fragment.Size) // an image each, unpacked
+		}
 		if c.CacheDir != "" {
 			total += remoteReads * cache.MinBytes
 		}

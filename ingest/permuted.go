@@ -98,7 +98,7 @@ func (s *Source) reasonOf(name string) string {
 	case of.in.Version() < index.VersionTables:
 		return is.Format + ", of which an index had no places when this one was made: renew it by clpipe shards index --overwrite"
 	default:
-		return is.Format + ", whose images are compressed or pixels"
+		return is.Format + ", whose images are compressed as a whole, or pixels"
 	}
 }
 

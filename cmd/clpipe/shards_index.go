@@ -35,11 +35,11 @@ label. It is an Arrow IPC file, a row a shard, which other readers open too.
 
 With --index, ingest, augment and train then read each epoch in a full random
 permutation, by ranges, from disk, S3 and HTTP alike; know its length beforehand;
-resume anywhere at once; and divide it over --world processes image by image. Of
-tables this needs images that are not compressed, as Hugging Face's datasets writes
-them since 4.6. Of archives that are packed (.tar.gz, .tar.zst) and of tables that are
-compressed an index tells lengths and checksums only: their images cannot be read one
-by one, so the order is the same as without. Standard input and images in folders
+resume anywhere at once; and divide it over --world processes image by image. This
+holds for plain archives, Arrow and Parquet whose images are not compressed, and
+photos in Parquet with Snappy. Of archives that are packed (.tar.gz, .tar.zst) and of
+other tables an index tells lengths and checksums only: their images cannot be read
+one by one, so the order is the same as without. Standard input and images in folders
 have no index.
 
 The index of local shards goes beside them, as ` + index.Name + `, where --index auto

@@ -14,7 +14,7 @@
 //	  key     utf8
 //	  offset  int64    byte of the unpacked shard, of a table row, at which it begins
 //	  at      int64?   byte of the stored shard at which the image file begins;
-//	                   null where it does not stand there as it is: packed archives,
+//	                   null where it cannot be read by itself: packed archives,
 //	                   compressed tables
 //	  size    int64?   bytes of the image file
 //	  crc32c  uint32?  of the image file (Castagnoli)
@@ -23,6 +23,10 @@
 //	  format  utf8?    "jpeg", "png", "webp"
 //	  label   int64?
 //	  damage  utf8?    "what: why" it cannot be used; it has neither size nor checksum
+//	  packed  uint32?  bytes of the stored shard, from at on, that the image file is
+//	                   part of once Snappy has unpacked them (see package fragment);
+//	                   null where it stands there as it is
+//	  lead    uint32?  bytes of what they unpack to that come before it
 //
 // Rows are sorted bytewise by shard. Version 1 had no places of images in tables,
 // which were read in sequence, and still are by such an index; a reader refuses

@@ -28,16 +28,18 @@ const (
 	fieldFormat
 	fieldLabel
 	fieldDamage
+	fieldPacked // since version 2, as what follows
+	fieldLead
 )
 
-// sampleType is a sample.
-func sampleType() *arrow.StructType {
+// sampleType is a sample in an index of a version.
+func sampleType(version int) *arrow.StructType {
 	optional := func(name string, t arrow.DataType) arrow.Field {
 		return arrow.Field{Name: name, Type: t, Nullable: true}
 	}
-	return arrow.StructOf(
-		arrow.Field{Name: "key", Type: arrow.BinaryTypes.String},
-		arrow.Field{Name: "offset", Type: arrow.PrimitiveTypes.Int64},
+	fields := []arrow.Field{
+		{Name: "key", Type: arrow.BinaryTypes.String},
+		{Name: "offset", Type: arrow.PrimitiveTypes.Int64},
 		optional("at", arrow.PrimitiveTypes.Int64),
 		optional("size", arrow.PrimitiveTypes.Int64),
 		optional("crc32c", arrow.PrimitiveTypes.Uint32),
@@ -46,12 +48,18 @@ func sampleType() *arrow.StructType {
 		optional("format", arrow.BinaryTypes.String),
 		optional("label", arrow.PrimitiveTypes.Int64),
 		optional("damage", arrow.BinaryTypes.String),
-	)
+		optional("packed", arrow.PrimitiveTypes.Uint32),
+		optional("lead", arrow.PrimitiveTypes.Uint32),
+	}
+	if version < VersionTables {
+		fields = fields[:fieldPacked]
+	}
+	return arrow.StructOf(fields...)
 }
 
-// schemaOf returns the schema of an index.
-func schemaOf() *arrow.Schema {
-	metadata := arrow.MetadataFrom(map[string]string{batch.KeySchema: kindOf(Version)})
+// schemaOf returns the schema of an index of a version.
+func schemaOf(version int) *arrow.Schema {
+	metadata := arrow.MetadataFrom(map[string]string{batch.KeySchema: kindOf(version)})
 	return arrow.NewSchema([]arrow.Field{
 		{Name: "shard", Type: arrow.BinaryTypes.String},
 		{Name: "format", Type: arrow.BinaryTypes.String},
@@ -59,6 +67,6 @@ func schemaOf() *arrow.Schema {
 		{Name: "sha256", Type: arrow.BinaryTypes.String},
 		{Name: "address", Type: arrow.BinaryTypes.String, Nullable: true},
 		{Name: "etag", Type: arrow.BinaryTypes.String, Nullable: true},
-		{Name: "samples", Type: arrow.ListOfNonNullable(sampleType())},
+		{Name: "samples", Type: arrow.ListOfNonNullable(sampleType(version))},
 	}, &metadata)
 }

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 
+	"clpipe/ingest/fragment"
 	"clpipe/ingest/shard"
 )
 
@@ -42,6 +43,8 @@ type Sample struct {
 	Offset   int64 // byte of the unpacked shard, of a table the row
 	At       int64 // byte of the stored shard at which the image begins, -1 if it cannot be read by itself
 	Size     int64 // bytes of the image file, 0 with a Damage
+	Packed   int64 // bytes from At on that Snappy has made of it and its neighbours, 0 where it stands as it is
+	Lead     int64 // bytes of what they unpack to that come before it
 	CRC32C   uint32
 	Label    int64
 	HasLabel bool
@@ -62,7 +65,11 @@ type Index struct {
 	damage map[int]string // by place
 
 	version int
+	packed  bool
 }
+
+// Packed tells whether it has images that are packed.
+func (x *Index) Packed() bool { return x.packed }
 
 // Version returns the version in which the index was written.
 func (x *Index) Version() int { return x.version }
@@ -74,6 +81,8 @@ type row struct {
 	keyEnd     int64 // in keys, where that of the row before ends
 	size       uint32
 	crc32c     uint32
+	packed     uint32
+	lead       uint16 // less than fragment.Size
 	hasLabel   bool
 }
 
@@ -105,7 +114,7 @@ func (x *Index) Sample(place, i int) (s shard.Sample, crc32c uint32) {
 		start = x.rows[at-1].keyEnd
 	}
 	s = shard.Sample{
-		Key: x.keys[start:r.keyEnd], Offset: r.offset, At: r.at, Size: int64(r.size), Label: r.label, HasLabel: r.hasLabel,
+		Key: x.keys[start:r.keyEnd], Offset: r.offset, At: r.at, Size: int64(r.size), Packed: int64(r.packed), Lead: int64(r.lead), Label: r.label, HasLabel: r.hasLabel,
 	}
 	if why, bad := x.damage[at]; bad {
 		what, why, _ := strings.Cut(why, ": ")
@@ -146,8 +155,15 @@ func checkSample(of *Shard, s *Sample) error {
 		return fmt.Errorf("shard %.200q: sample %.200q has %d bytes", of.Name, s.Key, s.Size)
 	case s.Offset < 0:
 		return fmt.Errorf("shard %.200q: sample %.200q begins at %d", of.Name, s.Key, s.Offset)
-	case s.At >= 0 && (s.At > of.Bytes || s.Size > of.Bytes-s.At):
-		return fmt.Errorf("shard %.200q: the image of sample %.200q spans %d bytes from %d of a shard of %d", of.Name, s.Key, s.Size, s.At, of.Bytes)
+	case s.Packed < 0 || s.Packed > most || s.Lead < 0 || s.Lead >= fragment.Size || s.Packed == 0 && s.Lead > 0:
+		return fmt.Errorf("shard %.200q: sample %.200q is packed in %d bytes, behind %d others", of.Name, s.Key, s.Packed, s.Lead)
+	}
+	stored := s.Size
+	if s.Packed > 0 {
+		stored = s.Packed
+	}
+	if s.At >= 0 && (s.At > of.Bytes || stored > of.Bytes-s.At) {
+		return fmt.Errorf("shard %.200q: the image of sample %.200q spans %d bytes from %d of a shard of %d", of.Name, s.Key, stored, s.At, of.Bytes)
 	}
 	return nil
 }
@@ -183,8 +199,9 @@ func (b *build) sample(s *Sample) error {
 	} else if s.At < 0 {
 		of.Ranged = false
 	}
+	b.packed = b.packed || s.Packed > 0
 	b.keys = append(b.keys, s.Key...)
-	b.rows = append(b.rows, row{s.At, s.Offset, s.Label, int64(len(b.keys)), uint32(s.Size), s.CRC32C, s.HasLabel})
+	b.rows = append(b.rows, row{s.At, s.Offset, s.Label, int64(len(b.keys)), uint32(s.Size), s.CRC32C, uint32(s.Packed), uint16(s.Lead), s.HasLabel})
 	return nil
 }
 

@@ -29,6 +29,7 @@ func set() ([]index.Shard, [][]index.Sample) {
 			{Key: "ü", Offset: 1536, At: 2048, Size: 2952, CRC32C: 1},
 		}, {
 			{Key: "x", Offset: 7, At: -1, Size: 1 << 30, CRC32C: 5, W: 1, H: 1, Format: "png"},
+			{Key: "y", Offset: 8, At: 700, Size: 1 << 30, Packed: 200, Lead: 65535, CRC32C: 6},
 		}, nil}
 }
 
@@ -75,7 +76,7 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 		}
 		for i, want := range of {
 			got, sum := x.Sample(place, i)
-			wanted := shard.Sample{Key: want.Key, Offset: want.Offset, At: want.At, Size: want.Size, Label: want.Label, HasLabel: want.HasLabel}
+			wanted := shard.Sample{Key: want.Key, Offset: want.Offset, At: want.At, Size: want.Size, Packed: want.Packed, Lead: want.Lead, Label: want.Label, HasLabel: want.HasLabel}
 			damage := ""
 			if got.Damage != nil {
 				damage = got.Damage.What + ": " + got.Damage.Why.Error()
@@ -96,12 +97,21 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 func TestVersions(t *testing.T) {
 	shards, samples := set()
 	whole := file(t, shards, samples)
-	current := fmt.Appendf(nil, "index/%d", index.Version)
-	for version, known := range map[int]bool{0: false, 1: true, index.Version: true, index.Version + 1: false} {
-		body := bytes.ReplaceAll(whole, current, fmt.Appendf(nil, "index/%d", version))
+	first, err := os.ReadFile("../testdata/version1.arrow") // of plain.parquet
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, body := range map[int][]byte{1: first, index.Version: whole} {
 		x, err := index.Read(t.Context(), "x", bytes.NewReader(body))
-		if known && (err != nil || x.Version() != version) || !known && (err == nil || !strings.Contains(err.Error(), "clpipe shards index")) {
-			t.Errorf("version %d: got %v, want known %v", version, err, known)
+		if err != nil || x.Version() != version || x.Samples(0) == 0 {
+			t.Errorf("version %d: got %v, %v", version, x, err)
+		}
+	}
+	current := fmt.Appendf(nil, "index/%d", index.Version)
+	for version, want := range map[int]string{0: "make it by clpipe shards index", 1: "has columns", index.Version + 1: "make it by clpipe shards index"} {
+		body := bytes.ReplaceAll(whole, current, fmt.Appendf(nil, "index/%d", version))
+		if _, err := index.Read(t.Context(), "x", bytes.NewReader(body)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("called version %d: got %v, want %q", version, err, want)
 		}
 	}
 }
@@ -121,6 +131,9 @@ func TestWhatCannotBeTrue(t *testing.T) {
 		`"000" has 0 bytes`:     func(_ []index.Shard, m [][]index.Sample) { m[0][0].Size = 0 },
 		`sample "" has 3 bytes`: func(_ []index.Shard, m [][]index.Sample) { m[0][1].Size = 3 },
 		"begins at -1":          func(_ []index.Shard, m [][]index.Sample) { m[0][0].Offset = -1 },
+		"spans 201 bytes":       func(_ []index.Shard, m [][]index.Sample) { m[1][1].Packed++ },
+		"behind 65536 others":   func(_ []index.Shard, m [][]index.Sample) { m[1][1].Lead++ },
+		"behind 1 others":       func(_ []index.Shard, m [][]index.Sample) { m[0][0].Lead = 1 },
 		"4294967296 bytes":      func(_ []index.Shard, m [][]index.Sample) { m[1][0].Size = 1 << 32 },
 	} {
 		shards, samples := set()
@@ -168,7 +181,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("shard %q of place %d is found in %d", of.Name, place, at)
 			}
 			for i := range x.Samples(place) {
-				if s, _ := x.Sample(place, i); s.Damage == nil && (s.Size < 1 || s.At >= 0 && s.At+s.Size > of.Bytes) {
+				if s, _ := x.Sample(place, i); s.Damage == nil && (s.Size < 1 || s.At >= 0 && s.At+s.StoredSize() > of.Bytes) {
 					t.Fatalf("sample %+v in %+v", s, of)
 				}
 			}

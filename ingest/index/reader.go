@@ -38,7 +38,7 @@ func read(ctx context.Context, src io.Reader) (*Index, error) {
 	if version > Version {
 		return nil, fmt.Errorf("holds %.40q, want %q: make it by clpipe shards index", kind, kindOf(Version))
 	}
-	if want := schemaOf(); !equalFields(schema, want) {
+	if want := schemaOf(version); !equalFields(schema, want) {
 		return nil, fmt.Errorf("has columns %.400v, want %v", schema.Fields(), want.Fields())
 	}
 	b := build{Index: Index{version: version}}
@@ -80,10 +80,11 @@ func equalFields(got, want *arrow.Schema) bool {
 			return false
 		}
 		fields, ok := list.Elem().(*arrow.StructType)
-		if !ok || len(fields.Fields()) != len(sampleType().Fields()) {
+		wanted := w.Type.(*arrow.ListType).Elem().(*arrow.StructType).Fields()
+		if !ok || len(fields.Fields()) != len(wanted) {
 			return false
 		}
-		for j, f := range sampleType().Fields() {
+		for j, f := range wanted {
 			if g := fields.Field(j); g.Name != f.Name || !arrow.TypeEqual(g.Type, f.Type) {
 				return false
 			}
@@ -130,15 +131,20 @@ type sampleRows struct {
 	key, damage             *array.String
 	offset, at, size, label *array.Int64
 	crc32c                  *array.Uint32
+	packed, lead            *array.Uint32 // nil: of version 1
 }
 
 func samplesOf(s *array.Struct) sampleRows {
-	return sampleRows{
+	r := sampleRows{
 		key: s.Field(fieldKey).(*array.String), damage: s.Field(fieldDamage).(*array.String),
 		offset: s.Field(fieldOffset).(*array.Int64), at: s.Field(fieldAt).(*array.Int64),
 		size: s.Field(fieldSize).(*array.Int64), label: s.Field(fieldLabel).(*array.Int64),
 		crc32c: s.Field(fieldCRC32C).(*array.Uint32),
 	}
+	if s.NumField() > fieldPacked {
+		r.packed, r.lead = s.Field(fieldPacked).(*array.Uint32), s.Field(fieldLead).(*array.Uint32)
+	}
+	return r
 }
 
 func (r sampleRows) sample(i int) Sample {
@@ -154,6 +160,9 @@ func (r sampleRows) sample(i int) Sample {
 	}
 	if !r.crc32c.IsNull(i) {
 		s.CRC32C = r.crc32c.Value(i)
+	}
+	if r.packed != nil && !r.packed.IsNull(i) && !r.lead.IsNull(i) {
+		s.Packed, s.Lead = int64(r.packed.Value(i)), int64(r.lead.Value(i))
 	}
 	if s.HasLabel = !r.label.IsNull(i); s.HasLabel {
 		s.Label = r.label.Value(i)

@@ -26,7 +26,7 @@ type Writer struct {
 
 // NewWriter begins a file. The caller closes dst after the Writer.
 func NewWriter(dst io.WriteSeeker) (*Writer, error) {
-	schema := schemaOf()
+	schema := schemaOf(Version)
 	file, err := ipc.NewFileWriter(dst, ipc.WithSchema(schema), ipc.WithZstd())
 	if err != nil {
 		return nil, fmt.Errorf("index: write: %w", err)
@@ -85,6 +85,8 @@ func appendSample(of *array.StructBuilder, s *Sample) {
 	appendText(of.FieldBuilder(fieldFormat), s.Format)
 	number(fieldLabel, s.Label, s.HasLabel)
 	appendText(of.FieldBuilder(fieldDamage), s.Damage)
+	number(fieldPacked, s.Packed, s.Packed > 0)
+	number(fieldLead, s.Lead, s.Packed > 0)
 }
 
 // appendText adds a text, null for "".

@@ -55,7 +55,7 @@ func (r *reader) openChunk(group *metadata.RowGroupMetaData, leaf int) (*chunk, 
 		return nil, &readError{err}
 	}
 	descr := r.footer.meta.Schema.Column(leaf)
-	p := &pages{src: bufio.NewReaderSize(sourceErrors{src}, int(min(length+1, wholeBytes))), column: descr, end: from + length, left: length, values: meta.NumValues(), codec: meta.Compression()}
+	p := &pages{src: bufio.NewReaderSize(sourceErrors{src}, int(min(length+1, wholeBytes))), column: descr, places: leaf == r.footer.bytes, end: from + length, left: length, values: meta.NumValues(), codec: meta.Compression()}
 	return &chunk{src, p, newColumnReader(descr, p)}, nil
 }
 

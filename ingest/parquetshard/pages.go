@@ -8,8 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 
-	"clpipe/ingest/shard"
-
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
@@ -97,22 +95,17 @@ type pages struct {
 	left    int64 // bytes of it
 	values  int64 // that are still to come
 	entries int64 // of the dictionary
+	places  bool  // its values are to be found in the file
 	codec   compress.Compression
 	zstd    *zstd.Decoder // nil until needed
 
 	page file.Page
 	err  error
 
-	// Pages as the file has them, if they are not compressed: of the dictionary,
-	// and of data the one read last and that before it, from which the last value
-	// comes when Arrow's reader has gone on already.
-	dictionary, last, before shard.Stored
-}
-
-// place returns the byte of the file at which a value begins, -1 if it does not
-// stand there as it is. It is of those that the column reader has returned last.
-func (p *pages) place(value []byte) int64 {
-	return max(p.last.Place(value), p.before.Place(value), p.dictionary.Place(value))
+	// Pages of values that can be found in the file: of the dictionary, and of data the
+	// one read last and that before it, from which the last value comes when Arrow's
+	// reader has gone on already.
+	dictionary, last, before findable
 }
 
 // headerSizes are how much is looked at for a page's header, which may hold
@@ -173,7 +166,7 @@ func (p *pages) read() (file.Page, error) {
 		return nil, fmt.Errorf("a page of %d bytes claims levels of %d and %d bytes", h.stored, h.defLevels, h.repLevels)
 	}
 	if h.kind != dictionaryPage {
-		p.before, p.last = p.last, shard.Stored{} // lets go of the page before that first
+		p.before, p.last = p.last, findable{} // lets go of the page before that first
 	}
 	stored := make([]byte, h.stored) // no more than the file has
 	if _, err := io.ReadFull(p.src, stored); err != nil {
@@ -183,8 +176,8 @@ func (p *pages) read() (file.Page, error) {
 		return nil, fmt.Errorf("a page's checksum is %08x, want %08x: its bytes have changed", crc32.ChecksumIEEE(stored), h.crc)
 	}
 	body := stored
-	switch {
-	case p.codec != compress.Codecs.Uncompressed && (h.kind != dataPageV2 || h.compressed): // of version 2 the levels are never compressed
+	packed := p.codec != compress.Codecs.Uncompressed && (h.kind != dataPageV2 || h.compressed)
+	if packed { // of version 2 the levels are not
 		values, err := p.unpack(stored[levels:], h.size-levels)
 		if err != nil {
 			return nil, err
@@ -192,13 +185,12 @@ func (p *pages) read() (file.Page, error) {
 		if body = values; levels > 0 {
 			body = append(bytes.Clone(stored[:levels]), values...)
 		}
-	case h.kind == dictionaryPage:
-		p.dictionary = shard.Stored{Bytes: stored, At: at}
-	default:
-		p.last = shard.Stored{Bytes: stored, At: at}
 	}
 	if int64(len(body)) != h.size {
 		return nil, fmt.Errorf("a page of %d bytes, want %d", len(body), h.size)
+	}
+	if p.places {
+		p.keep(h.kind, at+levels, stored[levels:], body[levels:], packed)
 	}
 	if h.kind != dictionaryPage {
 		if err := checkPage(&h, body, p.column, p.entries); err != nil {

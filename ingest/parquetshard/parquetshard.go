@@ -163,7 +163,7 @@ func (r *reader) next() (s shard.Sample, err error) {
 	case n == 0 || n > r.maxSampleBytes:
 		s.Damage = table.BadSize(key, r.row, n, r.maxSampleBytes)
 	default:
-		s.At = r.bytes.pages.place(v.bytes[0])
+		r.bytes.pages.find(&s, v.bytes[0])
 		s.Image, s.Size = bytes.Clone(v.bytes[0]), n // the page is shared by many
 	}
 	r.row++

@@ -30,11 +30,23 @@ type Sample struct {
 	// its memory is the pool's, see Recycle.
 	Image  []byte
 	pooled bool
-	// At is the byte of the object, once unpacked if it is packed, at which the
-	// image file begins, -1 if it does not stand there as it is.
+	// At is the byte of the object, once unpacked if it is packed as a whole, at which
+	// the image file begins, -1 if it cannot be read by itself.
 	At int64
+	// Packed is how many bytes from At on hold the image file as Snappy has compressed
+	// it, and Lead how many bytes of what they unpack to come before it (see package
+	// fragment); 0 where it stands as it is.
+	Packed, Lead int64
 	// Damage is why the sample cannot be used, nil for a good one.
 	Damage *Damage
+}
+
+// StoredSize is how many bytes of the object from At on hold the image file.
+func (s *Sample) StoredSize() int64 {
+	if s.Packed > 0 {
+		return s.Packed
+	}
+	return s.Size
 }
 
 // Damage says what is wrong with a sample, or with a shard from a sample on.
