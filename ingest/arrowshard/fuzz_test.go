@@ -51,6 +51,9 @@ func FuzzArrow(f *testing.F) {
 			if s, err = r.Next(); err == nil && s.Damage == nil && (len(s.Image) == 0 || s.Key == "") {
 				t.Fatalf("got a sample %+v", s)
 			}
+			if err == nil && s.Damage == nil && s.At >= 0 && !bytes.Equal(body[s.At:][:s.Size], s.Image) {
+				t.Fatalf("sample %s is not the %d bytes at %d", s.Key, s.Size, s.At)
+			}
 		}
 		if r != nil {
 			r.Close()

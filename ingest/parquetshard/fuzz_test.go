@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"clpipe/ingest/fragment"
 	"clpipe/ingest/parquetshard"
 	"clpipe/ingest/shard"
 )
@@ -23,6 +24,22 @@ func (m memory) Open(_ context.Context, offset int64) (io.ReadCloser, error) {
 }
 func (m memory) OpenRange(_ context.Context, from, to int64) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(m[from:to])), nil
+}
+
+// checkPlace holds an image to the bytes of the file that are said to hold it.
+func checkPlace(t *testing.T, body []byte, s *shard.Sample) {
+	t.Helper()
+	image := bytes.Clone(body[s.At:][:s.StoredSize()])
+	if s.Packed > 0 {
+		packed := image
+		image = make([]byte, s.Size)
+		if err := fragment.Unpack(image, packed, int(s.Lead)); err != nil {
+			t.Fatalf("sample %s: %v", s.Key, err)
+		}
+	}
+	if !bytes.Equal(image, s.Image) {
+		t.Fatalf("sample %s is not the %d bytes at %d", s.Key, s.StoredSize(), s.At)
+	}
 }
 
 // FuzzParquet reads any bytes as a file: it ends, with samples, damage or both.
@@ -50,6 +67,9 @@ func FuzzParquet(f *testing.F) {
 			var s shard.Sample
 			if s, err = r.Next(); err == nil && s.Damage == nil && (len(s.Image) == 0 || s.Key == "") {
 				t.Fatalf("got a sample %+v", s)
+			}
+			if err == nil && s.Damage == nil && s.At >= 0 {
+				checkPlace(t, body, &s)
 			}
 		}
 		if r != nil {
