@@ -107,6 +107,9 @@ func (f *boundsFlags) run(ctx context.Context, std stdio) error {
 			return usagef("--mi has %g, want 0 to 100 nats", nats)
 		}
 	}
+	if err := wantPNG(f.output); err != nil {
+		return err
+	}
 	var curves []boundCurve
 	for _, critic := range f.critics {
 		for _, bound := range f.bounds {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"clpipe/batch"
 	"clpipe/contrast"
@@ -44,9 +46,12 @@ named and have no row.`,
 			defer cancel()
 			var err error
 			if output == "-" {
-				if err = noTerminal(std, "a PNG"); err != nil {
-					return err
-				}
+				err = noTerminal(std, "a PNG")
+			} else {
+				err = wantPNG(output)
+			}
+			if err != nil {
+				return err
 			}
 			if sheet.log, err = sheet.common.log(std); err != nil {
 				return err
@@ -242,4 +247,13 @@ func copyPair(rows *batch.Pairs, i int) shownPair {
 		p.views = append(p.views, local)
 	}
 	return p
+}
+
+// wantPNG refuses the name of a picture of another format: what is written is a PNG.
+func wantPNG(path string) error {
+	switch ext := strings.ToLower(filepath.Ext(path)); ext {
+	case ".jpg", ".jpeg", ".webp", ".gif", ".svg", ".pdf":
+		return usagef("-o is %s, but pictures are drawn as PNG: name it %s", path, strings.TrimSuffix(path, filepath.Ext(path))+".png")
+	}
+	return nil
 }
