@@ -18,11 +18,12 @@ const (
 
 // The wait before the first repetition, doubled for each further one up to
 // longestWait: ten attempts take up to 45 s. A server that asks for more than
-// longestRetryAfter is told by an error.
+// longestRetryAfter is told by an error: with the request that follows, the wait must
+// end within the two minutes after which --stall-timeout gives up.
 const (
 	shortestWait      = 100 * time.Millisecond
 	longestWait       = 20 * time.Second
-	longestRetryAfter = 2 * time.Minute
+	longestRetryAfter = 80 * time.Second
 )
 
 // MaxIdle is how many connections to a server wait for the next request: as many

@@ -239,7 +239,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	s.asked, s.refuse = nil, func(int) error {
 		return &Failure{Kind: SlowDown, Why: errors.New("503"), RetryAfter: time.Hour}
 	}
-	if _, err := read(t, s.object(&w)); err == nil || !strings.Contains(err.Error(), "503; the server asks to come back in 1h0m0s, want at most 2m0s") {
+	if _, err := read(t, s.object(&w)); err == nil || !strings.Contains(err.Error(), "503; the server asks to come back in 1h0m0s, want at most 1m20s") {
 		t.Errorf("got %v", err)
 	}
 }
