@@ -25,14 +25,12 @@ func (g *Graph) Trunk(height, width, stride int) (*Trunk, error) {
 	place := make([]Value, len(whole.shapes)) // in t of the values of whole
 	strides := []int{1}                       // of the values of t
 	last := none
-	reach := 0 // the last node that reads a value from before
 	readers := whole.lastReaders()
+	reach := 0 // the last node that reads a value from before
 	for i, n := range whole.Nodes {
 		v := whole.value(i)
 		place[v] = none
-		for _, operand := range n.In {
-			reach = max(reach, readers[operand])
-		}
+		reach = max(reach, readers[v-1])
 		in, ok := placed(n.In, place)
 		if !ok {
 			continue // behind a layer that has no place

@@ -11,6 +11,15 @@ import (
 // Every network has a trunk on images of another size, which ends where a block does.
 func TestTrunk(t *testing.T) {
 	std := Normalize{Std: [3]float32{1, 1, 1}}
+	// Two branches that shrink before they join: neither is the trunk.
+	branches := NewGraph(32, 32)
+	conv := func(name string, stride int, x Value) Value {
+		return branches.Add(name, Conv{Out: 8, K: 3, Stride: stride, Pad: 1}, x)
+	}
+	stem := conv("stem", 1, branches.Add("normalize", std, 0))
+	left, right := conv("left", 1, stem), conv("right", 1, stem)
+	joined := branches.Add("add", Add{}, conv("left.down", 2, left), conv("right.down", 2, right))
+	branches.Output("features", branches.Add("avgpool", GlobalAvgPool{}, joined))
 	for name, c := range map[string]struct {
 		g            *Graph
 		size, stride int
@@ -27,6 +36,8 @@ func TestTrunk(t *testing.T) {
 		"dim":                {InfoMax(InfoMaxConfig{Size: 32, Width: 0.25, Code: 16, Units: 32, Local: true, Normalize: std}), 64, 16, Shape{1, 5, 5, 256}, 8, "fc.relu"},
 		"amdim":              {AMDIM(AMDIMConfig{Size: 32, Width: 0.25, RKHS: 64, Depth: 1, Normalize: std}), 64, 16, Shape{1, 9, 9, 64}, 4, "rkhs1.bn"},
 		"cpc":                {CPC(CPCConfig{Grid: 7, Patch: 16, Whole: true, Blocks: 1, Width: 0.25, Target: 16, Directions: 1, Normalize: std}), 96, 16, Shape{1, 24, 24, 64}, 4, "layer3.0.relu"},
+		"branches":           {branches, 32, 2, Shape{1, 16, 16, 8}, 2, "add"},
+		"branches, stride 1": {branches, 32, 1, Shape{1, 32, 32, 8}, 1, "stem"},
 	} {
 		trunk, err := c.g.Trunk(c.size, c.size, c.stride)
 		if err != nil {

@@ -253,6 +253,9 @@ func WriteBars(path string, d Bars) error {
 		}
 		grid[r], top = []*plot.Plot{p}, max(top, p.Y.Max)
 	}
+	if top == 0 { // an axis needs a length
+		top = 1
+	}
 	for _, row := range grid {
 		row[0].Y.Min, row[0].Y.Max = 0, top*1.45 // room for the legend
 	}

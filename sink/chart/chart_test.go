@@ -1,10 +1,12 @@
 package chart
 
 import (
+	"fmt"
 	"image/png"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -74,6 +76,36 @@ func TestBarsWithoutAValue(t *testing.T) {
 	}
 	if err := WriteBars(filepath.Join(path, "below", "a.png"), d); err == nil {
 		t.Error("a file as a directory: no error")
+	}
+}
+
+// Of nothing but zeros the axis begins at zero too.
+func TestBarsOfZeros(t *testing.T) {
+	dir := t.TempDir()
+	axis := func(name string, value float64) string { // the left of the picture
+		path := filepath.Join(dir, name)
+		if err := WriteBars(path, Bars{Groups: []string{"a"}, Series: []BarSeries{{"x", []float64{value}, []float64{0}}}}); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		img, err := png.Decode(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var left strings.Builder
+		for y := range img.Bounds().Dy() {
+			for x := range 60 {
+				fmt.Fprint(&left, img.At(x, y))
+			}
+		}
+		return left.String()
+	}
+	if axis("zeros.png", 0) != axis("one.png", 1) {
+		t.Error("the axis of a bar of 0 is another than that of a bar of 1")
 	}
 }
 
