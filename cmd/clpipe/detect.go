@@ -106,7 +106,7 @@ const (
 
 // Views of the two sets. The whole image is stretched to a square, as the crops are.
 const (
-	detectTrainPolicy = "name: detect\nanchor:\n  - {op: random_resized_crop, scale: [0.5, 1.0]}\n  - {op: horizontal_flip}\n"
+	detectTrainPolicy = "name: detect\nanchor:\n  - {op: random_resized_crop, scale: [0.5, 1.0]}\n  - {op: horizontal_flip, p: 0.5}\n"
 	detectTestPolicy  = "name: detect-test\nanchor:\n  - {op: resize, size: [%d, %[1]d]}\n"
 )
 

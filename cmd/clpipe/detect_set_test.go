@@ -67,6 +67,28 @@ func TestObjectsOfAView(t *testing.T) {
 	}
 }
 
+// Half of the views to learn from are mirrored: those to find objects in are not.
+func TestHalfOfTheViewsAreMirrored(t *testing.T) {
+	policy, err := (&detectFlags{size: 64}).trainPolicy(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const views = 400
+	mirrored := 0
+	for epoch := range uint32(views) {
+		at, err := policy.Placement(100, 80, augment.SampleKey{Seed: 1, Epoch: epoch, ID: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at.X.Scale < 0 {
+			mirrored++
+		}
+	}
+	if mirrored < views*4/10 || mirrored > views*6/10 {
+		t.Errorf("%d of %d views are mirrored, want about half", mirrored, views)
+	}
+}
+
 // An image that could not be read plays no part; one in which nothing was found does.
 func TestJudgedAreTheImagesThatCouldBeRead(t *testing.T) {
 	s := objects(voc.Box{10, 10, 30, 30})
