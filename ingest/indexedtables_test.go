@@ -141,6 +141,9 @@ func TestEverySourceGivesTheSameOrderOfTables(t *testing.T) {
 			if part.Index = made; made != cfg.Index {
 				makeIndex(t, part, made)
 			}
+			if got := indexSum(t, part); got != indexSum(t, cfg) || got == "" {
+				t.Errorf("%s by %s: its checksum is %q", source, made, got)
+			}
 			part.Rejects = &batch.Rejects{Max: 1}
 			if got, err := digest(t, part); got != want || err != nil {
 				t.Errorf("%s by %s: got %s %v, want %s", source, made, got, err, want)
@@ -286,7 +289,11 @@ func TestIndexOfAnEarlierVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	permuted := indexSum(t, cfg)
 	write(t, dir, index.Name, earlier)
+	if got := indexSum(t, cfg); got == permuted || got == "" {
+		t.Errorf("the checksum of another order is %q, as before", got)
+	}
 	var log bytes.Buffer
 	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 	if got, err := digest(t, cfg); got != want || err != nil {
@@ -295,6 +302,15 @@ func TestIndexOfAnEarlierVersion(t *testing.T) {
 	if !strings.Contains(log.String(), "renew it by clpipe shards index --overwrite") {
 		t.Errorf("got log %s, want how to renew the index", log.String())
 	}
+}
+
+func indexSum(t testing.TB, cfg ingest.Config) string {
+	t.Helper()
+	src, err := ingest.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src.IndexSum()
 }
 
 func readIndex(t testing.TB, path string) *index.Index {

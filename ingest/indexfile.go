@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -119,6 +121,22 @@ func (s *Source) loadIndex(ctx context.Context) error {
 	}
 	s.counted.Store(&counted)
 	return nil
+}
+
+// IndexSum is a checksum of what an index makes of the order of epochs: the shards, how
+// many samples each has, and whether all of these are permuted. It is the same where
+// the shards lie elsewhere, and "" without an index.
+func (s *Source) IndexSum() string {
+	if s.index == nil {
+		return ""
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "permuted %v\n", s.index.ranged)
+	for i, of := range s.index.shards {
+		is := of.in.Shards()[of.place]
+		fmt.Fprintf(sum, "%q %s %d\n", is.Name, is.SHA256, s.index.first[i+1]-s.index.first[i])
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // addressable tells whether an object can be read at any place without reading

@@ -19,7 +19,7 @@ import (
 // that are about this invocation, not about the run.
 var (
 	notInFile   = []string{"config", "help", "version"}
-	notRecorded = append([]string{"run", "resume", "json", "quiet", "log-level", "budget", "listen", policySum}, notInFile...)
+	notRecorded = append([]string{"run", "resume", "json", "quiet", "log-level", "budget", "listen", policySum, indexSum}, notInFile...)
 )
 
 // notResult are recorded settings that change no weight: a resumed run may have

@@ -21,6 +21,7 @@ import (
 	"clpipe/contrast"
 	"clpipe/encoder"
 	"clpipe/ingest"
+	"clpipe/ingest/remote"
 	"clpipe/internal/kernel"
 	"clpipe/sink"
 
@@ -46,6 +47,7 @@ type trainFlags struct {
 	keep          int
 	listen        string
 	policySum     string
+	indexSum      string
 }
 
 func (t *trainFlags) add(fs *pflag.FlagSet) {
@@ -63,12 +65,18 @@ func (t *trainFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&t.save, "checkpoint-every", "10m", "time, or steps, between checkpoints")
 	fs.IntVar(&t.keep, "keep", 2, "checkpoints kept")
 	fs.StringVar(&t.policySum, policySum, "", "SHA-256 of the file of --policy, which a run records: one that has changed since is refused")
-	fs.Lookup(policySum).Hidden = true
+	fs.StringVar(&t.indexSum, indexSum, "", "checksum of the order by --index, which a run records: one that has changed since is refused")
+	for _, name := range []string{policySum, indexSum} {
+		fs.Lookup(name).Hidden = true
+	}
 }
 
-// policySum is the recorded setting that tells a policy file from one of the same
-// name.
-const policySum = "policy-sum"
+// policySum and indexSum are recorded settings that tell a policy file, and an index,
+// from another in the same place.
+const (
+	policySum = "policy-sum"
+	indexSum  = "index-sum"
+)
 
 // addListen adds the live page, which only a run has.
 func (t *trainFlags) addListen(fs *pflag.FlagSet) {
@@ -239,7 +247,7 @@ func (j *trainJob) open(ctx context.Context, inferred *encoder.Inferred) (*input
 	if j.policy, err = j.views.load(byMethod, func() (int, error) { return shortSide(ctx, j.source) }); err != nil {
 		return nil, err
 	}
-	if err := j.sumPolicy(); err != nil {
+	if err := errors.Join(j.sumPolicy(), j.sumIndex()); err != nil {
 		return nil, err
 	}
 	if j.cfg, err = j.method.config(j.fs, &j.common, j.policy.Size(), inferred); err != nil {
@@ -301,6 +309,16 @@ func (j *trainJob) sumPolicy() (err error) {
 	}
 	if recorded != "" && recorded != j.policySum && !typed(j.fs, "policy") {
 		return usagef("%s is another policy than the one that was recorded (%s): put it back, or name one by --policy", j.views.policy, policySum)
+	}
+	return nil
+}
+
+// sumIndex settles the sum of the order by an index, likewise.
+func (j *trainJob) sumIndex() error {
+	recorded := j.indexSum
+	j.indexSum = j.source.IndexSum()
+	if recorded != "" && recorded != j.indexSum && !typed(j.fs, "index") {
+		return usagef("--index %s is another index than the one that was recorded (%s): put it back, or name one by --index", remote.Redact(j.trainFlags.source.index), indexSum)
 	}
 	return nil
 }
@@ -464,6 +482,9 @@ func (j *trainJob) resolved() map[string]any {
 		}
 		if j.policySum != "" {
 			out[policySum] = j.policySum
+		}
+		if j.indexSum != "" {
+			out[indexSum] = j.indexSum
 		}
 	}
 	return out
