@@ -28,6 +28,7 @@ type detectResult struct {
 	Std      detectStd          `json:"std"`
 	Classes  map[string]float64 `json:"classes"` // AP50 of those that the test images have
 	Metric   string             `json:"metric"`
+	Stride   int                `json:"stride"` // pixels from cell to cell of the encoder's map
 	Seeds    int                `json:"seeds"`
 	Steps    int                `json:"steps"` // of the detector
 	Step     int                `json:"step"`  // of the run, whose weights were taken
@@ -92,27 +93,55 @@ func detectionLines(results []detectResult) [][]string {
 	return lines
 }
 
-// write writes the folder of results.
+// write writes the table, chart and sheet of what is finished.
 func (t *transfer) write(results []detectResult) error {
-	if err := os.MkdirAll(t.output, 0o777); err != nil {
-		return err
-	}
 	if err := t.writeTable(results); err != nil {
 		return err
 	}
+	return t.writeSheet()
+}
+
+// show keeps what the first images of a sheet need, and writes all that was found
+// into the folder of results.
+func (t *transfer) show(name string, found [][]detect.Detection) error {
+	var folders []string
 	for _, s := range t.shown {
-		dir := filepath.Join(t.output, "detections", s.name)
-		if err := os.MkdirAll(dir, 0o777); err != nil {
+		folders = append(folders, s.folder)
+	}
+	s := shownRun{name, fileName(name, folders), slices.Clone(found[:min(len(found), sheetImages)])}
+	t.shown = append(t.shown, s)
+	if t.output == "" {
+		return nil
+	}
+	dir := filepath.Join(t.output, "detections", s.folder)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	var files []string
+	for number, class := range t.testSet.classes {
+		files = append(files, fileName(class, files))
+		if err := replaceText(filepath.Join(dir, "comp4_det_test_"+files[number]+".txt"), string(t.testSet.vocLines(number, found))); err != nil {
 			return err
 		}
-		for class, name := range t.testSet.classes {
-			file := filepath.Join(dir, "comp4_det_test_"+strings.ReplaceAll(name, string(filepath.Separator), "_")+".txt")
-			if err := replaceText(file, string(t.testSet.vocLines(class, s.found))); err != nil {
-				return err
-			}
-		}
 	}
-	return t.writeSheet()
+	return nil
+}
+
+// fileName returns a name without what some system would not have in that of a file,
+// and unlike those taken, of which some systems would not tell capitals from others.
+func fileName(name string, taken []string) string {
+	const longest = 100
+	name = strings.Map(func(r rune) rune {
+		if r < ' ' || strings.ContainsRune(`/\:*?"<>|`, r) {
+			return '_'
+		}
+		return r
+	}, name)
+	name = strings.ToValidUTF8(name[:min(len(name), longest)], "")
+	for slices.ContainsFunc(taken, func(other string) bool { return strings.EqualFold(other, name) }) {
+		name += "_"
+	}
+	return name
 }
 
 func (t *transfer) writeTable(results []detectResult) error {
@@ -149,15 +178,15 @@ func (t *transfer) writeSheet() error {
 	for _, s := range t.shown {
 		sheet.Columns = append(sheet.Columns, s.name)
 	}
-	d := &imagecodec.Decoder{}
-	for i, im := range t.testSet.images {
+	d := t.decoder()
+	for i, im := range t.testSet.images[:min(len(t.testSet.images), sheetImages)] {
 		file, err := t.testSet.file(i)
 		if err != nil {
 			return err
 		}
 		var img imagecodec.Image
 		if err := d.Decode(file, &img); err != nil {
-			continue
+			return fmt.Errorf("%s: %w", im.Path, err)
 		}
 		picture := sink.Picture{Pix: img.Pix, W: img.W, H: img.H}
 		var truths []sink.Mark
@@ -174,9 +203,7 @@ func (t *transfer) writeSheet() error {
 			}
 			row.Pictures = append(row.Pictures, picture.Marked(found))
 		}
-		if sheet.Rows = append(sheet.Rows, row); len(sheet.Rows) == sheetImages {
-			break
-		}
+		sheet.Rows = append(sheet.Rows, row)
 	}
 	return sheet.WriteFile(filepath.Join(t.output, "sheet.png"))
 }

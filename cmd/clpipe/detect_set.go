@@ -2,30 +2,40 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
-	"math"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"clpipe/augment"
 	"clpipe/batch"
 	"clpipe/encoder/detect"
 	"clpipe/ingest/voc"
 	"clpipe/internal/imagecodec"
+	"clpipe/internal/par"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // An objectSet is images with the objects in them.
 type objectSet struct {
-	images  []voc.Image // with the size that their files have
+	names   string      // as they were asked for
+	images  []voc.Image // with the size that their files have, once they have been looked at
+	folders []string    // of each
 	place   map[string]int
-	classes []string // by number; those of the training set
+	sums    map[[sha256.Size]byte]string // names of images by what their files hold
+	classes []string                     // by number; of a test set those of the set that was trained on
 }
 
-// loadObjects reads data sets, each FOLDER or FOLDER:SET. Those to test on have the
-// classes of the set that was trained on, of which no image may be among them.
-func loadObjects(names []string, usual string, trained *objectSet) (*objectSet, error) {
-	s := &objectSet{place: map[string]int{}}
+// loadObjects reads data sets, each FOLDER or FOLDER:SET, but for the images.
+func loadObjects(names []string, usual string) (*objectSet, error) {
+	s := &objectSet{names: strings.Join(names, " and ")}
 	for _, name := range names {
 		dir, set := splitSet(name, usual)
 		images, err := voc.Load(dir, set)
@@ -36,19 +46,7 @@ func loadObjects(names []string, usual string, trained *objectSet) (*objectSet, 
 			return nil, fmt.Errorf("%s: the set %q holds no images", dir, set)
 		}
 		for _, im := range images {
-			if _, twice := s.place[im.Name]; twice {
-				return nil, usagef("the image %s occurs twice in %s: name sets that have none in common", im.Name, strings.Join(names, " and "))
-			}
-			if trained != nil {
-				if _, known := trained.place[im.Name]; known {
-					return nil, usagef("the image %s of %s is among those to learn from: test on others", im.Name, name)
-				}
-			}
-			if err := takeSize(&im); err != nil {
-				return nil, err
-			}
-			s.place[im.Name] = len(s.images)
-			s.images = append(s.images, im)
+			s.images, s.folders = append(s.images, im), append(s.folders, dir)
 			for _, o := range im.Objects {
 				if !slices.Contains(s.classes, o.Class) {
 					s.classes = append(s.classes, o.Class)
@@ -57,24 +55,7 @@ func loadObjects(names []string, usual string, trained *objectSet) (*objectSet, 
 		}
 	}
 	slices.Sort(s.classes)
-	if trained == nil {
-		if len(s.classes) == 0 {
-			return nil, fmt.Errorf("%s: no image has an object", strings.Join(names, " and "))
-		}
-		return s, nil
-	}
-	for _, class := range s.classes {
-		if !slices.Contains(trained.classes, class) {
-			return nil, usagef("the test images have objects %q, those to learn from have none: they know %s", class, strings.Join(trained.classes, ", "))
-		}
-	}
-	for _, im := range s.images {
-		if slices.ContainsFunc(im.Objects, func(o voc.Object) bool { return !o.Difficult }) {
-			s.classes = trained.classes
-			return s, nil
-		}
-	}
-	return nil, fmt.Errorf("%s: no image has an object that is not difficult: there is nothing to find", strings.Join(names, " and "))
+	return s, nil
 }
 
 // splitSet takes FOLDER:SET apart. A colon in front of a folder is part of a path.
@@ -86,31 +67,145 @@ func splitSet(name, usual string) (dir, set string) {
 	return name[:at], name[at+1:]
 }
 
-// takeSize gives an image the size of its file, which boxes are in. An annotation that
-// has another one is of another image, or of one that was scaled or turned since.
-func takeSize(im *voc.Image) error {
-	file, err := os.ReadFile(im.Path)
-	if err != nil {
+// mostMisfits is how many images of another size than their annotations' are told of.
+const mostMisfits = 5
+
+// look decodes all images once, so that what is wrong with one is told before anything
+// is trained. The set is left without those that cannot be decoded, where rejects
+// tolerates that; the others get the size of their files. looked is told of each.
+func (s *objectSet) look(ctx context.Context, workers int, decoder func() *imagecodec.Decoder, rejects *batch.Rejects, looked func()) error {
+	damaged, misfits := make([]error, len(s.images)), make([]error, len(s.images))
+	sums := make([][sha256.Size]byte, len(s.images))
+	var next atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range par.Count(workers) {
+		g.Go(func() error {
+			d, pixels := decoder(), imagecodec.Image{}
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(s.images) || ctx.Err() != nil {
+					return ctx.Err()
+				}
+				file, err := s.file(i)
+				if err != nil {
+					return err
+				}
+				if damaged[i] = d.Decode(file, &pixels); damaged[i] == nil {
+					misfits[i] = takeSize(&s.images[i], pixels.W, pixels.H, imagecodec.ReadOrientation(file) != 1)
+				}
+				sums[i] = sha256.Sum256(file)
+				looked()
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
 		return err
 	}
-	info, err := imagecodec.ReadInfo(file)
-	if err != nil {
-		return nil // it is rejected when it is decoded
+	if wrong := slices.DeleteFunc(misfits, func(err error) bool { return err == nil }); len(wrong) > 0 {
+		if n := len(wrong); n > mostMisfits {
+			wrong = append(wrong[:mostMisfits], fmt.Errorf("and %d more of %d images", n-mostMisfits, len(s.images)))
+		}
+		return errors.Join(wrong...)
 	}
-	if im.Width > 0 && (im.Width != info.W || im.Height != info.H) {
-		return fmt.Errorf("%s has %d×%d pixels, its annotation says %d×%d: the boxes do not fit; annotate it again, or leave it out of the set", im.Path, info.W, info.H, im.Width, im.Height)
+	return s.keep(damaged, sums, rejects)
+}
+
+// keep leaves out damaged images and names the others: one goes by the name of its
+// annotation, and one of that name in another folder by that folder's too.
+func (s *objectSet) keep(damaged []error, sums [][sha256.Size]byte, rejects *batch.Rejects) error {
+	all := s.images
+	s.images, s.place, s.sums = nil, map[string]int{}, map[[sha256.Size]byte]string{}
+	rejects.Tried(0, len(all))
+	for i, im := range all {
+		if err := damaged[i]; err != nil {
+			if err := rejects.Add(batch.Reject{Key: im.Name, Index: uint64(i), What: "decode", Why: err.Error()}); err != nil {
+				return err
+			}
+			continue
+		}
+		if first, twice := s.place[im.Name]; twice {
+			if s.sums[sums[i]] == s.images[first].Name {
+				return usagef("the image %s occurs twice in %s: name sets that have none in common", im.Name, s.names)
+			}
+			im.Name = filepath.ToSlash(filepath.Join(s.folders[i], im.Name))
+		}
+		s.place[im.Name] = len(s.images)
+		s.sums[sums[i]] = im.Name
+		s.images = append(s.images, im)
+	}
+	if err := rejects.EndEpoch(0); err != nil {
+		return err
+	}
+	if len(s.images) == 0 {
+		return fmt.Errorf("%s: none of the %d images can be decoded", s.names, len(all))
+	}
+	return nil
+}
+
+// takeSize gives an image the size of its file, which boxes are in. An annotation that
+// has another one is of another image, or of one that was scaled or turned since.
+func takeSize(im *voc.Image, w, h int, turned bool) error {
+	if im.Width > 0 && (im.Width != w || im.Height != h) {
+		do := "annotate it again, or leave it out of the set"
+		if turned && im.Width == h && im.Height == w {
+			do = "its EXIF data turn it on its side, which --exif-transpose decides on"
+		}
+		return fmt.Errorf("%s has %d×%d pixels, its annotation says %d×%d: the boxes do not fit; %s", im.Path, w, h, im.Width, im.Height, do)
 	}
 	if im.Width == 0 { // boxes are cut at a border that the annotation gives
 		for i := range im.Objects {
 			b := &im.Objects[i].Box
-			b[2], b[3] = min(b[2], float64(info.W)), min(b[3], float64(info.H))
+			b[2], b[3] = min(b[2], float64(w)), min(b[3], float64(h))
 			if b[0] >= b[2] || b[1] >= b[3] {
-				return fmt.Errorf("%s has %d×%d pixels, one of its boxes lies outside: annotate it again, or leave it out of the set", im.Path, info.W, info.H)
+				return fmt.Errorf("%s has %d×%d pixels, one of its boxes lies outside: annotate it again, or leave it out of the set", im.Path, w, h)
 			}
 		}
 	}
-	im.Width, im.Height = info.W, info.H
+	im.Width, im.Height = w, h
 	return nil
+}
+
+// classesKnown checks that the classes of test are among those of train, and makes
+// them the same.
+func classesKnown(train, test *objectSet) error {
+	if len(train.classes) == 0 {
+		return fmt.Errorf("%s: no image has an object", train.names)
+	}
+	for _, class := range test.classes {
+		if !slices.Contains(train.classes, class) {
+			return usagef("the test images have objects %q, those to learn from have none: they know %s", class, strings.Join(train.classes, ", "))
+		}
+	}
+	test.classes = train.classes
+	return nil
+}
+
+// setsApart refuses sets that share an image, and warns of files that are the same
+// under other names.
+func setsApart(train, test *objectSet, log *slog.Logger) error {
+	var shared []string
+	named := false
+	for sum, name := range test.sums {
+		if known, ok := train.sums[sum]; ok {
+			shared = append(shared, name)
+			named = named || known == name
+		}
+	}
+	slices.Sort(shared)
+	switch {
+	case named:
+		return usagef("images of %s are among those to learn from, as %s (%d of %d): test on others", test.names, shared[0], len(shared), len(test.images))
+	case len(shared) > 0:
+		log.Warn("test images are, byte for byte, among those to learn from: what is found in them says little", "images", len(shared), "first", shared[0])
+	}
+	return nil
+}
+
+// toBeFound tells whether there is an object that counts.
+func toBeFound(truths [][]detect.Truth) bool {
+	return slices.ContainsFunc(truths, func(of []detect.Truth) bool {
+		return slices.ContainsFunc(of, func(t detect.Truth) bool { return !t.Difficult })
+	})
 }
 
 func (s *objectSet) row(i int) batch.Row { return batch.Row{ID: s.images[i].Name, Index: uint64(i)} }
@@ -150,36 +245,35 @@ func (s *objectSet) inView(policy *augment.Policy, key augment.SampleKey) ([]det
 	return out, nil
 }
 
-// restore returns objects that were found in a view where they are in the image.
+// restore returns objects that were found in a view where they are in the image,
+// without those of which nothing lies in it.
 func (s *objectSet) restore(policy *augment.Policy, id string, objects []detect.Detection) ([]detect.Detection, error) {
 	im, at, err := s.placement(policy, augment.SampleKey{ID: id})
 	if err != nil {
 		return nil, err
 	}
-	out := make([]detect.Detection, len(objects)) // not nil: the image was looked at
-	for i, d := range objects {
+	var out []detect.Detection
+	for _, d := range objects {
 		d.Box = at.Restore(d.Box)
 		for k, most := range [4]int{im.Width, im.Height, im.Width, im.Height} {
 			d.Box[k] = min(max(d.Box[k], 0), float64(most))
 		}
-		out[i] = d
+		if d.Box[0] < d.Box[2] && d.Box[1] < d.Box[3] {
+			out = append(out, d)
+		}
 	}
 	return out, nil
 }
 
-// judged returns truths and detections of the images that could be read.
-func (s *objectSet) judged(found [][]detect.Detection) (truths [][]detect.Truth, detections [][]detect.Detection) {
+// truths returns the objects of all images.
+func (s *objectSet) truths() [][]detect.Truth {
+	out := make([][]detect.Truth, len(s.images))
 	for i, im := range s.images {
-		if found[i] == nil {
-			continue
-		}
-		var of []detect.Truth
 		for _, o := range im.Objects {
-			of = append(of, detect.Truth{Class: slices.Index(s.classes, o.Class), Box: detect.Box(o.Box), Difficult: o.Difficult})
+			out[i] = append(out[i], detect.Truth{Class: slices.Index(s.classes, o.Class), Box: detect.Box(o.Box), Difficult: o.Difficult})
 		}
-		truths, detections = append(truths, of), append(detections, found[i])
 	}
-	return truths, detections
+	return out
 }
 
 // vocLines returns the detections of a class in the form of VOC's results, a line for
@@ -188,7 +282,7 @@ func (s *objectSet) vocLines(class int, found [][]detect.Detection) []byte {
 	var b bytes.Buffer
 	for i, objects := range found {
 		for _, d := range objects {
-			if d.Class == class && !math.IsNaN(d.Score) {
+			if d.Class == class {
 				fmt.Fprintf(&b, "%s %.6f %.2f %.2f %.2f %.2f\n", s.images[i].Name, d.Score, d.Box[0]+1, d.Box[1]+1, d.Box[2], d.Box[3])
 			}
 		}

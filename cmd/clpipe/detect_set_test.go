@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"clpipe/augment"
@@ -89,20 +91,36 @@ func TestHalfOfTheViewsAreMirrored(t *testing.T) {
 	}
 }
 
-// An image that could not be read plays no part; one in which nothing was found does.
-func TestJudgedAreTheImagesThatCouldBeRead(t *testing.T) {
-	s := objects(voc.Box{10, 10, 30, 30})
-	s.images = append(s.images, voc.Image{Name: "b"}, voc.Image{Name: "c"})
-	truths, found := s.judged([][]detect.Detection{{}, nil, {{Class: 1}}})
-	if len(truths) != 2 || len(truths[0]) != 1 || len(truths[1]) != 0 || len(found[1]) != 1 {
-		t.Errorf("got %v and %v", truths, found)
+// Nothing is found where no part of the image is.
+func TestBoxesWithoutAnAreaAreNotFound(t *testing.T) {
+	s := objects()
+	policy, err := augment.Parse("whole", []byte("name: whole\nanchor:\n  - {op: resize, size: [100, 100]}\n"), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nan := math.NaN()
+	for _, b := range []detect.Box{{5, 5, 5, 9}, {100, 5, 130, 9}, {5, -9, 9, 0}, {nan, 0, 9, 9}, {5, 5, 9, nan}} {
+		if got, err := s.restore(policy, "a", []detect.Detection{{Box: b}}); err != nil || len(got) > 0 {
+			t.Errorf("%v: found %v, %v", b, got, err)
+		}
 	}
 }
 
 func TestDetectionsInVOCsForm(t *testing.T) {
 	s := objects()
-	found := [][]detect.Detection{{{Class: 1, Score: 0.75, Box: detect.Box{0, 4.5, 10, 20}}, {Class: 0, Score: 0.5}, {Class: 1, Score: math.NaN()}}}
+	found := [][]detect.Detection{{{Class: 1, Score: 0.75, Box: detect.Box{0, 4.5, 10, 20}}, {Class: 0, Score: 0.5}}}
 	if got, want := string(s.vocLines(1, found)), "a 0.750000 1.00 5.50 10.00 20.00\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestFileNames(t *testing.T) {
+	var got []string
+	for _, class := range []string{"traffic light", "a/b", "a_b", "A_B", `c:\*?"<>|`, "ä\n", strings.Repeat("ß", 60)} {
+		got = append(got, fileName(class, got))
+	}
+	want := []string{"traffic light", "a_b", "a_b_", "A_B__", "c________", "ä_", strings.Repeat("ß", 50)}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
