@@ -30,8 +30,7 @@ func newCounter(w io.Writer, quiet bool, what string, total int64) *counter {
 	switch {
 	case c.bars == nil:
 	case total > 0:
-		c.bar = c.bars.AddBar(total, mpb.AppendDecorators(
-			decor.CountersNoUnit(" %d of %d "+what), decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 10}), "")))
+		c.bar = addBar(c.bars, total, mpb.AppendDecorators(decor.CountersNoUnit(" %d of %d "+what), decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 10})))
 	default:
 		c.bar = c.bars.AddSpinner(0, mpb.AppendDecorators(decor.CurrentNoUnit(" %d "+what)))
 	}

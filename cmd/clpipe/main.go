@@ -36,7 +36,7 @@ func main() {
 	// A reader that leaves ends a stage quietly: writes to it then fail with
 	// EPIPE, where Go would otherwise let the signal end the process.
 	signal.Ignore(syscall.SIGPIPE)
-	os.Exit(run(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(run(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, &screen{file: os.Stderr}}))
 }
 
 // stdio is where a command reads and writes: data on out, all else on err.

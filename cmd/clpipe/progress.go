@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -31,15 +30,6 @@ type progress struct {
 
 func newProgress(w io.Writer, quiet bool) *progress {
 	return &progress{w: w, quiet: quiet, bars: liveBars(w, quiet), last: time.Now()}
-}
-
-// liveBars returns what draws live lines, nil where w is no terminal that can.
-func liveBars(w io.Writer, quiet bool) *mpb.Progress {
-	f, ok := w.(*os.File)
-	if !ok || quiet || !isTerminal(f) || os.Getenv("TERM") == "dumb" {
-		return nil
-	}
-	return mpb.New(mpb.WithOutput(f), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(24))
 }
 
 // step shows a step; slowest is the stage the others wait for.
@@ -72,7 +62,7 @@ func (p *progress) step(s contrast.Progress, slowest string) {
 	}
 	p.text.Store(&text)
 	if p.bar == nil {
-		p.bar = p.bars.AddBar(int64(s.Steps), mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + *p.text.Load() })))
+		p.bar = addBar(p.bars, int64(s.Steps), mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + *p.text.Load() })))
 	}
 	p.bar.SetCurrent(int64(s.Step))
 }
