@@ -49,7 +49,8 @@ CPU: a 3x3 convolution on the encoder's map and, for each of its cells, the
 probability that it is the centre of an object of a class, its size and its place.
 
 A data set is named as FOLDER:SET, the folder that holds Annotations, JPEGImages
-and ImageSets; SET is trainval of --train and test of --test where it is left out.
+and ImageSets; FOLDER is its set trainval for --train and test for --test, FOLDER: all
+that has an annotation.
 AP50 counts what overlaps an object by half, AP is the mean over overlaps from
 50 % to 95 %. -o is a folder for the table, a chart, a sheet of what was found, and
 the detections in VOC's own form, which other tools can score; it grows with each part

@@ -39,6 +39,9 @@ func loadObjects(names []string, usual string) (*objectSet, error) {
 	for _, name := range names {
 		dir, set := splitSet(name, usual)
 		images, err := voc.Load(dir, set)
+		if noSet := (*voc.NoSetError)(nil); errors.As(err, &noSet) {
+			return nil, usagef("%w; %s:, without a set, is all that has an annotation", err, dir)
+		}
 		if err != nil {
 			return nil, err
 		}

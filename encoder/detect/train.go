@@ -350,7 +350,7 @@ func (t *Trainer) Find(found func(id string, objects []Detection) error) batch.S
 		}
 		err = t.eachView(ctx, in, func(view []byte, id string, _ uint32) (bool, error) {
 			copy(pixels[len(ids)*len(view):], view)
-			if ids = append(ids, string([]byte(id))); len(ids) == t.cfg.Batch { // the record goes, the id stays
+			if ids = append(ids, strings.Clone(id)); len(ids) == t.cfg.Batch { // the record goes, the id stays
 				return true, flush()
 			}
 			return true, nil

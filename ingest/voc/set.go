@@ -23,6 +23,11 @@ const (
 // maxSetBytes bounds what is read of a list: some million names.
 const maxSetBytes = 64 << 20
 
+// NoSetError says that there is no set of a name. The set "" there always is.
+type NoSetError struct{ text string }
+
+func (e *NoSetError) Error() string { return e.text }
+
 func annotationPath(dir, name string) string {
 	return filepath.Join(dir, annotationsFolder, filepath.FromSlash(name)+annotationEnding)
 }
@@ -46,9 +51,9 @@ func readSet(dir, set string) ([]string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		known, _ := stems(lists, setEnding)
 		if len(known) == 0 {
-			return nil, fmt.Errorf("there is no set %q: %s holds no lists; name no set to take all annotations", set, lists)
+			return nil, &NoSetError{fmt.Sprintf("there is no set %q: %s holds no lists", set, lists)}
 		}
-		return nil, fmt.Errorf("there is no set %q in %s, want %s", set, lists, anyOf(known))
+		return nil, &NoSetError{fmt.Sprintf("there is no set %q in %s, want %s", set, lists, anyOf(known))}
 	}
 	if err != nil {
 		return nil, err

@@ -107,7 +107,7 @@ func TestLoadProblems(t *testing.T) {
 	}{
 		"no data set":       {"good", map[string]string{"a.jpg": ""}, []string{"not a data set in PASCAL VOC's form", "no folder Annotations"}},
 		"no annotations":    {"", map[string]string{"Annotations/a.txt": ""}, []string{"Annotations holds no .xml file"}},
-		"no sets":           {"train", map[string]string{"Annotations/a.xml": ""}, []string{`no set "train"`, "holds no lists", "name no set to take all"}},
+		"no sets":           {"train", map[string]string{"Annotations/a.xml": ""}, []string{`no set "train"`, "holds no lists"}},
 		"another set":       {"train", good, []string{`no set "train"`, "want empty, good, long, lost, outside or twice"}},
 		"a set elsewhere":   {"../../Annotations/good", good, []string{"no set", "want empty, good"}},
 		"an empty set":      {"empty", good, []string{"empty.txt names no image"}},
