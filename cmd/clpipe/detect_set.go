@@ -29,8 +29,8 @@ type objectSet struct {
 	images  []voc.Image // with the size that their files have, once they have been looked at
 	folders []string    // of each
 	place   map[string]int
-	sums    map[[sha256.Size]byte]string // names of images by what their files hold
-	classes []string                     // by number; of a test set those of the set that was trained on
+	sums    [][sha256.Size]byte // of the images' files
+	classes []string            // by number; of a test set those of the set that was trained on
 }
 
 // loadObjects reads data sets, each FOLDER or FOLDER:SET, but for the images.
@@ -117,7 +117,7 @@ func (s *objectSet) look(ctx context.Context, workers int, decoder func() *image
 // annotation, and one of that name in another folder by that folder's too.
 func (s *objectSet) keep(damaged []error, sums [][sha256.Size]byte, rejects *batch.Rejects) error {
 	all := s.images
-	s.images, s.place, s.sums = nil, map[string]int{}, map[[sha256.Size]byte]string{}
+	s.images, s.place, s.sums = nil, map[string]int{}, nil
 	rejects.Tried(0, len(all))
 	for i, im := range all {
 		if err := damaged[i]; err != nil {
@@ -127,14 +127,13 @@ func (s *objectSet) keep(damaged []error, sums [][sha256.Size]byte, rejects *bat
 			continue
 		}
 		if first, twice := s.place[im.Name]; twice {
-			if s.sums[sums[i]] == s.images[first].Name {
+			if s.sums[first] == sums[i] {
 				return usagef("the image %s occurs twice in %s: name sets that have none in common", im.Name, s.names)
 			}
 			im.Name = filepath.ToSlash(filepath.Join(s.folders[i], im.Name))
 		}
 		s.place[im.Name] = len(s.images)
-		s.sums[sums[i]] = im.Name
-		s.images = append(s.images, im)
+		s.images, s.sums = append(s.images, im), append(s.sums, sums[i])
 	}
 	if err := rejects.EndEpoch(0); err != nil {
 		return err
@@ -186,15 +185,20 @@ func classesKnown(train, test *objectSet) error {
 // setsApart refuses sets that share an image, and warns of files that are the same
 // under other names.
 func setsApart(train, test *objectSet, log *slog.Logger) error {
+	known := map[[sha256.Size]byte]bool{}
+	for _, sum := range train.sums {
+		known[sum] = true
+	}
 	var shared []string
 	named := false
-	for sum, name := range test.sums {
-		if known, ok := train.sums[sum]; ok {
-			shared = append(shared, name)
-			named = named || known == name
+	for i, im := range test.images {
+		if !known[test.sums[i]] {
+			continue
 		}
+		shared = append(shared, im.Name)
+		at, ok := train.place[im.Name]
+		named = named || ok && train.sums[at] == test.sums[i]
 	}
-	slices.Sort(shared)
 	switch {
 	case named:
 		return usagef("images of %s are among those to learn from, as %s (%d of %d): test on others", test.names, shared[0], len(shared), len(test.images))
