@@ -17,52 +17,22 @@ TEXT ·gatherF32_8x32_avx512(SB), NOSPLIT, $8-161
 	SHLQ $0x02, BP
 
 doublegroup:
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	VXORPS  Z8, Z8, Z8
-	VXORPS  Z9, Z9, Z9
-	VXORPS  Z10, Z10, Z10
-	VXORPS  Z11, Z11, Z11
-	VXORPS  Z12, Z12, Z12
-	VXORPS  Z13, Z13, Z13
-	VXORPS  Z14, Z14, Z14
-	VXORPS  Z15, Z15, Z15
-	MOVB    accumulate+160(FP), R11
-	TESTB   R11, R11
-	JZ      doublestart
-	MOVQ    c_base+0(FP), R11
-	MOVQ    (R13), AX
-	VMOVUPS (R11)(AX*4), Z0
-	VMOVUPS 64(R11)(AX*4), Z1
-	MOVQ    8(R13), CX
-	VMOVUPS (R11)(CX*4), Z2
-	VMOVUPS 64(R11)(CX*4), Z3
-	MOVQ    16(R13), DX
-	VMOVUPS (R11)(DX*4), Z4
-	VMOVUPS 64(R11)(DX*4), Z5
-	MOVQ    24(R13), BX
-	VMOVUPS (R11)(BX*4), Z6
-	VMOVUPS 64(R11)(BX*4), Z7
-	MOVQ    32(R13), SI
-	VMOVUPS (R11)(SI*4), Z8
-	VMOVUPS 64(R11)(SI*4), Z9
-	MOVQ    40(R13), DI
-	VMOVUPS (R11)(DI*4), Z10
-	VMOVUPS 64(R11)(DI*4), Z11
-	MOVQ    48(R13), R8
-	VMOVUPS (R11)(R8*4), Z12
-	VMOVUPS 64(R11)(R8*4), Z13
-	MOVQ    56(R13), R9
-	VMOVUPS (R11)(R9*4), Z14
-	VMOVUPS 64(R11)(R9*4), Z15
-
-doublestart:
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
 	CMPQ       R14, $0x01
 	JE         doublelast
 	MOVQ       c_base+0(FP), R11
@@ -267,8 +237,38 @@ doubleone:
 	JNZ          doubleone
 
 doublenext:
-	DECQ    R15
-	JNZ     doubletap
+	DECQ   R15
+	JNZ    doubletap
+	MOVB   accumulate+160(FP), R11
+	TESTB  R11, R11
+	JZ     doublestore
+	MOVQ   c_base+0(FP), R11
+	MOVQ   (R13), AX
+	VADDPS (R11)(AX*4), Z0, Z0
+	VADDPS 64(R11)(AX*4), Z1, Z1
+	MOVQ   8(R13), CX
+	VADDPS (R11)(CX*4), Z2, Z2
+	VADDPS 64(R11)(CX*4), Z3, Z3
+	MOVQ   16(R13), DX
+	VADDPS (R11)(DX*4), Z4, Z4
+	VADDPS 64(R11)(DX*4), Z5, Z5
+	MOVQ   24(R13), BX
+	VADDPS (R11)(BX*4), Z6, Z6
+	VADDPS 64(R11)(BX*4), Z7, Z7
+	MOVQ   32(R13), SI
+	VADDPS (R11)(SI*4), Z8, Z8
+	VADDPS 64(R11)(SI*4), Z9, Z9
+	MOVQ   40(R13), DI
+	VADDPS (R11)(DI*4), Z10, Z10
+	VADDPS 64(R11)(DI*4), Z11, Z11
+	MOVQ   48(R13), R8
+	VADDPS (R11)(R8*4), Z12, Z12
+	VADDPS 64(R11)(R8*4), Z13, Z13
+	MOVQ   56(R13), R9
+	VADDPS (R11)(R9*4), Z14, Z14
+	VADDPS 64(R11)(R9*4), Z15, Z15
+
+doublestore:
 	MOVQ    c_base+0(FP), R11
 	MOVQ    (R13), AX
 	VMOVUPS Z0, (R11)(AX*4)
@@ -306,36 +306,14 @@ single:
 	MOVQ groups+136(FP), R14
 
 single_group:
-	VXORPS  Z0, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VXORPS  Z2, Z2, Z2
-	VXORPS  Z3, Z3, Z3
-	VXORPS  Z4, Z4, Z4
-	VXORPS  Z5, Z5, Z5
-	VXORPS  Z6, Z6, Z6
-	VXORPS  Z7, Z7, Z7
-	MOVB    accumulate+160(FP), R11
-	TESTB   R11, R11
-	JZ      single_start
-	MOVQ    c_base+0(FP), R11
-	MOVQ    (R13), AX
-	VMOVUPS (R11)(AX*4), Z0
-	MOVQ    8(R13), CX
-	VMOVUPS (R11)(CX*4), Z1
-	MOVQ    16(R13), DX
-	VMOVUPS (R11)(DX*4), Z2
-	MOVQ    24(R13), BX
-	VMOVUPS (R11)(BX*4), Z3
-	MOVQ    32(R13), SI
-	VMOVUPS (R11)(SI*4), Z4
-	MOVQ    40(R13), DI
-	VMOVUPS (R11)(DI*4), Z5
-	MOVQ    48(R13), R8
-	VMOVUPS (R11)(R8*4), Z6
-	MOVQ    56(R13), R9
-	VMOVUPS (R11)(R9*4), Z7
-
-single_start:
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
 	CMPQ       R14, $0x01
 	JE         single_last
 	MOVQ       c_base+0(FP), R11
@@ -447,8 +425,30 @@ single_one:
 	JNZ              single_one
 
 single_next:
-	DECQ    R15
-	JNZ     single_tap
+	DECQ   R15
+	JNZ    single_tap
+	MOVB   accumulate+160(FP), R11
+	TESTB  R11, R11
+	JZ     single_store
+	MOVQ   c_base+0(FP), R11
+	MOVQ   (R13), AX
+	VADDPS (R11)(AX*4), Z0, Z0
+	MOVQ   8(R13), CX
+	VADDPS (R11)(CX*4), Z1, Z1
+	MOVQ   16(R13), DX
+	VADDPS (R11)(DX*4), Z2, Z2
+	MOVQ   24(R13), BX
+	VADDPS (R11)(BX*4), Z3, Z3
+	MOVQ   32(R13), SI
+	VADDPS (R11)(SI*4), Z4, Z4
+	MOVQ   40(R13), DI
+	VADDPS (R11)(DI*4), Z5, Z5
+	MOVQ   48(R13), R8
+	VADDPS (R11)(R8*4), Z6, Z6
+	MOVQ   56(R13), R9
+	VADDPS (R11)(R9*4), Z7, Z7
+
+single_store:
 	MOVQ    c_base+0(FP), R11
 	MOVQ    (R13), AX
 	VMOVUPS Z0, (R11)(AX*4)

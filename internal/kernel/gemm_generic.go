@@ -7,6 +7,7 @@ const genericRows = 4
 var gemmGeneric = gemmKernels{
 	rows:      genericRows,
 	panels:    1,
+	block:     wholeStrips,
 	gather:    gatherF32Generic,
 	outer:     outerF32Generic,
 	panel:     panelF32Generic,

@@ -9,6 +9,8 @@ type gemmKernels struct {
 	// panels is the number of adjacent 16-wide panels a tile spans when there
 	// are as many; a last odd panel is computed alone.
 	panels int
+	// block is how matrix products fall into parts.
+	block gemmBlock
 	// gather computes groups*rows rows of c (+)= a * b, 16*panels columns wide:
 	//
 	//	c[cOff[i] + 16q + j] (+)= sum over t < taps, k < depth of
@@ -37,6 +39,21 @@ type gemmKernels struct {
 	// fma runs n rounds of multiply-adds in registers and returns the number of
 	// floating-point operations done.
 	fma func(n int) int64
+}
+
+// A gemmBlock is the part of a matrix product that a task computes, and the parts
+// of that in which it goes through the caches.
+type gemmBlock struct {
+	// rows and cols bound the block of C. More rows share the packing of B, more
+	// columns the reading of A.
+	rows, cols int
+	// depth is the part of the sums taken at a time.
+	depth int
+	// strip is the rows of A that meet all packed columns of B before the next
+	// ones. Where a block has but one strip, that lies in the second cache and B
+	// is packed a unit at a time. Where it has several, the packed columns of all
+	// units lie there.
+	strip int
 }
 
 // FMALoop runs n rounds of fused multiply-adds that touch no memory, on the

@@ -18,7 +18,9 @@ var gemmShapes = []GemmShape{
 	{M: 200, N: 64, K: 19},
 	{M: 13, N: 130, K: 513},
 	{M: 120, N: 48, K: 260},
-	{M: 290, N: 300, K: 40}, // more than a block either way
+	{M: 290, N: 300, K: 40}, // more than a block either way, of few rows
+	{M: 150, N: 70, K: 530}, // strips of a block, and parts of their depth
+	{M: 2100, N: 33, K: 3},  // more than a block of many rows
 }
 
 // runGemm returns c [M,LDC], with NaN between the rows, after Run.

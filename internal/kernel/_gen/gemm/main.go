@@ -139,13 +139,21 @@ func (t target) gatherBody(name string, panels int) {
 
 	Label(name + "group")
 	acc.clear()
-	Load(Param("accumulate"), k.As8().(reg.GPPhysical))
-	TESTB(k.As8(), k.As8())
-	JZ(LabelRef(name + "start"))
-	t.eachRow(acc, row, k, cOff, func(m Mem, v reg.VecVirtual) { VMOVUPS(m, v) })
-	Label(name + "start")
+	// sumsSoFar calls f with the addresses in c and the registers, where accumulate is set.
+	sumsSoFar := func(done string, f func(Mem, reg.VecVirtual)) {
+		Load(Param("accumulate"), k.As8().(reg.GPPhysical))
+		TESTB(k.As8(), k.As8())
+		JZ(LabelRef(name + done))
+		t.eachRow(acc, row, k, cOff, f)
+		Label(name + done)
+	}
+	// On AVX-512 sums so far are added at the end: there, a group that begins with
+	// loads of them, right after the stores of the group before, was slower.
+	if t.isa == "avx2" {
+		sumsSoFar("start", func(m Mem, v reg.VecVirtual) { VMOVUPS(m, v) })
+	}
 	// The next group's rows of c are asked for now: of a large matrix they come from
-	// the third cache, and the group's first multiply-add waits for its sums so far.
+	// the third cache.
 	CMPQ(groups, Imm(1))
 	JE(LabelRef(name + "last"))
 	Load(Param("c").Base(), k)
@@ -206,6 +214,9 @@ func (t target) gatherBody(name string, panels int) {
 	DECQ(taps)
 	JNZ(LabelRef(name + "tap"))
 
+	if t.isa == "avx512" {
+		sumsSoFar("store", func(m Mem, v reg.VecVirtual) { VADDPS(m, v, v) })
+	}
 	t.eachRow(acc, row, k, cOff, func(m Mem, v reg.VecVirtual) { VMOVUPS(v, m) })
 	ADDQ(U32(8*t.rows), cOff)
 	DECQ(groups)
