@@ -40,21 +40,20 @@ func detectCommand(std stdio, sig *signals) *cobra.Command {
 		Long: `Trains a small detector on the features of a run's encoder, with the boxes of a
 data set in PASCAL VOC's form, and measures what it finds by average precision; the
 same with the encoder at random initialisation, and with other runs and weights if
-they are named. Once with the encoder frozen, so that the head alone learns, and once with
-all weights learning; each several times, from other seeds. All have the same
-views, steps and rates: what differs is where they start.
+they are named. Once with the encoder frozen, so that the head alone learns, and
+once with all weights learning; each several times, from other seeds. All have the
+same views, steps and rates: what differs is where they start.
 
 The detector is that of "Objects as Points" (Zhou et al. 2019), small enough for a
 CPU: a 3x3 convolution on the encoder's map and, for each of its cells, the
 probability that it is the centre of an object of a class, its size and its place.
 
 A data set is named as FOLDER:SET, the folder that holds Annotations, JPEGImages
-and ImageSets; FOLDER is its set trainval for --train and test for --test, FOLDER: all
-that has an annotation.
-AP50 counts what overlaps an object by half, AP is the mean over overlaps from
-50 % to 95 %. -o is a folder for the table, a chart, a sheet of what was found, and
-the detections in VOC's own form, which other tools can score; it grows with each part
-that is finished.`,
+and ImageSets; FOLDER is its set trainval for --train and test for --test, FOLDER:
+all that has an annotation. AP50 counts what overlaps an object by half, AP is the
+mean over overlaps from 50 % to 95 %. -o is a folder for the table, a chart, a sheet
+of what was found, and the detections in VOC's own form, which other tools can
+score; it grows with each part that is finished.`,
 		Example: `  clpipe shards synth --boxes
   clpipe detect --run runs/first --train voc/ --test voc/
   clpipe detect --run runs/first --train VOC2007:trainval --train VOC2012:trainval --test VOC2007:test --baselines random,runs/supervised,resnet18.safetensors -o detection/

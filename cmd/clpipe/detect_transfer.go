@@ -226,18 +226,7 @@ func (t *transfer) pass(ctx context.Context, set *objectSet, policy *augment.Pol
 	if err != nil {
 		return err
 	}
-	damaged := map[string]bool{}
-	rejects.Log = func(r batch.Reject) error {
-		if damaged[r.Key] { // the same image again
-			return nil
-		}
-		damaged[r.Key] = true
-		t.log.Warn("rejected " + r.Error())
-		if len(damaged) == len(set.images) { // or epochs without a view would follow each other forever
-			return fmt.Errorf("none of the %d images can be read, the last: %w", len(damaged), r)
-		}
-		return nil
-	}
+	rejects.Log = eachOnce(t.log, len(set.images), set.names, "images")
 	views, err := augmentStage(&t.common, &t.source, policy, t.batch, rejects, &seed)
 	if err != nil {
 		return err

@@ -83,17 +83,7 @@ func (f *fineTune) run(ctx context.Context, train, test string, share float64, n
 	if err != nil {
 		return probe.Score{}, err
 	}
-	damaged := 0
-	rejects.Log = func(r batch.Reject) error {
-		if r.Epoch > 0 { // the same images again
-			return nil
-		}
-		f.log.Warn("rejected " + r.Error())
-		if damaged++; damaged == len(images.files) { // or epochs without a pair would follow each other forever
-			return fmt.Errorf("%s: none of the %d images to train on can be read, the last: %w", remote.Redact(train), damaged, r)
-		}
-		return nil
-	}
+	rejects.Log = eachOnce(f.log, len(images.files), remote.Redact(train), "images to train on")
 	views, err := augmentStage(f.common, f.source, policy, size, rejects, &seed)
 	if err != nil {
 		return probe.Score{}, err

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 
 	"clpipe/batch"
 	"clpipe/internal/rng"
@@ -63,4 +65,21 @@ func (r repeated) stage(ctx context.Context, _ batch.Reader, out batch.Writer) e
 		}
 	}
 	return nil
+}
+
+// eachOnce tells of every one of n images of a repeated source that is damaged, in its
+// first epoch. Where all are that is an error: epochs without a view would follow each
+// other forever.
+func eachOnce(log *slog.Logger, n int, source, images string) func(batch.Reject) error {
+	damaged := 0
+	return func(r batch.Reject) error {
+		if r.Epoch > 0 { // the same images again
+			return nil
+		}
+		log.Warn("rejected " + r.Error())
+		if damaged++; damaged == n {
+			return fmt.Errorf("%s: none of the %d %s can be read, the last: %w", source, n, images, r)
+		}
+		return nil
+	}
 }
