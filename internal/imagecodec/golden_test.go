@@ -74,6 +74,32 @@ func TestDecodeEqualsPillow(t *testing.T) {
 	}
 }
 
+// What a file needs to know of its scans is nothing that an earlier one has left:
+// else pixels would depend on which worker got which files.
+func TestNoScanReachesTheNextFile(t *testing.T) {
+	files := goldenFiles(t)
+	var several goldenFile // scans, but not progressive
+	for _, f := range files {
+		if f.Name == "noninterleaved.jpg" {
+			several = f
+		}
+	}
+	var dec imagecodec.Decoder
+	var img imagecodec.Image
+	for _, before := range files {
+		if err := dec.Decode(before.data, &img); err != nil {
+			t.Fatalf("%s: %v", before.Name, err)
+		}
+		if err := dec.Decode(several.data, &img); err != nil {
+			t.Fatalf("%s: %v", several.Name, err)
+		}
+		sum := sha256.Sum256(img.Pix)
+		if got := hex.EncodeToString(sum[:]); got != several.SHA256 {
+			t.Errorf("%s behind %s: got %s, want %s", several.Name, before.Name, got, several.SHA256)
+		}
+	}
+}
+
 func TestDecodeScaledEqualsPillow(t *testing.T) {
 	files := goldenFiles(t)
 	for _, name := range imagecodec.Implementations() {

@@ -18,29 +18,29 @@ type bitReader struct {
 	at   int // next byte of src
 	end  int // src[end:] is padding
 	src  []byte
+	last bool // the segment ends with the file, not with a marker
 	done bool // more bits were asked for than there are: blocks stay zero until a restart
 }
 
 // load takes the segment that starts at d.pos and leaves the marker that ends
-// it in d.marker, with d.pos behind.
-func (d *jpegDecoder) load() error {
+// it in d.marker, with d.pos behind. Where there is none the segment is the last.
+func (d *jpegDecoder) load() {
 	r := &d.bits
 	r.src = r.src[:0]
+	r.last = false
 	for {
 		rest := d.data[d.pos:]
 		i := bytes.IndexByte(rest, 0xFF)
 		if i < 0 {
-			d.pos = len(d.data)
-			return d.truncated("entropy-coded data without a marker behind it")
+			i = len(rest)
 		}
 		r.src = append(r.src, rest[:i]...)
-		i++
 		for i < len(rest) && rest[i] == 0xFF {
 			i++
 		}
 		if i == len(rest) {
-			d.pos = len(d.data)
-			return d.truncated("entropy-coded data without a marker behind it")
+			d.pos, r.last = len(d.data), true
+			break
 		}
 		d.pos += i + 1
 		if rest[i] != 0 {
@@ -50,7 +50,6 @@ func (d *jpegDecoder) load() error {
 		r.src = append(r.src, 0xFF)
 	}
 	r.rewind()
-	return nil
 }
 
 // empty makes the segment one without data.
@@ -69,6 +68,10 @@ var zeros [segmentPad]byte
 
 // exhausted tells that more bits were taken than the segment has.
 func (r *bitReader) exhausted() bool { return r.at*8-int(r.n) > r.end*8 }
+
+// complete tells of the last segment whether all was there that was read. libjpeg
+// reads eight bytes ahead, and waits for more of the file where these are missing.
+func (r *bitReader) complete() bool { return r.at*8-int(r.n)+64 <= r.end*8 }
 
 // block prepares for reading the bits of one block: the padding must last.
 func (r *bitReader) block() {

@@ -135,13 +135,26 @@ func (d *jpegDecoder) decodeSingleScan(dst *Image) error {
 	if err := d.skipMCUs((d.mcusY - d.render.mcuRow1) * d.mcusX); err != nil {
 		return err
 	}
-	if err := d.readToScan(); err != nil {
-		return err
+	return d.readToEnd()
+}
+
+// readToEnd reads what follows the one scan. All of the picture is there by then,
+// so that what follows may end anywhere.
+func (d *jpegDecoder) readToEnd() error {
+	if d.bits.last {
+		if !d.bits.complete() {
+			return d.truncated(noMarkerBehind)
+		}
+		return nil
 	}
-	if d.marker != markerEOI {
+	err := d.readToScan()
+	if d.marker == markerSOS {
 		return d.formatError("a scan follows the scan of all components")
 	}
-	return nil
+	if _, truncated := err.(*TruncatedError); truncated {
+		return nil
+	}
+	return err
 }
 
 // decodeScans decodes a file of several scans into whole-picture coefficients
@@ -167,7 +180,9 @@ func (d *jpegDecoder) decodeScans(dst *Image) error {
 		if err := d.beginScan(); err != nil {
 			return err
 		}
-		d.noteScan()
+		if d.progressive {
+			d.noteScan()
+		}
 		for row := range d.scan.mcusY {
 			if err := d.decodeMCURow(row, true); err != nil {
 				return err
@@ -177,7 +192,9 @@ func (d *jpegDecoder) decodeScans(dst *Image) error {
 			return err
 		}
 	}
-	d.decideSmoothing()
+	if d.progressive {
+		d.decideSmoothing()
+	}
 	for row := d.render.mcuRow0; row < d.render.mcuRow1; row++ {
 		d.render.mcuRow(d, row, dst)
 	}

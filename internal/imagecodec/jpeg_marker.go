@@ -48,9 +48,11 @@ func (d *jpegDecoder) segment() error {
 		return d.readRestartInterval()
 	case markerAPP0 <= m && m <= markerAPP15:
 		return d.readApplicationData()
-	case m == markerDNL || m == markerDAC || m == markerCOM:
+	case canPass(m):
 		_, err := d.payload("segment")
 		return err
+	case m == markerDAC:
+		return d.readConditioning()
 	case m == markerTEM || markerRST0 <= m && m <= markerRST7:
 		return nil
 	case m == markerSOI:

@@ -69,6 +69,9 @@ func (r *jpegReader) payload(name string) ([]byte, error) {
 		return nil, r.truncated(name + " without its length")
 	}
 	n := int(r.data[r.pos])<<8 | int(r.data[r.pos+1])
+	if canPass(r.marker) {
+		n = max(n, 2) // libjpeg takes a length that is too small for itself as none
+	}
 	if n < 2 {
 		return nil, r.formatError("%s length: got %d, want at least 2", name, n)
 	}
@@ -78,6 +81,11 @@ func (r *jpegReader) payload(name string) ([]byte, error) {
 	p := r.data[r.pos+2 : r.pos+n]
 	r.pos += n
 	return p, nil
+}
+
+// canPass tells whether decoding can do without the segment of m.
+func canPass(m byte) bool {
+	return markerAPP0 <= m && m <= markerAPP15 || m == markerCOM || m == markerDNL
 }
 
 // isFrameMarker tells whether m begins a frame of any kind of coding.

@@ -1,5 +1,7 @@
 package imagecodec
 
+import "slices"
+
 // scan is the scan being decoded, T.81 B.2.3.
 type scan struct {
 	comps        []scanComponent // points into compStore
@@ -52,9 +54,9 @@ func (d *jpegDecoder) readScanHeader() error {
 	s.comps = s.compStore[:p[0]]
 	for i := range s.comps {
 		id, tables := p[1+2*i], p[2+2*i]
-		c := d.findComponent(id, s.comps[:i])
-		if c == nil {
-			return d.formatError("scan component %d: id %d is not in the frame", i, id)
+		c := d.findComponent(id, i)
+		if c == nil || slices.ContainsFunc(s.comps[:i], func(o scanComponent) bool { return o.c == c }) {
+			return d.formatError("scan component %d: id %d is not in the frame, or not in its order", i, id)
 		}
 		s.comps[i] = scanComponent{c: c, h: c.h, v: c.v, td: tables >> 4, ta: tables & 15}
 	}
@@ -62,21 +64,14 @@ func (d *jpegDecoder) readScanHeader() error {
 	return d.layoutScan(int(p[0]), int(p[1]), int(p[2]>>4), int(p[2]&15))
 }
 
-// findComponent returns the frame's component of that id that is not among
-// taken: files with equal ids exist.
-func (d *jpegDecoder) findComponent(id byte, taken []scanComponent) *component {
-next:
-	for i := range d.comps {
-		c := &d.comps[i]
-		if c.id != id {
-			continue
+// findComponent returns the component of that id for place n of a scan, by
+// libjpeg's rule: files with equal ids exist, and components come in the frame's
+// order.
+func (d *jpegDecoder) findComponent(id byte, n int) *component {
+	for i := n; i < len(d.comps); i++ {
+		if d.comps[i].id == id {
+			return &d.comps[i]
 		}
-		for j := range taken {
-			if taken[j].c == c {
-				continue next
-			}
-		}
-		return c
 	}
 	return nil
 }
@@ -119,6 +114,8 @@ func (d *jpegDecoder) layoutScan(first, last, high, low int) error {
 	return nil
 }
 
+const noMarkerBehind = "entropy-coded data without a marker behind it"
+
 // beginScan fixes the tables the scan uses and loads its first segment.
 func (d *jpegDecoder) beginScan() error {
 	s := &d.scan
@@ -146,7 +143,8 @@ func (d *jpegDecoder) beginScan() error {
 	s.eobRun = 0
 	d.bits.done = false
 	d.marker = 0
-	return d.load()
+	d.load()
+	return nil
 }
 
 func (d *jpegDecoder) latchQuantizer(c *component) error {
@@ -242,16 +240,23 @@ func (d *jpegDecoder) decodeBlock(sc *scanComponent, at int) {
 	}
 }
 
-// skipMCUs passes over the last n MCUs of the scan without decoding them. It
-// reads the same markers and so finds the same faults as decoding would.
+// skipMCUs passes over the last n MCUs of the scan without decoding them, but for
+// a segment that ends with the file. It reads the same markers and so finds the
+// same faults as decoding would.
 func (d *jpegDecoder) skipMCUs(n int) error {
-	if d.restartInterval == 0 {
-		return nil
-	}
-	for n > d.scan.restartsTo {
+	for d.restartInterval > 0 && n > d.scan.restartsTo {
 		n -= d.scan.restartsTo
 		if err := d.restart(); err != nil {
 			return err
+		}
+	}
+	for ; n > 0 && d.bits.last && d.bits.complete(); n-- {
+		for i := range d.scan.comps {
+			sc := &d.scan.comps[i]
+			for range sc.h * sc.v {
+				d.bits.block()
+				d.bits.sequential(sc, &d.discarded)
+			}
 		}
 	}
 	return nil
@@ -268,6 +273,9 @@ func (d *jpegDecoder) restart() error {
 	want := s.nextRestart
 	s.nextRestart = (want + 1) & 7
 	s.restartsTo = d.restartInterval
+	if d.bits.last {
+		return d.truncated(noMarkerBehind)
+	}
 	for d.marker != 0 {
 		got := d.marker - markerRST0
 		ahead := (got - want) & 7 // restart markers that were lost
@@ -286,5 +294,6 @@ func (d *jpegDecoder) restart() error {
 		}
 	}
 	d.bits.done = false
-	return d.load()
+	d.load()
+	return nil
 }

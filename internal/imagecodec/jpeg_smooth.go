@@ -91,7 +91,7 @@ func (d *jpegDecoder) noteScan() {
 	}
 }
 
-// decideSmoothing looks at the scans of the finished file.
+// decideSmoothing looks at the scans of the finished progressive file.
 func (d *jpegDecoder) decideSmoothing() {
 	d.smooth.on = false
 	for i := range d.comps {

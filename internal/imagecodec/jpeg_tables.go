@@ -94,6 +94,24 @@ func (d *jpegDecoder) readRestartInterval() error {
 	return nil
 }
 
+// readConditioning reads DAC, T.81 B.2.4.3, which nothing here needs: a file with
+// a wrong one is refused by libjpeg.
+func (d *jpegDecoder) readConditioning() error {
+	p, err := d.payload("arithmetic conditioning")
+	if err != nil {
+		return err
+	}
+	if len(p)%2 != 0 {
+		return d.formatError("arithmetic conditioning: got %d bytes, want an even number", len(p))
+	}
+	for ; len(p) > 0; p = p[2:] {
+		if table, value := p[0], p[1]; table > 31 || table < 16 && value&15 > value>>4 {
+			return d.formatError("arithmetic conditioning: got table %d with value %#02x", table, value)
+		}
+	}
+	return nil
+}
+
 // readApplicationData looks for the segments that tell the colour model.
 func (d *jpegDecoder) readApplicationData() error {
 	marker := d.marker

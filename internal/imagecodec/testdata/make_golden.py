@@ -390,6 +390,21 @@ for source in "420-progressive", "444-progressive-strokes", "gray-progressive", 
     for count in 1, 3:
         files[f"{source}-scans{count}-cut.jpg"] = early(source, count, 0.4)
 
+# Files of which the end is missing, but not of what is decoded: the pixels, or
+# zeros where they were, go on to the end of the file.
+def at_scan(name, source, edit):
+    b = files[source + ".jpg"]
+    data = b.index(b"\xff\xda") + 14
+    files[name + ".jpg"] = edit(b, data, data + (len(b) - data) // 2)
+
+
+at_scan("no-end-zeros", "420-strokes", lambda b, data, half: b[:-2] + bytes(40))
+at_scan("half-zeros", "420-strokes", lambda b, data, half: b[:half] + bytes(4000))
+at_scan("last-zeros-restart", "420-restart", lambda b, data, half: b[: [m.end() for m in re.finditer(b"\xff[\xd0-\xd7]", b)][-1]] + bytes(400))
+at_scan("cut-behind-scan", "444-strokes", lambda b, data, half: b[:-2] + segment(0xFE, bytes(50))[:20])
+# Segments whose length is too small for itself.
+files["no-length.jpg"] = b"".join([files["422-strokes.jpg"][:2], b"\xff\xfe\0\0\xff\xe0\0\1\xff\xdc\0\0", files["422-strokes.jpg"][2:]])
+
 def digest(image):
     return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
 
