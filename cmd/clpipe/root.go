@@ -7,6 +7,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
+// programGroup are the commands about the program itself.
+const programGroup = "This program"
+
 // rootCommand is `clpipe` with all its commands. Called with --src it is the
 // main job, as `clpipe train --src`.
 func rootCommand(std stdio, sig *signals) *cobra.Command {
@@ -25,27 +28,25 @@ to a run directory with checkpoints and metrics.`
 	root.Version = version()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(
-		trainCommand(std, sig),
-		planCommand(std, sig),
-		ingestCommand(std, sig),
-		augmentCommand(std, sig),
-		catCommand(std, sig),
-		headCommand(std, sig),
-		schemaCommand(std, sig),
-		serveCommand(std, sig),
-		embedCommand(std, sig),
-		probeCommand(std, sig),
-		exportCommand(std, sig),
-		reportCommand(std, sig),
-		compareCommand(std, sig),
-		detectCommand(std, sig),
-		benchCommand(std, sig),
-		doctorCommand(std, sig),
-		demoCommand(std, sig),
-		shardsCommand(std, sig),
-		viewCommand(std, sig),
-	)
+	root.SetUsageFunc(writeUsage)
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Training", []*cobra.Command{trainCommand(std, sig), planCommand(std, sig), compareCommand(std, sig), demoCommand(std, sig)}},
+		{"What was learned", []*cobra.Command{probeCommand(std, sig), detectCommand(std, sig), embedCommand(std, sig), exportCommand(std, sig), reportCommand(std, sig)}},
+		{"Images and pairs", []*cobra.Command{shardsCommand(std, sig), viewCommand(std, sig), ingestCommand(std, sig), augmentCommand(std, sig), serveCommand(std, sig)}},
+		{"Streams", []*cobra.Command{catCommand(std, sig), headCommand(std, sig), schemaCommand(std, sig)}},
+		{programGroup, []*cobra.Command{doctorCommand(std, sig), benchCommand(std, sig)}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.title
+			root.AddCommand(cmd)
+		}
+	}
+	root.SetHelpCommandGroupID(programGroup)
+	root.SetCompletionCommandGroupID(programGroup)
 	refuseHelpOfNone(root)
 	return root
 }
