@@ -202,6 +202,11 @@ func TestErrorsNameTheCause(t *testing.T) {
 	badFrame := bytes.Clone(animated)
 	badFrame[bytes.Index(animated, []byte("ANMF"))+8] = 1 // two pixels to the right
 
+	longer := bytes.Clone(webp)
+	longer[4] += 2 // two bytes more than there are
+	half := append(readTestdata(t, "lossy-exif.webp"), "EXIF"...)
+	half[4] += 4
+
 	var (
 		format      *imagecodec.FormatError
 		unsupported *imagecodec.UnsupportedError
@@ -232,16 +237,19 @@ func TestErrorsNameTheCause(t *testing.T) {
 		{"scan component", edit(0xDA, 5, 99), &format, "id 99"},
 		{"scan components in another order", edit(0xDA, 5, 2, 0x11, 1), &format, "not in its order"},
 		{"start of a scan among the pixels", append(bytes.Clone(jpeg[:len(jpeg)/2]), 0xFF, 0xDA, 0xFF, 0xF0), &format, "a scan follows"},
+		{"start of tables among the pixels", append(bytes.Clone(jpeg[:len(jpeg)/2]), 0xFF, 0xC4, 0xFF, 0xF0), &truncated, "huffman table runs past"},
 		{"arithmetic conditioning", edit(0xC4, 1, 0xCC), &format, "arithmetic conditioning"},
 		{"unknown marker", edit(0xDB, 1, 0x02), &format, "ff02"},
 		{"png of huge size", hugePNG, &limit, "want at most 134217728"},
 		{"png without header", append(bytes.Clone(pngBytes[:12]), bytes.Repeat([]byte("abcd"), 9)...), &format, `got "abcd", want "IHDR"`},
 		{"png checksum", badChecksum, &format, "checksum"},
 		{"webp header only", webp[:12], &truncated, "no picture"},
-		{"webp cut", webp[:len(webp)-20], &truncated, "the file ends before the size it announces"},
-		{"webp of lossless cut", lossless[:len(lossless)-20], &truncated, "the file ends before the size it announces"},
+		{"webp cut", webp[:len(webp)-20], &truncated, `inside the chunk "VP8 "`},
+		{"webp of lossless cut", lossless[:len(lossless)-20], &truncated, `inside the chunk "VP8L"`},
 		{"webp animation without frames", []byte("RIFF\x12\x00\x00\x00WEBPANIM\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00"), &truncated, "no picture"},
-		{"webp animation cut", animated[:len(animated)-20], &truncated, "the file ends before the size it announces"},
+		{"webp animation cut", animated[:len(animated)-20], &truncated, `inside the chunk "ANMF"`},
+		{"webp announced longer", longer, &truncated, "the file ends before the size it announces"},
+		{"webp with half a chunk behind the picture", half, &truncated, "more behind it"},
 		{"webp frame outside its canvas", badFrame, &format, "want it inside the canvas of 26 x 22"},
 		{"webp chunk longer than the file", []byte("RIFF\x1e\x00\x00\x00WEBPEXIF\xff\xff\xff\xff"), &truncated, `inside the chunk "EXIF"`},
 		{"webp without width", append(bytes.Clone(webp[:26]), make([]byte, 4)...), &format, "got 0 x 0 pixels"},

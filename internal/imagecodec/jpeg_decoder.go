@@ -139,7 +139,7 @@ func (d *jpegDecoder) decodeSingleScan(dst *Image) error {
 }
 
 // readToEnd reads what follows the one scan. All of the picture is there by then,
-// so that what follows may end anywhere.
+// so that the file may end in what decoding can do without.
 func (d *jpegDecoder) readToEnd() error {
 	if d.bits.last {
 		if !d.bits.complete() {
@@ -151,7 +151,7 @@ func (d *jpegDecoder) readToEnd() error {
 	if d.marker == markerSOS {
 		return d.formatError("a scan follows the scan of all components")
 	}
-	if _, truncated := err.(*TruncatedError); truncated {
+	if _, truncated := err.(*TruncatedError); truncated && (d.marker == 0 || canPass(d.marker)) {
 		return nil
 	}
 	return err

@@ -42,38 +42,51 @@ func (p *webpPicture) size() (w, h int) {
 }
 
 // findWebP finds the picture. As libwebp it wants all that the file announces,
-// behind the picture too.
+// behind the picture too, and looks at nothing behind that.
 func findWebP(data []byte) (webpPicture, error) {
-	p, err := walkWebP(data)
-	if riff := int64(binary.LittleEndian.Uint32(data[4:])); err == nil && riff > int64(len(data)-8) {
+	riff := int64(binary.LittleEndian.Uint32(data[4:])) + 8
+	p, err := walkWebP(data[:max(min(riff, int64(len(data))), webpHeaderSize)])
+	if err == nil && riff > int64(len(data)) {
 		err = &TruncatedError{Format: formatWebP, Offset: len(data), Msg: "the file ends before the size it announces"}
 	}
 	return p, err
 }
 
-// walkWebP walks the chunks of a RIFF file to the picture.
-func walkWebP(data []byte) (webpPicture, error) {
-	at := webpHeaderSize
+// walkWebP walks the chunks of a RIFF file to the picture, and to the end of a file
+// in the extended format.
+func walkWebP(data []byte) (picture webpPicture, err error) {
+	at, found, extended := webpHeaderSize, false, false
 	var canvasW, canvasH int
 	for {
+		if found && (!extended || at == len(data)) {
+			return picture, nil
+		}
 		if len(data)-at < 8 {
-			return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: len(data), Msg: "no picture"}
+			return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: len(data), Msg: "no picture, or more behind it that is not there"}
 		}
 		name, size := string(data[at:at+4]), int64(binary.LittleEndian.Uint32(data[at+4:]))
 		at += 8
 		body := data[at:min(int64(len(data)), int64(at)+size)]
-		switch name {
-		case "VP8X": // RFC 9649 section 2.7
+		switch {
+		case found:
+		case name == "VP8X": // RFC 9649 section 2.7
 			if len(body) < 10 {
 				return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: at + len(body), Msg: "no complete extended header"}
 			}
+			extended = true
 			canvasW, canvasH = 1+uint24(body[4:]), 1+uint24(body[7:])
-		case "ANMF":
-			return firstFrame(body, at, canvasW, canvasH)
-		case "VP8 ":
-			return lossyWebP(body, at)
-		case "VP8L":
-			return losslessWebP(body, at)
+		case name == "ANMF":
+			picture, err = firstFrame(body, at, canvasW, canvasH)
+			found = true
+		case name == "VP8 ":
+			picture, err = lossyWebP(body, at)
+			found = true
+		case name == "VP8L":
+			picture, err = losslessWebP(body, at)
+			found = true
+		}
+		if err != nil {
+			return webpPicture{}, err
 		}
 		if size += size & 1; size > int64(len(data)-at) {
 			return webpPicture{}, &TruncatedError{Format: formatWebP, Offset: len(data), Msg: fmt.Sprintf("the file ends inside the chunk %q", name)}
