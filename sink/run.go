@@ -185,7 +185,7 @@ func (r *Run) checkConfig(ignore []string) error {
 		return inFile(ConfigFile, err)
 	}
 	if len(differ) > 0 {
-		return &UsageError{r.dir, "it cannot go on with settings that change its result: " + strings.Join(differ, "; ")}
+		return &UsageError{r.dir, "it cannot go on with settings that change its result: " + strings.Join(differ, "; ") + ": give it those of its " + ConfigFile + ", or name another directory by --run"}
 	}
 	return nil
 }

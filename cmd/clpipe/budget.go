@@ -31,10 +31,12 @@ func (j *trainJob) spend(ctx context.Context) error {
 		steps = recordedSteps(j.run)
 	}
 	if steps == 0 {
-		var err error
-		if steps, err = j.stepsFor(ctx, j.budget); err != nil {
+		perStep, err := j.timePerStep(ctx)
+		if err != nil {
 			return err
 		}
+		steps = max(1, int(j.budget/perStep))
+		j.log.Info("measured", "per step", perStep.Round(time.Microsecond), "budget", j.budget, "steps", steps)
 	}
 	s := &j.cfg.Schedule
 	if asked := changed(j.fs, "steps") || changed(j.fs, "epochs"); !asked || s.Steps == 0 || steps < s.Steps {
@@ -56,9 +58,9 @@ func recordedSteps(run string) int {
 	return cfg.Steps
 }
 
-// stepsFor returns the steps that fit into a time, measured with the whole
-// pipeline on a scratch encoder before the first step.
-func (j *trainJob) stepsFor(ctx context.Context, budget time.Duration) (int, error) {
+// timePerStep measures a step with the whole pipeline on a scratch encoder, before
+// the first one.
+func (j *trainJob) timePerStep(ctx context.Context) (time.Duration, error) {
 	const warm, measured = 2, 6
 	scratch := *j
 	scratch.cfg.Schedule.Steps, scratch.cfg.Schedule.Epochs = warm+measured, 0 // few samples are read again and again
@@ -87,10 +89,7 @@ func (j *trainJob) stepsFor(ctx context.Context, budget time.Duration) (int, err
 	if err := p.run(ctx); err != nil {
 		return 0, err
 	}
-	perStep := max(end.Sub(start)/measured, 1)
-	steps := max(1, int(budget/perStep))
-	j.log.Info("measured", "per step", perStep.Round(time.Microsecond), "budget", budget, "steps", steps)
-	return steps, nil
+	return max(end.Sub(start)/measured, 1), nil
 }
 
 // discard is a Recorder that keeps nothing.

@@ -567,6 +567,6 @@ func (c *comparison) features(ctx context.Context, e *embedding, src string, see
 	common, source := c.train.common, c.train.source.whole()
 	common.seed = seed
 	source.shuffle, source.limit = c.probeLimit > 0, c.probeLimit
-	e.common, e.source, e.log = &common, &source, c.log
+	e.common, e.source, e.log, e.shown = &common, &source, c.log, c.std.err
 	return e.features(ctx, src)
 }

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"sync"
 	"time"
 
+	"clpipe/batch"
+
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 )
@@ -38,15 +42,17 @@ func newCounter(w io.Writer, quiet bool, what string, total int64) *counter {
 }
 
 // one counts one more.
-func (c *counter) one() {
+func (c *counter) one() { c.add(1) }
+
+// add counts n more.
+func (c *counter) add(n int64) {
 	if c.bar != nil {
-		c.bar.Increment()
-		return
+		c.bar.IncrInt64(n)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.done++
-	if c.quiet || time.Since(c.last) < plainEvery {
+	c.done += n
+	if c.bar != nil || c.quiet || time.Since(c.last) < plainEvery {
 		return
 	}
 	c.last = time.Now()
@@ -63,4 +69,30 @@ func (c *counter) finish() {
 		c.bar.Abort(false)
 		c.bars.Wait()
 	}
+}
+
+// result prints how many there are in a file.
+func (c *counter) result(w io.Writer, file string) error {
+	_, err := fmt.Fprintf(w, "%d %s: %s\n", c.done, c.what, file)
+	return err
+}
+
+// counted is a sink whose rows are counted as it reads them.
+func counted(sink batch.Stage, count *counter) batch.Stage {
+	return func(ctx context.Context, in batch.Reader, out batch.Writer) error {
+		return sink(ctx, countedReader{in, count}, out)
+	}
+}
+
+type countedReader struct {
+	batch.Reader
+	count *counter
+}
+
+func (r countedReader) Read(ctx context.Context) (arrow.Record, error) {
+	rec, err := r.Reader.Read(ctx)
+	if err == nil {
+		r.count.add(rec.NumRows())
+	}
+	return rec, err
 }

@@ -22,9 +22,12 @@ func TestCounterTellsEveryTenSeconds(t *testing.T) {
 		counter := newCounter(&out, c.quiet, "images", c.total)
 		counter.one()
 		counter.last = time.Now().Add(-plainEvery)
-		counter.one()
+		counter.add(1)
 		counter.one()
 		counter.finish()
+		if counter.done != 3 {
+			t.Errorf("total %d, quiet %v: got %d counted, want 3", c.total, c.quiet, counter.done)
+		}
 		if out.String() != c.want {
 			t.Errorf("total %d, quiet %v: got %q, want %q", c.total, c.quiet, out.String(), c.want)
 		}

@@ -185,7 +185,7 @@ func (d *demo) probe(ctx context.Context) ([]probeResult, error) {
 		return nil, usageError{err}
 	}
 	p.common.json, p.common.quiet, p.common.workers = d.common.json, d.common.quiet, d.common.workers
-	results, err := p.measure(ctx, d.log)
+	results, err := p.measure(ctx, d.log, d.std.err)
 	if err != nil {
 		return nil, err
 	}

@@ -143,10 +143,16 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 	}
 	p.add("embed", embedder.Stage).WorkIsProgress = true
 	if !toStream {
-		p.add("sink", sink.Parquet(j.output))
-		return p.run(ctx)
+		count := newCounter(std.err, j.common.quiet, "embeddings", 0)
+		p.add("sink", counted(sink.Parquet(j.output), count))
+		err := p.run(ctx)
+		count.finish()
+		if err != nil {
+			return err
+		}
+		return count.result(std.out, j.output)
 	}
-	stream, err := openOutput(ctx, std, j.output, j.compress)
+	stream, err := openOutput(ctx, std, j.output, j.compress, "embeddings", j.common.quiet)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"clpipe/batch"
 	"clpipe/sink"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/dustin/go-humanize"
@@ -71,13 +72,27 @@ func (s *inputStream) Close() {
 // outputStream is a stream for another process.
 type outputStream struct {
 	*batch.IPCWriter
-	dst  io.Closer // nil: standard output
-	path string    // of a file, written beside and renamed at the end; "": nothing to rename
+	dst io.Closer // nil: standard output
+
+	path  string   // of a file, written beside and renamed at the end; "": nothing to rename
+	count *counter // of the rows of a file; nil: none, whoever reads shows how it goes on
+	std   stdio
 }
 
-// openOutput opens a stream for writing, with its records compressed as
-// compress says. Like openInput it waits for the other process.
-func openOutput(ctx context.Context, std stdio, path, compress string) (*outputStream, error) {
+// Write counts a file's rows.
+func (s *outputStream) Write(ctx context.Context, rec arrow.Record) error {
+	rows := rec.NumRows()
+	err := s.IPCWriter.Write(ctx, rec)
+	if err == nil && s.count != nil {
+		s.count.add(rows)
+	}
+	return err
+}
+
+// openOutput opens a stream of what for writing, with its records compressed as
+// compress says. Like openInput it waits for the other process; how a file grows is
+// shown unless quiet.
+func openOutput(ctx context.Context, std stdio, path, compress, what string, quiet bool) (*outputStream, error) {
 	opts, err := compression(compress)
 	if err != nil {
 		return nil, err
@@ -91,7 +106,7 @@ func openOutput(ctx context.Context, std stdio, path, compress string) (*outputS
 		}
 		return &outputStream{IPCWriter: batch.NewIPCWriter("standard output", std.out, memory.DefaultAllocator, opts...)}, nil
 	}
-	out := &outputStream{}
+	out := &outputStream{std: std}
 	at := path
 	if !isSocket(path) {
 		place, isFile, err := sink.Destination(path)
@@ -107,6 +122,9 @@ func openOutput(ctx context.Context, std stdio, path, compress string) (*outputS
 		return nil, err
 	}
 	out.IPCWriter, out.dst = batch.NewIPCWriter(path, dst, memory.DefaultAllocator, opts...), dst
+	if out.path != "" {
+		out.count = newCounter(std.err, quiet, what, 0)
+	}
 	return out, nil
 }
 
@@ -125,7 +143,8 @@ func noTerminal(std stdio, what string) error {
 
 // close ends the stream: with its end marker if what was written is all, and
 // otherwise as a reader takes for a producer that died; a file is then as it was
-// before. It returns err, or why the end could not be written.
+// before. It returns err, or why the end could not be written, and says what a file
+// holds.
 func (s *outputStream) close(err error) error {
 	if err == nil {
 		err = s.Finish()
@@ -133,14 +152,18 @@ func (s *outputStream) close(err error) error {
 	if s.dst != nil {
 		err = errors.Join(err, s.dst.Close())
 	}
-	switch {
-	case s.path == "":
-	case err == nil:
-		err = os.Rename(s.path+".tmp", s.path)
-	default:
-		os.Remove(s.path + ".tmp") // err says more than this one could
+	if s.path == "" {
+		return err
 	}
-	return err
+	s.count.finish()
+	if err != nil {
+		os.Remove(s.path + ".tmp") // err says more than this one could
+		return err
+	}
+	if err := os.Rename(s.path+".tmp", s.path); err != nil {
+		return err
+	}
+	return s.count.result(s.std.out, s.path)
 }
 
 // addStreamInput adds the flag of a command that reads a stream.
@@ -195,7 +218,7 @@ func openEnd(ctx context.Context, path string, flag int) (io.ReadWriteCloser, er
 		return acceptOne(ctx, socket)
 	}
 	if socket, ok := strings.CutPrefix(path, connectPrefix); ok {
-		return connect(ctx, socket)
+		return connect(ctx, socket, connectPatience)
 	}
 	f, err := openFile(ctx, path, flag)
 	if err != nil {
@@ -229,15 +252,16 @@ func openFile(ctx context.Context, path string, flag int) (*os.File, error) {
 
 // connect connects to a socket, and waits a while for one to be listened on: who
 // starts two processes need not start the listener first.
-func connect(ctx context.Context, path string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, connectPatience, errors.New("nobody listens there"))
+func connect(ctx context.Context, path string, patience time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nobody listens there: start the other process on %s%s", listenPrefix, path))
 	defer cancel()
-	again := time.NewTicker(connectPatience / 500)
+	again := time.NewTicker(max(patience/500, time.Microsecond))
 	defer again.Stop()
 	for {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "unix", path)
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+		nobody := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+		if patient := nobody || errors.Is(err, context.DeadlineExceeded); !patient {
 			return conn, err
 		}
 		select {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"clpipe/augment"
 )
@@ -56,6 +57,18 @@ func TestWaitForTheOtherEndIsCancelled(t *testing.T) {
 		cancel()
 		if err := <-failed; !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: got %v, want context canceled", c.path, err)
+		}
+	}
+}
+
+// TestNobodyListens connects to sockets that are not there, until patience ends: while
+// it is waited, or within the attempt.
+func TestNobodyListens(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "nobody")
+	want := "connect to unix:" + socket + ": nobody listens there: start the other process on unix-listen:" + socket
+	for _, patience := range []time.Duration{time.Microsecond, 10 * time.Millisecond} {
+		if _, err := connect(context.Background(), socket, patience); err == nil || err.Error() != want {
+			t.Errorf("patience %v: got %v, want %s", patience, err, want)
 		}
 	}
 }

@@ -62,7 +62,7 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 			if err := common.keepWithin(buffersOf(src), 0); err != nil {
 				return err
 			}
-			out, err := openOutput(ctx, std, output, compress)
+			out, err := openOutput(ctx, std, output, compress, "images", common.quiet)
 			if err != nil {
 				return err
 			}
@@ -191,7 +191,7 @@ writes a stream of pairs: two views of every image, uint8 [S,S,3].`,
 			if err != nil {
 				return err
 			}
-			out, err := openOutput(ctx, std, output, compress)
+			out, err := openOutput(ctx, std, output, compress, "pairs", common.quiet)
 			if err != nil {
 				return err
 			}

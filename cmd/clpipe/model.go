@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -151,7 +152,8 @@ type embedding struct {
 	params *encoder.Params
 	size   int
 	conv   kernel.Algorithm
-	output string // of the graph, or rawPixels
+	output string    // of the graph, or rawPixels
+	shown  io.Writer // shows how many images have come; nil: nothing does
 }
 
 // embedBatch is how many images go through the network at once.
@@ -191,6 +193,11 @@ func (e *embedding) run(ctx context.Context, src string, to batch.Stage, rejects
 			return err
 		}
 		p.add("embed", embedder.Stage).WorkIsProgress = true
+	}
+	if e.shown != nil {
+		count := newCounter(e.shown, e.common.quiet, "images of "+remote.Redact(src), 0)
+		defer count.finish()
+		to = counted(to, count)
 	}
 	p.add("sink", to)
 	return p.run(ctx)

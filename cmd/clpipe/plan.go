@@ -172,12 +172,11 @@ func (j *trainJob) planTime(ctx context.Context, p *plan) error {
 	if err := checkMemory(j.cfg); err != nil {
 		return err
 	}
-	const enough = 1000 * time.Hour // of which the steps are counted
-	steps, err := j.stepsFor(ctx, enough)
+	measured, err := j.timePerStep(ctx)
 	if err != nil {
 		return err
 	}
-	perStep := enough.Seconds() / float64(steps)
+	perStep := measured.Seconds()
 	p.SecondsPer = &perStep
 	if p.Steps > 0 {
 		all := perStep * float64(p.Steps)

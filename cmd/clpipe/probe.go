@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"slices"
@@ -56,7 +57,7 @@ which it keeps in memory.`,
 			if err != nil {
 				return err
 			}
-			results, err := flags.measure(ctx, log)
+			results, err := flags.measure(ctx, log, std.err)
 			if err != nil {
 				return err
 			}
@@ -97,8 +98,8 @@ type probeResult struct {
 	Step     int        `json:"step"`
 }
 
-// measure probes the trained encoder and the baselines.
-func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResult, error) {
+// measure probes the trained encoder and the baselines; w is shown how it goes on.
+func (f *probeFlags) measure(ctx context.Context, log *slog.Logger, w io.Writer) ([]probeResult, error) {
 	output, ok := featureOutputs[f.features]
 	if !ok {
 		return nil, badFeatures(f.features)
@@ -123,7 +124,7 @@ func (f *probeFlags) measure(ctx context.Context, log *slog.Logger) ([]probeResu
 	}
 	var results []probeResult
 	for _, init := range append([]string{"trained"}, f.baselines...) {
-		e := &embedding{common: &f.common, source: &f.source, log: log, graph: m.graph, params: m.params, size: m.config.Encoder.Size, conv: m.config.Conv, output: output}
+		e := &embedding{common: &f.common, source: &f.source, log: log, graph: m.graph, params: m.params, size: m.config.Encoder.Size, conv: m.config.Conv, output: output, shown: w}
 		step, features := 0, f.features
 		switch init {
 		case "trained":

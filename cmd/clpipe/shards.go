@@ -29,4 +29,8 @@ func shardsCommand(std stdio, sig *signals) *cobra.Command {
 }
 
 // printJSON prints a result as one line.
-func printJSON(w io.Writer, result any) error { return json.NewEncoder(w).Encode(result) }
+func printJSON(w io.Writer, result any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false) // nothing of it is HTML
+	return enc.Encode(result)
+}

@@ -50,7 +50,7 @@ func (p *packer) free(number int) error {
 	if err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
-	return &ingest.UsageError{Err: fmt.Errorf("pack: shard %d: %s is there already and is not overwritten", number, path)}
+	return &ingest.UsageError{Err: fmt.Errorf("pack: shard %d: %s is there already and is not overwritten: name another place by -o, or remove it", number, path)}
 }
 
 // archive is a shard being written, under another name than its own.
