@@ -10,6 +10,9 @@ import (
 // bits for each of 64 coefficients; the rest is for 8-byte loads that run ahead.
 const segmentPad = 64*4 + 64
 
+// beyondEnd is how far behind the end of its data a block may begin to be read.
+const beyondEnd = 8
+
 // bitReader reads one entropy-coded segment: the bytes up to a marker, with the
 // stuffed zero bytes taken out beforehand so that refilling has no branches.
 type bitReader struct {
@@ -75,12 +78,12 @@ func (r *bitReader) complete() bool { return r.at*8-int(r.n)+64 <= r.end*8 }
 
 // block prepares for reading the bits of one block: the padding must last.
 func (r *bitReader) block() {
-	if r.at > r.end+8 { // then exhausted, and what follows is zeros anyway
-		r.at, r.buf = r.end+8, 0
+	if r.at > r.end+beyondEnd { // then exhausted, and what follows is zeros anyway
+		r.at, r.buf = r.end+beyondEnd, 0
 	}
 }
 
-// checkPadding panics unless a block can be read without looking at bounds.
+// checkPadding panics unless blocks can be read without looking at bounds.
 func (r *bitReader) checkPadding() {
 	if r.at < 0 || r.at+segmentPad-16 > len(r.src) || r.n > 63 {
 		panic("imagecodec: read of a block without padding behind its data")

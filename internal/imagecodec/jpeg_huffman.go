@@ -41,6 +41,11 @@ type huffmanTable struct {
 	// limit[n], and the symbol is at the code plus offset[n].
 	limit  [17]uint32
 	offset [17]int32
+
+	// Of the AC tables of sequential scans.
+	steps                  [1 << stepBits]step
+	stepsBuilt, pairsBuilt bool
+	kept                   bool // the table has served a file before
 }
 
 // define takes the table as it stands in the file. The same tables come again
@@ -48,9 +53,10 @@ type huffmanTable struct {
 func (t *huffmanTable) define(counts, symbols []byte) {
 	t.defined = true
 	if t.built && bytes.Equal(t.counts[:], counts) && bytes.Equal(t.symbols[:len(symbols)], symbols) {
+		t.kept = true
 		return
 	}
-	t.built = false
+	t.built, t.kept = false, false
 	copy(t.counts[:], counts)
 	copy(t.symbols[:], symbols)
 }
@@ -88,7 +94,7 @@ func (t *huffmanTable) build(dc bool) error {
 		t.limit[length] = uint32(next) << (16 - length)
 		next <<= 1
 	}
-	t.built = true
+	t.built, t.stepsBuilt, t.pairsBuilt = true, false, false
 	return nil
 }
 

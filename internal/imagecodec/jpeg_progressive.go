@@ -22,6 +22,44 @@ func (b progressiveBlock) set(k int, v int16) {
 	}
 }
 
+// progressiveMCUs decodes MCUs of a row of a progressive scan.
+func (d *jpegDecoder) progressiveMCUs(row, from, to int) {
+	s := &d.scan
+	for mcu := from; mcu < to && !d.bits.done; mcu++ {
+		for i := range s.comps {
+			sc := &s.comps[i]
+			for v := range sc.v {
+				rowStart := (row*sc.v + v - sc.c.firstRow) * sc.c.strideBlocks
+				for h := range sc.h {
+					d.bits.block()
+					s.progressive(&d.bits, sc, rowStart+mcu*sc.h+h)
+				}
+			}
+		}
+		d.bits.done = d.bits.exhausted()
+	}
+}
+
+// progressive decodes a block's share of the scan; at is the block's place
+// among the component's.
+func (s *scan) progressive(r *bitReader, sc *scanComponent, at int) {
+	block := (*[64]int16)(sc.c.coefs[64*at:])
+	switch s.coding {
+	case codingDCFirst:
+		c := r.decode(sc.dc)
+		sc.pred += r.value(c.size())
+		block[0] = int16(sc.pred << s.low)
+	case codingDCRefine:
+		if r.take(1) != 0 {
+			block[0] |= 1 << s.low
+		}
+	case codingACFirst:
+		s.acFirst(r, sc.ac, progressiveBlock{block, &sc.c.nonzero[at]})
+	case codingACRefine:
+		s.acRefine(r, sc.ac, progressiveBlock{block, &sc.c.nonzero[at]})
+	}
+}
+
 // acFirst decodes the first bits of a block's coefficients first to last, T.81
 // G.1.2.2.
 func (s *scan) acFirst(r *bitReader, ac *huffmanTable, b progressiveBlock) {

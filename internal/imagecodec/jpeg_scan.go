@@ -8,6 +8,7 @@ type scan struct {
 	compStore    [maxComponents]scanComponent
 	mcusX, mcusY int
 	coding       coding
+	mcuBlocks    [maxMCUBlocks]mcuBlock // of a sequential scan, for the MCUs in hand
 
 	// Spectral selection and successive approximation of a progressive scan.
 	first, last int
@@ -17,6 +18,9 @@ type scan struct {
 	restartsTo  int // MCUs until the next restart
 	nextRestart byte
 }
+
+// maxMCUBlocks is how many blocks an interleaved MCU has at most, T.81 B.2.3.
+const maxMCUBlocks = 10
 
 // scanComponent is a component's part in a scan.
 type scanComponent struct {
@@ -88,8 +92,8 @@ func (d *jpegDecoder) layoutScan(first, last, high, low int) error {
 		for i := range s.comps {
 			blocks += s.comps[i].h * s.comps[i].v
 		}
-		if blocks > 10 {
-			return d.formatError("blocks of an mcu: got %d, want at most 10", blocks)
+		if blocks > maxMCUBlocks {
+			return d.formatError("blocks of an mcu: got %d, want at most %d", blocks, maxMCUBlocks)
 		}
 	}
 	s.coding = codingSequential
@@ -137,6 +141,9 @@ func (d *jpegDecoder) beginScan() error {
 			if sc.ac, err = d.table(&d.acTables, sc.ta, false); err != nil {
 				return err
 			}
+			if s.coding == codingSequential {
+				sc.ac.buildSteps(sc.ac.kept || len(d.data)-d.pos > pairingPays)
+			}
 		}
 	}
 	s.restartsTo, s.nextRestart = d.restartInterval, 0
@@ -172,72 +179,37 @@ func (d *jpegDecoder) table(tables *[4]huffmanTable, index byte, dc bool) (*huff
 	return t, nil
 }
 
-// decodeMCURow decodes one row of MCUs into the coefficients. Sequential blocks
-// that the pixels to produce do not depend on, all of them unless wanted, are
-// decoded only to get past them.
+// decodeMCURow decodes one row of MCUs into the coefficients; a row of a
+// sequential scan that is not wanted is only got past.
 func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
 	s := &d.scan
-	for mcu := range s.mcusX {
+	for mcu := 0; mcu < s.mcusX; {
+		to := s.mcusX
 		if d.restartInterval > 0 {
 			if s.restartsTo == 0 {
 				if err := d.restart(); err != nil {
 					return err
 				}
 			}
-			s.restartsTo--
+			to = min(to, mcu+s.restartsTo)
+			s.restartsTo -= to - mcu
+		} else if d.bits.done {
+			return nil // nothing can follow in this scan
 		}
-		if d.bits.done {
-			if d.restartInterval == 0 {
-				return nil // nothing can follow in this scan
+		if !d.bits.done {
+			d.smooth.lastGood = row
+			if len(s.comps) == 1 {
+				d.smooth.lastGood /= s.comps[0].c.v
 			}
-			continue
-		}
-		d.smooth.lastGood = row
-		if len(s.comps) == 1 {
-			d.smooth.lastGood /= s.comps[0].c.v
-		}
-		for i := range s.comps {
-			sc := &s.comps[i]
-			c := sc.c
-			for v := range sc.v {
-				rowStart := (row*sc.v + v - c.firstRow) * c.strideBlocks
-				for h := range sc.h {
-					bx := mcu*sc.h + h
-					if s.coding == codingSequential && (!wanted || bx < c.strip.block0 || bx >= c.strip.block1) {
-						d.bits.block()
-						d.bits.sequential(sc, &d.discarded)
-						continue
-					}
-					d.decodeBlock(sc, rowStart+bx)
-				}
+			if s.coding == codingSequential {
+				d.sequentialMCUs(row, mcu, to, wanted)
+			} else {
+				d.progressiveMCUs(row, mcu, to)
 			}
 		}
-		d.bits.done = d.bits.exhausted()
+		mcu = to
 	}
 	return nil
-}
-
-// decodeBlock decodes one block; at is its place among the component's.
-func (d *jpegDecoder) decodeBlock(sc *scanComponent, at int) {
-	s, r := &d.scan, &d.bits
-	block := (*[64]int16)(sc.c.coefs[64*at:])
-	r.block()
-	switch s.coding {
-	case codingSequential:
-		r.sequential(sc, block)
-	case codingDCFirst:
-		c := r.decode(sc.dc)
-		sc.pred += r.value(c.size())
-		block[0] = int16(sc.pred << s.low)
-	case codingDCRefine:
-		if r.take(1) != 0 {
-			block[0] |= 1 << s.low
-		}
-	case codingACFirst:
-		s.acFirst(r, sc.ac, progressiveBlock{block, &sc.c.nonzero[at]})
-	case codingACRefine:
-		s.acRefine(r, sc.ac, progressiveBlock{block, &sc.c.nonzero[at]})
-	}
 }
 
 // skipMCUs passes over the last n MCUs of the scan without decoding them, but for
@@ -250,14 +222,8 @@ func (d *jpegDecoder) skipMCUs(n int) error {
 			return err
 		}
 	}
-	for ; n > 0 && d.bits.last && d.bits.complete(); n-- {
-		for i := range d.scan.comps {
-			sc := &d.scan.comps[i]
-			for range sc.h * sc.v {
-				d.bits.block()
-				d.bits.sequential(sc, &d.discarded)
-			}
-		}
+	if d.bits.last {
+		d.sequentialRun(0, 0, n, false)
 	}
 	return nil
 }

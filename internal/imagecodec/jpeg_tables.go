@@ -2,8 +2,8 @@ package imagecodec
 
 // zigzag maps a coefficient's place in the file to its place in the block. A
 // corrupt run may lead up to 15 places past the end: those all land on the last
-// coefficient, as in libjpeg. The length is a power of two so that a masked
-// index needs no bounds check.
+// coefficient, as in libjpeg, and so do the zeros of a step that ends a block. The
+// length is a power of two so that a masked index needs no bounds check.
 var zigzag = [128]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10,
 	17, 24, 32, 25, 18, 11, 4, 5,
@@ -13,6 +13,12 @@ var zigzag = [128]uint8{
 	29, 22, 15, 23, 30, 37, 44, 51,
 	58, 59, 52, 45, 38, 31, 39, 46,
 	53, 60, 61, 54, 47, 55, 62, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
 	63, 63, 63, 63, 63, 63, 63, 63,
 	63, 63, 63, 63, 63, 63, 63, 63,
 }

@@ -9,9 +9,9 @@ import "os"
 type kernels struct {
 	name string
 
-	// acBlock decodes the 63 AC coefficients of a block of a sequential scan
-	// into block, where they are zero before.
-	acBlock func(r *bitReader, ac *huffmanTable, block *[64]int16)
+	// mcus decodes MCUs of a row of a sequential scan, from the one up to the
+	// other or until the bits are used up, into coefficients that are zero before.
+	mcus func(r *bitReader, blocks []mcuBlock, from, to int)
 
 	// idct dequantises n blocks that stand side by side, transforms them and
 	// stores their samples at dst, whose rows are stride bytes apart. quantizer
@@ -38,7 +38,7 @@ const slack = 64
 // implementations holds the rows this machine can run, the slowest first.
 var implementations = append([]kernels{{
 	name:         "generic",
-	acBlock:      acBlockGeneric,
+	mcus:         mcusGeneric,
 	idct:         idctGeneric,
 	idct4:        idct4Generic,
 	idct2:        idct2Generic,

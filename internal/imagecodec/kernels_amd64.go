@@ -2,7 +2,11 @@
 
 package imagecodec
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 //go:generate go -C _gen run . -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg imagecodec
 
@@ -14,7 +18,7 @@ func nativeKernels() []kernels {
 	}
 	return []kernels{{
 		name:         "avx2",
-		acBlock:      acBlockNative,
+		mcus:         mcusNative,
 		idct:         idctNative,
 		idct4:        idct4Native,
 		idct2:        idct2Native,
@@ -27,20 +31,41 @@ func nativeKernels() []kernels {
 // The functions below check what the assembly relies on and do the ends that
 // it leaves.
 
-func acBlockNative(r *bitReader, ac *huffmanTable, block *[64]int16) {
+func mcusNative(r *bitReader, blocks []mcuBlock, from, to int) {
+	for i := range blocks {
+		_ = (*[64]int16)(blocks[i].coefs[(to-1)*blocks[i].stride/2:])
+	}
 	r.checkPadding()
-	for k := 1; k < 64; k++ {
-		k = acBlock_x2_bmi2(&r.buf, &r.n, &r.at, &r.src[0], (*uint32)(&ac.lookup[0]), block, k)
+	i, k := 0, 0
+	for mcu := from; mcu < to; {
+		mcu, i, k = mcus_x2_bmi2(&r.buf, (*uint64)(unsafe.Pointer(&blocks[0])), len(blocks), mcu, to, i, k)
 		if k >= 64 {
 			return
 		}
-		c := r.decode(ac) // one of the codes too long for the table
-		if c.size() == 0 && c.run() != 15 {
-			return
+		// One of the codes too long for the tables.
+		b := &blocks[i]
+		block := (*[64]int16)(b.coefs[mcu*b.stride/2:])
+		if k == 0 {
+			c := r.decode(b.sc.dc)
+			*b.pred += r.value(c.size())
+			block[0] = int16(*b.pred)
+		} else {
+			c := r.decode(b.sc.ac)
+			k += c.run()
+			if c.size() != 0 {
+				block[zigzag[k&127]&63] = int16(r.value(c.size()))
+			} else if c.run() != 15 {
+				k = 63
+			}
 		}
-		k += c.run()
-		if c.size() != 0 {
-			block[zigzag[k&127]&63] = int16(r.value(c.size()))
+		if k++; k < 64 {
+			continue
+		}
+		if i, k = i+1, 0; i == len(blocks) {
+			mcu, i = mcu+1, 0
+			if r.exhausted() {
+				return
+			}
 		}
 	}
 }

@@ -4,12 +4,13 @@
 
 package imagecodec
 
-// acBlock_x2_bmi2 decodes the coefficients of a block from zigzag place k on, with the fields of
-// a bitReader. It returns the place of a code that is not in lookup, or, behind the block's
-// end, at least 64.
+// mcus_x2_bmi2 decodes MCUs of a sequential scan from coefficient k of block i of the MCU from on,
+// up to the MCU to or until the bits are used up. r is a bitReader, blocks are an MCU's count
+// mcuBlocks. It returns where a code stands that is in no table, or the MCU behind the last and
+// at least 64 as place.
 //
 //go:noescape
-func acBlock_x2_bmi2(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int
+func mcus_x2_bmi2(r *uint64, blocks *uint64, count int, from int, to int, i int, k int) (mcu int, block int, place int)
 
 // idct_x2_avx2 is idctGeneric; it writes up to eight bytes more in each of the eight rows.
 //

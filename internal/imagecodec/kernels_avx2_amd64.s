@@ -4,114 +4,341 @@
 
 #include "textflag.h"
 
-// func acBlock_x2_bmi2(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int
+// func mcus_x2_bmi2(r *uint64, blocks *uint64, count int, from int, to int, i int, k int) (mcu int, block int, place int)
 // Requires: BMI2
-TEXT ·acBlock_x2_bmi2(SB), NOSPLIT, $0-64
-	MOVQ buf+0(FP), AX
-	MOVQ n+8(FP), CX
-	MOVQ at+16(FP), DX
-	MOVQ src+24(FP), BX
-	MOVQ lookup+32(FP), SI
-	MOVQ block+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ (AX), R9
-	MOVQ (CX), R10
-	MOVQ (DX), R11
-	LEAQ zigzag_offsets<>+0(SB), R12
+TEXT ·mcus_x2_bmi2(SB), NOSPLIT, $16-80
+	LEAQ  zigzag_offsets<>+0(SB), R10
+	MOVQ  r+0(FP), DX
+	MOVQ  (DX), BX
+	MOVQ  8(DX), AX
+	MOVQ  16(DX), CX
+	MOVQ  32(DX), DX
+	MOVQ  from+24(FP), DI
+	MOVQ  DI, (SP)
+	MOVQ  i+40(FP), SI
+	SHLQ  $0x06, SI
+	MOVQ  SI, 8(SP)
+	MOVQ  blocks+8(FP), DI
+	ADDQ  DI, SI
+	MOVQ  k+48(FP), R9
+	TESTQ R9, R9
+	JZ    block
+	MOVQ  16(SI), DI
+	MOVQ  56(SI), R8
+	IMULQ (SP), R8
+	ADDQ  32(SI), R8
+	JMP   next
+
+block:
+	MOVQ r+0(FP), SI
+	MOVQ 24(SI), SI
+	ADDQ $0x08, SI
+	CMPQ CX, SI
+	JLE  inside
+	MOVQ SI, CX
+	XORQ BX, BX
+
+inside:
+	MOVQ    (DX)(CX*1), SI
+	BSWAPQ  SI
+	SHRXQ   AX, SI, SI
+	ORQ     SI, BX
+	MOVQ    $0x0000003f, SI
+	SUBQ    AX, SI
+	SHRQ    $0x03, SI
+	ADDQ    SI, CX
+	ORQ     $0x38, AX
+	MOVQ    blocks+8(FP), SI
+	ADDQ    8(SP), SI
+	MOVQ    8(SI), DI
+	MOVQ    BX, R11
+	SHRQ    $0x36, R11
+	MOVL    (DI)(R11*4), R11
+	XORQ    R9, R9
+	TESTL   R11, R11
+	JZ      leave
+	MOVQ    16(SI), DI
+	MOVQ    56(SI), R8
+	IMULQ   (SP), R8
+	ADDQ    32(SI), R8
+	MOVQ    R11, R9
+	SHRQ    $0x08, R9
+	SHLXQ   R9, BX, R9
+	SHLXQ   R11, BX, BX
+	MOVBQZX R11, R12
+	SUBQ    R12, AX
+	SHRQ    $0x10, R11
+	MOVQ    R9, R12
+	SARQ    $0x3f, R12
+	NOTQ    R12
+	XORQ    R12, R9
+	SHRQ    $0x01, R9
+	XORQ    $0x3f, R11
+	SHRXQ   R11, R9, R9
+	XORQ    R12, R9
+	SUBQ    R12, R9
+	MOVQ    24(SI), SI
+	ADDL    (SI), R9
+	MOVL    R9, (SI)
+	MOVW    R9, (R8)
+	MOVQ    $0x00000001, R9
 
 next:
-	MOVQ    (BX)(R11*1), R13
-	BSWAPQ  R13
-	SHRXQ   R10, R13, R13
-	ORQ     R13, R9
-	MOVQ    $0x0000003f, R13
-	SUBQ    R10, R13
-	SHRQ    $0x03, R13
-	ADDQ    R13, R11
-	ORQ     $0x38, R10
-	MOVQ    R9, R13
-	SHRQ    $0x36, R13
-	MOVL    (SI)(R13*4), R13
-	TESTL   $0x000f0000, R13
-	JZ      valueless0
-	MOVQ    R13, R14
-	SHRQ    $0x08, R14
-	SHLXQ   R14, R9, R14
-	MOVBQZX R13, R15
-	SHLXQ   R13, R9, R9
-	SUBQ    R15, R10
-	MOVQ    R13, R15
-	SHRQ    $0x14, R15
-	ADDQ    R15, R8
-	MOVQ    R14, R15
-	SARQ    $0x3f, R15
-	NOTQ    R15
-	XORQ    R15, R14
-	SHRQ    $0x10, R13
-	ANDQ    $0x0f, R13
-	NEGQ    R13
-	SHRXQ   R13, R14, R14
-	XORQ    R15, R14
-	SUBQ    R15, R14
-	MOVBQZX (R12)(R8*1), R13
-	MOVW    R14, (DI)(R13*1)
-	INCQ    R8
-	CMPQ    R8, $0x40
-	JAE     done
-	MOVQ    R9, R13
-	SHRQ    $0x36, R13
-	MOVL    (SI)(R13*4), R13
-	TESTL   $0x000f0000, R13
-	JZ      valueless1
-	MOVQ    R13, R14
-	SHRQ    $0x08, R14
-	SHLXQ   R14, R9, R14
-	MOVBQZX R13, R15
-	SHLXQ   R13, R9, R9
-	SUBQ    R15, R10
-	MOVQ    R13, R15
-	SHRQ    $0x14, R15
-	ADDQ    R15, R8
-	MOVQ    R14, R15
-	SARQ    $0x3f, R15
-	NOTQ    R15
-	XORQ    R15, R14
-	SHRQ    $0x10, R13
-	ANDQ    $0x0f, R13
-	NEGQ    R13
-	SHRXQ   R13, R14, R14
-	XORQ    R15, R14
-	SUBQ    R15, R14
-	MOVBQZX (R12)(R8*1), R13
-	MOVW    R14, (DI)(R13*1)
-	INCQ    R8
-	CMPQ    R8, $0x40
-	JAE     done
+	MOVQ    (DX)(CX*1), SI
+	BSWAPQ  SI
+	SHRXQ   AX, SI, SI
+	ORQ     SI, BX
+	MOVQ    $0x0000003f, SI
+	SUBQ    AX, SI
+	SHRQ    $0x03, SI
+	ADDQ    SI, CX
+	ORQ     $0x38, AX
+	MOVQ    BX, R11
+	SHRQ    $0x36, R11
+	MOVQ    (DI)(R11*8), R11
+	TESTL   $0x00ff0000, R11
+	JZ      wide0
+	SHLXQ   R11, BX, SI
+	MOVBQZX R11, R12
+	SUBQ    R12, AX
+	MOVQ    R11, R12
+	SHRQ    $0x08, R12
+	MOVBQZX R12, R12
+	ADDQ    R12, R9
+	MOVQ    R11, R12
+	SHRQ    $0x10, R12
+	MOVBQZX R12, R12
+	MOVBQZX (R10)(R9*1), R13
+	ADDQ    R12, R9
+	MOVBQZX -1(R10)(R9*1), R12
+	MOVQ    R11, R14
+	SHRQ    $0x30, R14
+	MOVW    R14, (R8)(R12*1)
+	MOVQ    R11, R14
+	SHRQ    $0x20, R14
+	MOVW    R14, (R8)(R13*1)
+	CMPQ    R9, $0x40
+	JAE     end0
+	MOVQ    SI, R11
+	SHRQ    $0x36, R11
+	MOVQ    (DI)(R11*8), R11
+	TESTL   $0x00ff0000, R11
+	JZ      wide1
+	SHLXQ   R11, SI, BX
+	MOVBQZX R11, R12
+	SUBQ    R12, AX
+	MOVQ    R11, R12
+	SHRQ    $0x08, R12
+	MOVBQZX R12, R12
+	ADDQ    R12, R9
+	MOVQ    R11, R12
+	SHRQ    $0x10, R12
+	MOVBQZX R12, R12
+	MOVBQZX (R10)(R9*1), R13
+	ADDQ    R12, R9
+	MOVBQZX -1(R10)(R9*1), R12
+	MOVQ    R11, R14
+	SHRQ    $0x30, R14
+	MOVW    R14, (R8)(R12*1)
+	MOVQ    R11, R14
+	SHRQ    $0x20, R14
+	MOVW    R14, (R8)(R13*1)
+	CMPQ    R9, $0x40
+	JAE     end1
+	MOVQ    BX, R11
+	SHRQ    $0x36, R11
+	MOVQ    (DI)(R11*8), R11
+	TESTL   $0x00ff0000, R11
+	JZ      wide0
+	SHLXQ   R11, BX, SI
+	MOVBQZX R11, R12
+	SUBQ    R12, AX
+	MOVQ    R11, R12
+	SHRQ    $0x08, R12
+	MOVBQZX R12, R12
+	ADDQ    R12, R9
+	MOVQ    R11, R12
+	SHRQ    $0x10, R12
+	MOVBQZX R12, R12
+	MOVBQZX (R10)(R9*1), R13
+	ADDQ    R12, R9
+	MOVBQZX -1(R10)(R9*1), R12
+	MOVQ    R11, R14
+	SHRQ    $0x30, R14
+	MOVW    R14, (R8)(R12*1)
+	MOVQ    R11, R14
+	SHRQ    $0x20, R14
+	MOVW    R14, (R8)(R13*1)
+	CMPQ    R9, $0x40
+	JAE     end0
+	MOVQ    SI, R11
+	SHRQ    $0x36, R11
+	MOVQ    (DI)(R11*8), R11
+	TESTL   $0x00ff0000, R11
+	JZ      wide1
+	SHLXQ   R11, SI, BX
+	MOVBQZX R11, R12
+	SUBQ    R12, AX
+	MOVQ    R11, R12
+	SHRQ    $0x08, R12
+	MOVBQZX R12, R12
+	ADDQ    R12, R9
+	MOVQ    R11, R12
+	SHRQ    $0x10, R12
+	MOVBQZX R12, R12
+	MOVBQZX (R10)(R9*1), R13
+	ADDQ    R12, R9
+	MOVBQZX -1(R10)(R9*1), R12
+	MOVQ    R11, R14
+	SHRQ    $0x30, R14
+	MOVW    R14, (R8)(R12*1)
+	MOVQ    R11, R14
+	SHRQ    $0x20, R14
+	MOVW    R14, (R8)(R13*1)
+	CMPQ    R9, $0x40
+	JAE     end1
+	MOVQ    BX, R11
+	SHRQ    $0x36, R11
+	MOVQ    (DI)(R11*8), R11
+	TESTL   $0x00ff0000, R11
+	JZ      wide0
+	SHLXQ   R11, BX, SI
+	MOVBQZX R11, R12
+	SUBQ    R12, AX
+	MOVQ    R11, R12
+	SHRQ    $0x08, R12
+	MOVBQZX R12, R12
+	ADDQ    R12, R9
+	MOVQ    R11, R12
+	SHRQ    $0x10, R12
+	MOVBQZX R12, R12
+	MOVBQZX (R10)(R9*1), R13
+	ADDQ    R12, R9
+	MOVBQZX -1(R10)(R9*1), R12
+	MOVQ    R11, R14
+	SHRQ    $0x30, R14
+	MOVW    R14, (R8)(R12*1)
+	MOVQ    R11, R14
+	SHRQ    $0x20, R14
+	MOVW    R14, (R8)(R13*1)
+	CMPQ    R9, $0x40
+	JAE     end0
+	MOVQ    SI, BX
 	JMP     next
 
-valueless0:
-valueless1:
-	TESTL   R13, R13
-	JZ      done
-	MOVBQZX R13, R14
-	SHLXQ   R13, R9, R9
-	SUBQ    R14, R10
-	SHRQ    $0x14, R13
-	ADDQ    $0x10, R8
-	CMPQ    R13, $0x0f
-	JNE     end
-	CMPQ    R8, $0x40
+wide1:
+	MOVQ SI, BX
+
+wide0:
+	TESTQ   R11, R11
+	JZ      leave
+	MOVQ    (DX)(CX*1), SI
+	BSWAPQ  SI
+	SHRXQ   AX, SI, SI
+	ORQ     SI, BX
+	MOVQ    $0x0000003f, SI
+	SUBQ    AX, SI
+	SHRQ    $0x03, SI
+	ADDQ    SI, CX
+	ORQ     $0x38, AX
+	MOVQ    R11, SI
+	SHRQ    $0x18, SI
+	SHLXQ   SI, BX, R12
+	SHLXQ   R11, BX, BX
+	MOVBQZX R11, SI
+	SUBQ    SI, AX
+	MOVQ    R11, SI
+	SHRQ    $0x20, SI
+	MOVQ    R12, R13
+	SARQ    $0x3f, R13
+	NOTQ    R13
+	XORQ    R13, R12
+	SHRQ    $0x01, R12
+	XORQ    $0x3f, SI
+	SHRXQ   SI, R12, R12
+	XORQ    R13, R12
+	SUBQ    R13, R12
+	SHRQ    $0x08, R11
+	MOVBQZX R11, R11
+	ADDQ    R11, R9
+	MOVBQZX (R10)(R9*1), SI
+	MOVW    R12, (R8)(SI*1)
+	INCQ    R9
+	CMPQ    R9, $0x40
 	JB      next
-	JMP     done
+	JMP     ended
 
-end:
-	MOVQ $0x00000040, R8
+end0:
+	MOVQ    R11, DI
+	SHRQ    $0x10, DI
+	MOVBQZX DI, DI
+	NEGQ    DI
+	ADDQ    R9, DI
+	CMPQ    DI, $0x3f
+	JB      kept0
+	MOVQ    R11, DI
+	SHRQ    $0x18, DI
+	MOVBQZX DI, DI
+	SHLXQ   DI, BX, SI
+	SUBQ    DI, AX
+	MOVBQZX R11, DI
+	ADDQ    DI, AX
 
-done:
-	MOVQ R9, (AX)
-	MOVQ R10, (CX)
-	MOVQ R11, (DX)
-	MOVQ R8, ret+56(FP)
+kept0:
+	MOVQ SI, BX
+	JMP  ended
+
+end1:
+	MOVQ    R11, DI
+	SHRQ    $0x10, DI
+	MOVBQZX DI, DI
+	NEGQ    DI
+	ADDQ    R9, DI
+	CMPQ    DI, $0x3f
+	JB      kept1
+	MOVQ    R11, DI
+	SHRQ    $0x18, DI
+	MOVBQZX DI, DI
+	SHLXQ   DI, SI, BX
+	SUBQ    DI, AX
+	MOVBQZX R11, DI
+	ADDQ    DI, AX
+
+kept1:
+ended:
+	MOVQ 8(SP), SI
+	ADDQ $0x40, SI
+	MOVQ SI, 8(SP)
+	MOVQ count+16(FP), DI
+	SHLQ $0x06, DI
+	CMPQ SI, DI
+	JB   block
+	XORQ SI, SI
+	MOVQ SI, 8(SP)
+	INCQ (SP)
+	MOVQ r+0(FP), SI
+	MOVQ 24(SI), SI
+	SHLQ $0x03, SI
+	MOVQ CX, DI
+	SHLQ $0x03, DI
+	SUBQ AX, DI
+	CMPQ DI, SI
+	JGT  leave
+	MOVQ to+32(FP), SI
+	CMPQ SI, (SP)
+	JGT  block
+
+leave:
+	MOVQ r+0(FP), DX
+	MOVQ BX, (DX)
+	MOVQ AX, 8(DX)
+	MOVQ CX, 16(DX)
+	MOVQ R9, place+72(FP)
+	MOVQ (SP), AX
+	MOVQ AX, mcu+56(FP)
+	MOVQ 8(SP), AX
+	SHRQ $0x06, AX
+	MOVQ AX, block+64(FP)
 	RET
 
 DATA zigzag_offsets<>+0(SB)/1, $0x00
@@ -194,7 +421,69 @@ DATA zigzag_offsets<>+76(SB)/1, $0x7e
 DATA zigzag_offsets<>+77(SB)/1, $0x7e
 DATA zigzag_offsets<>+78(SB)/1, $0x7e
 DATA zigzag_offsets<>+79(SB)/1, $0x7e
-GLOBL zigzag_offsets<>(SB), RODATA|NOPTR, $80
+DATA zigzag_offsets<>+80(SB)/1, $0x7e
+DATA zigzag_offsets<>+81(SB)/1, $0x7e
+DATA zigzag_offsets<>+82(SB)/1, $0x7e
+DATA zigzag_offsets<>+83(SB)/1, $0x7e
+DATA zigzag_offsets<>+84(SB)/1, $0x7e
+DATA zigzag_offsets<>+85(SB)/1, $0x7e
+DATA zigzag_offsets<>+86(SB)/1, $0x7e
+DATA zigzag_offsets<>+87(SB)/1, $0x7e
+DATA zigzag_offsets<>+88(SB)/1, $0x7e
+DATA zigzag_offsets<>+89(SB)/1, $0x7e
+DATA zigzag_offsets<>+90(SB)/1, $0x7e
+DATA zigzag_offsets<>+91(SB)/1, $0x7e
+DATA zigzag_offsets<>+92(SB)/1, $0x7e
+DATA zigzag_offsets<>+93(SB)/1, $0x7e
+DATA zigzag_offsets<>+94(SB)/1, $0x7e
+DATA zigzag_offsets<>+95(SB)/1, $0x7e
+DATA zigzag_offsets<>+96(SB)/1, $0x7e
+DATA zigzag_offsets<>+97(SB)/1, $0x7e
+DATA zigzag_offsets<>+98(SB)/1, $0x7e
+DATA zigzag_offsets<>+99(SB)/1, $0x7e
+DATA zigzag_offsets<>+100(SB)/1, $0x7e
+DATA zigzag_offsets<>+101(SB)/1, $0x7e
+DATA zigzag_offsets<>+102(SB)/1, $0x7e
+DATA zigzag_offsets<>+103(SB)/1, $0x7e
+DATA zigzag_offsets<>+104(SB)/1, $0x7e
+DATA zigzag_offsets<>+105(SB)/1, $0x7e
+DATA zigzag_offsets<>+106(SB)/1, $0x7e
+DATA zigzag_offsets<>+107(SB)/1, $0x7e
+DATA zigzag_offsets<>+108(SB)/1, $0x7e
+DATA zigzag_offsets<>+109(SB)/1, $0x7e
+DATA zigzag_offsets<>+110(SB)/1, $0x7e
+DATA zigzag_offsets<>+111(SB)/1, $0x7e
+DATA zigzag_offsets<>+112(SB)/1, $0x7e
+DATA zigzag_offsets<>+113(SB)/1, $0x7e
+DATA zigzag_offsets<>+114(SB)/1, $0x7e
+DATA zigzag_offsets<>+115(SB)/1, $0x7e
+DATA zigzag_offsets<>+116(SB)/1, $0x7e
+DATA zigzag_offsets<>+117(SB)/1, $0x7e
+DATA zigzag_offsets<>+118(SB)/1, $0x7e
+DATA zigzag_offsets<>+119(SB)/1, $0x7e
+DATA zigzag_offsets<>+120(SB)/1, $0x7e
+DATA zigzag_offsets<>+121(SB)/1, $0x7e
+DATA zigzag_offsets<>+122(SB)/1, $0x7e
+DATA zigzag_offsets<>+123(SB)/1, $0x7e
+DATA zigzag_offsets<>+124(SB)/1, $0x7e
+DATA zigzag_offsets<>+125(SB)/1, $0x7e
+DATA zigzag_offsets<>+126(SB)/1, $0x7e
+DATA zigzag_offsets<>+127(SB)/1, $0x7e
+DATA zigzag_offsets<>+128(SB)/1, $0x7e
+DATA zigzag_offsets<>+129(SB)/1, $0x7e
+DATA zigzag_offsets<>+130(SB)/1, $0x7e
+DATA zigzag_offsets<>+131(SB)/1, $0x7e
+DATA zigzag_offsets<>+132(SB)/1, $0x7e
+DATA zigzag_offsets<>+133(SB)/1, $0x7e
+DATA zigzag_offsets<>+134(SB)/1, $0x7e
+DATA zigzag_offsets<>+135(SB)/1, $0x7e
+DATA zigzag_offsets<>+136(SB)/1, $0x7e
+DATA zigzag_offsets<>+137(SB)/1, $0x7e
+DATA zigzag_offsets<>+138(SB)/1, $0x7e
+DATA zigzag_offsets<>+139(SB)/1, $0x7e
+DATA zigzag_offsets<>+140(SB)/1, $0x7e
+DATA zigzag_offsets<>+141(SB)/1, $0x7e
+GLOBL zigzag_offsets<>(SB), RODATA|NOPTR, $142
 
 // func idct_x2_avx2(dst *byte, stride int, coefs *int16, quantizer *[64]int16, n int)
 // Requires: AVX, AVX2, CMOV

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -152,8 +153,9 @@ func TestIDCTKernelsEqualGeneric(t *testing.T) {
 	})
 }
 
-// randomTable draws a table with codes of all lengths and any symbols.
-func randomTable(t *testing.T, rng *rand.Rand) *huffmanTable {
+// randomTable draws a table with codes of all lengths and any symbols below a
+// bound.
+func randomTable(t *testing.T, rng *rand.Rand, bound uint) *huffmanTable {
 	t.Helper()
 	var counts [16]byte
 	symbols := make([]byte, 0, 256)
@@ -162,7 +164,7 @@ func randomTable(t *testing.T, rng *rand.Rand) *huffmanTable {
 		n := min(rng.IntN(min(free, 40)), 256-len(symbols)) // one stays free
 		counts[i] = byte(n)
 		for range n {
-			symbols = append(symbols, byte(rng.UintN(256)))
+			symbols = append(symbols, byte(rng.UintN(bound)))
 		}
 		free = (free - n) * 2
 	}
@@ -174,12 +176,11 @@ func randomTable(t *testing.T, rng *rand.Rand) *huffmanTable {
 	return table
 }
 
-func TestACBlockKernelEqualsGeneric(t *testing.T) {
+func TestSequentialKernelEqualsGeneric(t *testing.T) {
 	forEachNative(t, func(t *testing.T, k *kernels, rng *rand.Rand) {
-		for range 300 {
-			table := randomTable(t, rng)
+		for round := range 600 {
 			var d jpegDecoder
-			for range 1 + rng.IntN(600) {
+			for range 1 + rng.IntN(2000) {
 				if v := byte(rng.UintN(256)); v == 0xFF {
 					d.data = append(d.data, 0xFF, 0)
 				} else {
@@ -188,18 +189,37 @@ func TestACBlockKernelEqualsGeneric(t *testing.T) {
 			}
 			d.data = append(d.data, 0xFF, markerEOI)
 			d.load()
-			want, got := d.bits, d.bits
-			for !want.exhausted() {
-				var wantBlock, gotBlock [64]int16
-				acBlockGeneric(&want, table, &wantBlock)
-				k.acBlock(&got, table, &gotBlock)
-				// How far ahead of the data taken the buffer is filled may differ.
-				if taken, wantTaken := got.at*8-int(got.n), want.at*8-int(want.n); gotBlock != wantBlock || taken != wantTaken {
-					t.Fatalf("got %d bits taken and %v, want %d and %v", taken, gotBlock, wantTaken, wantBlock)
-				}
+			var comps [2]scanComponent
+			for i := range comps {
+				comps[i] = scanComponent{dc: randomTable(t, rng, 16), ac: randomTable(t, rng, 256)}
+				comps[i].ac.buildSteps(round%2 == 0)
+			}
+			wantComps, gotComps := comps, comps
+			want, wantBits := make([]int16, 64*300), d.bits
+			got, gotBits := make([]int16, 64*300), d.bits
+			mcus := 1 + rng.IntN(100)
+			mcusGeneric(&wantBits, twoToOne(&wantComps, want), 0, mcus)
+			k.mcus(&gotBits, twoToOne(&gotComps, got), 0, mcus)
+			// How far ahead of the data taken the buffer is filled may differ, and so
+			// how many of the zeros behind the data count as taken.
+			taken, wantTaken := gotBits.at*8-int(gotBits.n), wantBits.at*8-int(wantBits.n)
+			if taken != wantTaken && !(gotBits.exhausted() && wantBits.exhausted()) {
+				t.Fatalf("%d MCUs: got %d bits taken, want %d", mcus, taken, wantTaken)
+			}
+			if !slices.Equal(got, want) || gotComps[0].pred != wantComps[0].pred || gotComps[1].pred != wantComps[1].pred {
+				t.Fatalf("%d MCUs:\ngot  %v\nwant %v", mcus, got, want)
 			}
 		}
 	})
+}
+
+// twoToOne is an MCU of two blocks of the first component, side by side, and of
+// one of the second, whose coefficients lie behind those of 100 of the first.
+func twoToOne(comps *[2]scanComponent, coefs []int16) []mcuBlock {
+	block := func(sc *scanComponent, coefs []int16, stride int) mcuBlock {
+		return mcuBlock{sc: sc, codes: &sc.dc.lookup[0], steps: &sc.ac.steps[0], pred: &sc.pred, coefs: coefs, stride: stride}
+	}
+	return []mcuBlock{block(&comps[0], coefs, 256), block(&comps[0], coefs[64:], 256), block(&comps[1], coefs[64*200:], 128)}
 }
 
 func TestEnvironmentChoosesKernels(t *testing.T) {

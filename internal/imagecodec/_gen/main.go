@@ -11,7 +11,7 @@ import (
 
 func main() {
 	ConstraintExpr("amd64,!noasm")
-	acBlock()
+	mcus()
 	idct()
 	idct4()
 	idct2()

@@ -5,129 +5,309 @@ import (
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
-// Parts of a code, as in jpeg_huffman.go.
+// Parts of a code and of a step, as in jpeg_huffman.go and jpeg_steps.go.
 const (
 	lookupBits  = 10
 	lengthShift = 8
 	sizeShift   = 16
-	runShift    = 20
+
+	stepBits     = 10
+	runShift     = 8
+	moveShift    = 16
+	ownShift     = 24
+	firstShift   = 32
+	secondShift  = 48
+	stepsAtOnce  = 5       // of stepBits each in the 56 bits that refilling leaves at least
+	placesBehind = 15 + 63 // how far a damaged block may lead past its last place
 )
 
-// acBlock follows acBlockGeneric instruction by instruction but for the value,
-// which is negated under a mask. Shifts take the low six bits of their count,
-// so that a code is its own count for all of its bits.
-func acBlock() {
-	TEXT("acBlock_x2_bmi2", NOSPLIT, "func(buf *uint64, n *uint, at *int, src *byte, lookup *uint32, block *[64]int16, k int) int")
-	Doc("acBlock_x2_bmi2 decodes the coefficients of a block from zigzag place k on, with the fields of",
-		"a bitReader. It returns the place of a code that is not in lookup, or, behind the block's",
-		"end, at least 64.")
+// Fields of a bitReader and of an mcuBlock, in bytes.
+const (
+	bufField = 0
+	nField   = 8
+	atField  = 16
+	endField = 24
+	srcField = 32
+
+	codesField    = 8
+	stepsField    = 16
+	predField     = 24
+	coefsField    = 32
+	strideField   = 56
+	mcuBlockShift = 6
+	mcuBlockBytes = 1 << mcuBlockShift
+
+	beyondEnd = 8 // as in jpeg_bits.go
+)
+
+// mcus follows mcusGeneric. Shifts take the low six bits of their count, so
+// that a code and a step are their own counts for all of their bits.
+func mcus() {
+	TEXT("mcus_x2_bmi2", NOSPLIT, "func(r, blocks *uint64, count, from, to, i, k int) (mcu, block, place int)")
+	Doc("mcus_x2_bmi2 decodes MCUs of a sequential scan from coefficient k of block i of the MCU from on,",
+		"up to the MCU to or until the bits are used up. r is a bitReader, blocks are an MCU's count",
+		"mcuBlocks. It returns where a code stands that is in no table, or the MCU behind the last and",
+		"at least 64 as place.")
 	Pragma("noescape")
-	bufField := Load(Param("buf"), GP64())
-	nField := Load(Param("n"), GP64())
-	atField := Load(Param("at"), GP64())
-	src := Load(Param("src"), GP64())
-	lookup := Load(Param("lookup"), GP64())
-	block := Load(Param("block"), GP64())
-	k := Load(Param("k"), GP64())
-	buf, n, at := GP64(), GP64(), GP64()
-	MOVQ(Mem{Base: bufField}, buf)
-	MOVQ(Mem{Base: nField}, n)
-	MOVQ(Mem{Base: atField}, at)
+	mcu, i := AllocLocal(8), AllocLocal(8) // where the block in hand is, i in bytes
+	n, at, src := GP64(), GP64(), GP64()
+	bufs := [2]reg.GPVirtual{GP64(), GP64()} // what a step leaves, and what it found
+	ac, block, k := GP64(), GP64(), GP64()
 	places := GP64()
 	LEAQ(zigzagOffsets(), places)
-	c := GP64()
-
-	take := func() {
-		t := GP64()
-		MOVBQZX(c.As8(), t)
-		SHLXQ(c, buf, buf)
-		SUBQ(t, n)
+	{
+		r := Load(Param("r"), GP64())
+		MOVQ(Mem{Base: r, Disp: bufField}, bufs[0])
+		MOVQ(Mem{Base: r, Disp: nField}, n)
+		MOVQ(Mem{Base: r, Disp: atField}, at)
+		MOVQ(Mem{Base: r, Disp: srcField}, src)
 	}
 
-	// Two codes found in lookup take at most 2*(lookupBits+15) = 50 of the 56
-	// bits that refilling leaves at least.
-	Label("next")
-	t := GP64()
-	MOVQ(Mem{Base: src, Index: at, Scale: 1}, t)
-	BSWAPQ(t)
-	SHRXQ(n, t, t)
-	ORQ(t, buf)
-	MOVQ(U32(63), t)
-	SUBQ(n, t)
-	SHRQ(U8(3), t)
-	ADDQ(t, at)
-	ORQ(U8(56), n)
-	for i := range 2 {
-		valueless := fmt.Sprintf("valueless%d", i)
-		MOVQ(buf, c)
-		SHRQ(U8(64-lookupBits), c)
-		MOVL(Mem{Base: lookup, Index: c, Scale: 4}, c.As32())
-		TESTL(U32(15<<sizeShift), c.As32())
-		JZ(LabelRef(valueless))
-
-		bits, length := GP64(), GP64()
-		MOVQ(c, length)
-		SHRQ(U8(lengthShift), length)
-		SHLXQ(length, buf, bits)
-		take()
-		run := GP64()
-		MOVQ(c, run)
-		SHRQ(U8(runShift), run)
-		ADDQ(run, k)
+	refill := func(buf reg.GPVirtual) {
+		t := GP64()
+		MOVQ(Mem{Base: src, Index: at, Scale: 1}, t)
+		BSWAPQ(t)
+		SHRXQ(n, t, t)
+		ORQ(t, buf)
+		MOVQ(U32(63), t)
+		SUBQ(n, t)
+		SHRQ(U8(3), t)
+		ADDQ(t, at)
+		ORQ(U8(56), n)
+	}
+	// value leaves in bits the number that their first size bits stand for.
+	value := func(bits, size reg.GPVirtual) {
 		negative := GP64() // all ones for a value with a leading zero
 		MOVQ(bits, negative)
 		SARQ(U8(63), negative)
 		NOTQ(negative)
 		XORQ(negative, bits)
-		SHRQ(U8(sizeShift), c)
-		ANDQ(U8(15), c)
-		NEGQ(c)
-		SHRXQ(c, bits, bits)
+		// By 64-size, as two shifts: size may be 0.
+		SHRQ(U8(1), bits)
+		XORQ(U8(63), size)
+		SHRXQ(size, bits, bits)
 		XORQ(negative, bits)
 		SUBQ(negative, bits)
-		place := GP64()
-		MOVBQZX(Mem{Base: places, Index: k, Scale: 1}, place)
-		MOVW(bits.As16(), Mem{Base: block, Index: place, Scale: 1})
+	}
+	take := func(count, from, to reg.GPVirtual) {
+		t := GP64()
+		SHLXQ(count, from, to)
+		MOVBQZX(count.As8(), t)
+		SUBQ(t, n)
+	}
+
+	// begin leaves in block where the block in hand goes, and in ac its steps.
+	begin := func(d reg.GPVirtual) {
+		MOVQ(Mem{Base: d, Disp: stepsField}, ac)
+		MOVQ(Mem{Base: d, Disp: strideField}, block)
+		IMULQ(mcu, block)
+		ADDQ(Mem{Base: d, Disp: coefsField}, block)
+	}
+
+	{
+		d, t := GP64(), GP64()
+		Load(Param("from"), t)
+		MOVQ(t, mcu)
+		Load(Param("i"), d)
+		SHLQ(U8(mcuBlockShift), d)
+		MOVQ(d, i)
+		Load(Param("blocks"), t)
+		ADDQ(t, d)
+		Load(Param("k"), k)
+		TESTQ(k, k)
+		JZ(LabelRef("block"))
+		begin(d)
+		JMP(LabelRef("next"))
+	}
+
+	Label("block")
+	{
+		// Behind the segment's end there are only zeros.
+		r, t := GP64(), GP64()
+		Load(Param("r"), r)
+		MOVQ(Mem{Base: r, Disp: endField}, t)
+		ADDQ(U8(beyondEnd), t)
+		CMPQ(at, t)
+		JLE(LabelRef("inside"))
+		MOVQ(t, at)
+		XORQ(bufs[0], bufs[0])
+		Label("inside")
+
+		refill(bufs[0])
+		d, codes, c, bits := GP64(), GP64(), GP64(), GP64()
+		Load(Param("blocks"), d)
+		ADDQ(i, d)
+		MOVQ(Mem{Base: d, Disp: codesField}, codes)
+		MOVQ(bufs[0], c)
+		SHRQ(U8(64-lookupBits), c)
+		MOVL(Mem{Base: codes, Index: c, Scale: 4}, c.As32())
+		XORQ(k, k)
+		TESTL(c.As32(), c.As32())
+		JZ(LabelRef("leave"))
+		begin(d)
+		length := GP64()
+		MOVQ(c, length)
+		SHRQ(U8(lengthShift), length)
+		SHLXQ(length, bufs[0], bits)
+		take(c, bufs[0], bufs[0])
+		SHRQ(U8(sizeShift), c)
+		value(bits, c)
+		pred := GP64()
+		MOVQ(Mem{Base: d, Disp: predField}, pred)
+		ADDL(Mem{Base: pred}, bits.As32())
+		MOVL(bits.As32(), Mem{Base: pred})
+		MOVW(bits.As16(), Mem{Base: block})
+		MOVQ(U32(1), k)
+	}
+
+	e := GP64()
+	Label("next")
+	refill(bufs[0])
+	for i := range stepsAtOnce {
+		before, after := bufs[i%2], bufs[(i+1)%2]
+		MOVQ(before, e)
+		SHRQ(U8(64-stepBits), e)
+		MOVQ(Mem{Base: ac, Index: e, Scale: 8}, e)
+		TESTL(U32(0xFF<<moveShift), e.As32())
+		JZ(LabelRef(fmt.Sprintf("wide%d", i%2)))
+		take(e, before, after)
+		t, place := GP64(), GP64()
+		MOVQ(e, t)
+		SHRQ(U8(runShift), t)
+		MOVBQZX(t.As8(), t)
+		ADDQ(t, k)
+		MOVQ(e, t)
+		SHRQ(U8(moveShift), t)
+		MOVBQZX(t.As8(), t)
+		// The first value is stored over a second one that stands at its place.
+		first := GP64()
+		MOVBQZX(Mem{Base: places, Index: k, Scale: 1}, first)
+		ADDQ(t, k)
+		MOVBQZX(Mem{Base: places, Index: k, Scale: 1, Disp: -1}, place)
+		v := GP64()
+		MOVQ(e, v)
+		SHRQ(U8(secondShift), v)
+		MOVW(v.As16(), Mem{Base: block, Index: place, Scale: 1})
+		MOVQ(e, v)
+		SHRQ(U8(firstShift), v)
+		MOVW(v.As16(), Mem{Base: block, Index: first, Scale: 1})
+		CMPQ(k, U8(64))
+		JAE(LabelRef(fmt.Sprintf("end%d", i%2)))
+	}
+	if stepsAtOnce%2 == 1 {
+		MOVQ(bufs[1], bufs[0])
+	}
+	JMP(LabelRef("next"))
+
+	// A value that lies beyond the bits of the step, alone.
+	Label("wide1")
+	MOVQ(bufs[1], bufs[0])
+	Label("wide0")
+	TESTQ(e, e)
+	JZ(LabelRef("leave"))
+	{
+		refill(bufs[0])
+		t, bits := GP64(), GP64()
+		MOVQ(e, t)
+		SHRQ(U8(ownShift), t)
+		SHLXQ(t, bufs[0], bits)
+		take(e, bufs[0], bufs[0])
+		MOVQ(e, t)
+		SHRQ(U8(firstShift), t)
+		value(bits, t)
+		SHRQ(U8(runShift), e)
+		MOVBQZX(e.As8(), e)
+		ADDQ(e, k)
+		MOVBQZX(Mem{Base: places, Index: k, Scale: 1}, t)
+		MOVW(bits.As16(), Mem{Base: block, Index: t, Scale: 1})
 		INCQ(k)
 		CMPQ(k, U8(64))
-		JAE(LabelRef("done"))
-		if i == 1 {
-			JMP(LabelRef("next"))
+		JB(LabelRef("next"))
+		JMP(LabelRef("ended"))
+	}
+
+	// Where the first value of a step was the block's last, what followed it
+	// belongs to the next block and is given back.
+	for i := range 2 {
+		before, after := bufs[i], bufs[1-i]
+		kept := fmt.Sprintf("kept%d", i)
+		Label(fmt.Sprintf("end%d", i))
+		own, t := GP64(), GP64()
+		MOVQ(e, t)
+		SHRQ(U8(moveShift), t)
+		MOVBQZX(t.As8(), t)
+		NEGQ(t)
+		ADDQ(k, t) // place of the first value
+		CMPQ(t, U8(63))
+		JB(LabelRef(kept))
+		MOVQ(e, own)
+		SHRQ(U8(ownShift), own)
+		MOVBQZX(own.As8(), own)
+		SHLXQ(own, before, after)
+		SUBQ(own, n)
+		MOVBQZX(e.As8(), t)
+		ADDQ(t, n)
+		Label(kept)
+		if i == 0 {
+			MOVQ(bufs[1], bufs[0])
+			JMP(LabelRef("ended"))
 		}
 	}
-	for i := range 2 {
-		Label(fmt.Sprintf("valueless%d", i))
+
+	Label("ended")
+	{
+		next, last := GP64(), GP64()
+		MOVQ(i, next)
+		ADDQ(U8(mcuBlockBytes), next)
+		MOVQ(next, i)
+		Load(Param("count"), last)
+		SHLQ(U8(mcuBlockShift), last)
+		CMPQ(next, last)
+		JB(LabelRef("block"))
+		XORQ(next, next)
+		MOVQ(next, i)
+		INCQ(mcu)
+		r, end, taken := GP64(), GP64(), GP64()
+		Load(Param("r"), r)
+		MOVQ(Mem{Base: r, Disp: endField}, end)
+		SHLQ(U8(3), end)
+		MOVQ(at, taken)
+		SHLQ(U8(3), taken)
+		SUBQ(n, taken)
+		CMPQ(taken, end)
+		JGT(LabelRef("leave"))
+		to := GP64()
+		Load(Param("to"), to)
+		CMPQ(to, mcu)
+		JGT(LabelRef("block"))
 	}
-	TESTL(c.As32(), c.As32())
-	JZ(LabelRef("done"))
-	take()
-	SHRQ(U8(runShift), c)
-	ADDQ(U8(16), k)
-	CMPQ(c, U8(15))
-	JNE(LabelRef("end"))
-	CMPQ(k, U8(64))
-	JB(LabelRef("next"))
-	JMP(LabelRef("done"))
 
-	Label("end")
-	MOVQ(U32(64), k)
-
-	Label("done")
-	MOVQ(buf, Mem{Base: bufField})
-	MOVQ(n, Mem{Base: nField})
-	MOVQ(at, Mem{Base: atField})
-	Store(k, ReturnIndex(0))
+	Label("leave")
+	{
+		r, t := GP64(), GP64()
+		Load(Param("r"), r)
+		MOVQ(bufs[0], Mem{Base: r, Disp: bufField})
+		MOVQ(n, Mem{Base: r, Disp: nField})
+		MOVQ(at, Mem{Base: r, Disp: atField})
+		Store(k, ReturnIndex(2))
+		MOVQ(mcu, t)
+		Store(t, ReturnIndex(0))
+		MOVQ(i, t)
+		SHRQ(U8(mcuBlockShift), t)
+		Store(t, ReturnIndex(1))
+	}
 	RET()
 }
 
 // zigzagOffsets is zigzag of jpeg_tables.go in bytes of a block, with the last
-// place again for the 15 that a corrupt run may lead past the end.
+// place again for all that a damaged block may lead past the end.
 func zigzagOffsets() Mem {
 	return constant("zigzag_offsets", func() {
 		x, y, step := 0, 0, 1 // step is added to x and taken from y
-		for k := range 80 {
+		for k := range 64 + placesBehind {
 			if k >= 64 {
 				x, y = 7, 7
 			}
