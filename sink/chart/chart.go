@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"strconv"
 
 	"clpipe/sink"
 
@@ -82,7 +83,8 @@ func SVG(panels []Panel, columns int) ([]byte, error) {
 		return nil, fmt.Errorf("chart: svg: %w", err)
 	}
 	// HTML has no place for the XML declaration and the document type.
-	return file.Bytes()[max(bytes.Index(file.Bytes(), []byte("<svg")), 0):], nil
+	svgElement := file.Bytes()[max(bytes.Index(file.Bytes(), []byte("<svg")), 0):]
+	return bytes.ReplaceAll(svgElement, []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")), nil
 }
 
 // drawPanels draws on a canvas of the size they need.
@@ -108,7 +110,7 @@ func drawPanels(panels []Panel, columns int, newCanvas func(w, h vg.Length) vg.C
 	for r := range grid {
 		for c, p := range grid[r] {
 			if p != nil {
-				p.Draw(canvases[r][c])
+				drawPlot(p, canvases[r][c])
 			}
 		}
 	}
@@ -127,8 +129,48 @@ func newPlot(title, x, y string) *plot.Plot {
 	faint := color.Gray{0xe4}
 	grid.Horizontal.Color, grid.Vertical.Color = faint, faint
 	p.Add(grid)
+	for _, text := range []*draw.TextStyle{&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle} {
+		text.Font.Variant = "Sans"
+	}
+	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(roundTicks), plot.TickerFunc(roundTicks)
 	p.Legend.TextStyle.Font.Size, p.Legend.Padding = vg.Points(9), vg.Points(2)
 	return p
+}
+
+// roundTicks returns three to seven ticks at multiples of 1, 2 or 5 times a power of ten.
+func roundTicks(least, most float64) []plot.Tick {
+	power := math.Floor(math.Log10((most - least) / 3))
+	step := math.Pow10(int(power))
+	for _, more := range []float64{5, 2} {
+		if more*step <= (most-least)/3 {
+			step *= more
+			break
+		}
+	}
+	format, digits := byte('f'), max(0, int(-power))
+	if math.Abs(power) > 4 {
+		format, digits = 'g', 3
+	}
+	var ticks []plot.Tick
+	for i, first := 0.0, math.Ceil(least/step); (first+i)*step <= most && i < 9; i++ {
+		value := (first + i) * step
+		ticks = append(ticks, plot.Tick{Value: value, Label: strconv.FormatFloat(value, format, digits, 64)})
+	}
+	return ticks
+}
+
+// drawPlot draws a plot, its legend with the names behind their marks wherever it stands: a
+// viewer that lacks the font has wider letters, which would reach into marks behind them.
+func drawPlot(p *plot.Plot, c draw.Canvas) {
+	legend := p.Legend
+	p.Legend = plot.NewLegend()
+	p.Draw(c)
+	area := p.DataCanvas(c)
+	if r := legend.Rectangle(area); !legend.Left {
+		legend.Left = true
+		area.Min.X = area.Max.X - (r.Max.X-r.Min.X)*1.1
+	}
+	legend.Draw(area)
 }
 
 // plot draws the lines, with a legend or, where another panel has it, without.
@@ -262,7 +304,7 @@ func WriteBars(path string, d Bars) error {
 	img := canvas(vg.Length(max(columns, 3))*100+vg.Points(80), vg.Length(rows)*4*vg.Inch)
 	tiles := draw.Tiles{Rows: rows, Cols: 1, PadY: vg.Points(10), PadRight: vg.Points(6)}
 	for r, row := range plot.Align(grid, tiles, draw.New(img)) {
-		grid[r][0].Draw(row[0])
+		drawPlot(grid[r][0], row[0])
 	}
 	return write(path, img)
 }

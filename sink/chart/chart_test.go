@@ -133,3 +133,27 @@ func TestLegendKeepsOffTheLines(t *testing.T) {
 		}
 	}
 }
+
+func TestTicksAreRoundNumbers(t *testing.T) {
+	for _, c := range []struct {
+		least, most float64
+		want        string
+	}{
+		{0, 450, "0 100 200 300 400"},
+		{10, 450, "100 200 300 400"},
+		{4.5, 6.7, "4.5 5.0 5.5 6.0 6.5"},
+		{0.027, 0.071, "0.03 0.04 0.05 0.06 0.07"},
+		{-2.1, 1.7, "-2 -1 0 1"},
+		{0, 105, "0 20 40 60 80 100"},
+		{0, 3e7, "0 1e+07 2e+07 3e+07"},
+		{-5e299, 1.5e300, "-5e+299 0 5e+299 1e+300 1.5e+300"},
+	} {
+		var labels []string
+		for _, tick := range roundTicks(c.least, c.most) {
+			labels = append(labels, tick.Label)
+		}
+		if got := strings.Join(labels, " "); got != c.want {
+			t.Errorf("from %g to %g: got %s, want %s", c.least, c.most, got, c.want)
+		}
+	}
+}
