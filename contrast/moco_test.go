@@ -2,11 +2,9 @@ package contrast_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +12,7 @@ import (
 	"clpipe/batch"
 	"clpipe/contrast"
 	"clpipe/encoder"
+	"clpipe/internal/goldentest"
 	"clpipe/sink"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -23,20 +22,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// hashed returns n numbers in [0,1), as the function of that name in
-// testdata/moco.py.
-func hashed(seed, n int) []float64 {
-	out := make([]float64, n)
-	for i := range out {
-		z := (uint64(i) + 1 + uint64(seed)<<32) * 0x9e3779b97f4a7c15
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		z ^= z >> 31
-		out[i] = float64(z>>40) / (1 << 24)
-	}
-	return out
-}
 
 // initial gives every tensor its hashed values, as in moco.py.
 func initial(s batch.State, seed int) {
@@ -53,7 +38,7 @@ func initial(s batch.State, seed int) {
 		case strings.HasSuffix(name, "weight"):
 			scale, shift = 0.2, 1
 		}
-		for j, u := range hashed(seed+i, len(values)) {
+		for j, u := range goldentest.Hashed(seed+i, len(values)) {
 			values[j] = float32(shift + scale*(u*2-1))
 		}
 	}
@@ -73,13 +58,13 @@ func (p *hashedPairs) Read(context.Context) (arrow.Record, error) {
 		return nil, io.EOF
 	}
 	b := batch.NewPairsBuilder(memory.DefaultAllocator, p.schema, p.n)
-	base := hashed(p.seed*1000+p.step*3, p.n*4*4*3)
+	base := goldentest.Hashed(p.seed*1000+p.step*3, p.n*4*4*3)
 	for view := range 2 + p.local {
 		side, noisy := p.side, p.seed*1000+p.step*3+1+view
 		if view >= 2 {
 			side, noisy = p.localSide, p.seed*1000+500+p.step*p.local+view
 		}
-		noise := hashed(noisy, p.n*side*side*3)
+		noise := goldentest.Hashed(noisy, p.n*side*side*3)
 		for i := range p.n {
 			b.SetRow(i, batch.Row{Index: uint64(p.step*p.n + i)})
 			var dst []byte
@@ -147,14 +132,8 @@ type goldenRun struct {
 // amplifies rounding: 1e-2. What two steps changed in a tensor agrees to 5 %, in
 // the median over tensors to 1 %.
 func TestStepsMatchPyTorch(t *testing.T) {
-	text, err := os.ReadFile("testdata/moco_golden.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var golden struct{ Runs []goldenRun }
-	if err := json.Unmarshal(text, &golden); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/moco_golden.json", &golden)
 	moved, err := sink.ReadSafetensors("testdata/moco_golden.safetensors")
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"clpipe/batch"
 	"clpipe/contrast"
 	"clpipe/encoder"
+	"clpipe/internal/goldentest"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -26,7 +27,7 @@ type tensorSketch struct {
 
 func sketchOf(v []float64) tensorSketch {
 	s := tensorSketch{Sums: make([]float64, 16)}
-	for i, u := range hashed(77, len(v)) {
+	for i, u := range goldentest.Hashed(77, len(v)) {
 		s.Norm += v[i] * v[i]
 		signs := uint64(u * (1 << 24))
 		for j := range s.Sums {
@@ -171,7 +172,7 @@ func (r selfsupervisedRun) train(t *testing.T, cfg contrast.Config) (start batch
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, u := range hashed(r.Config.Seed+500, len(keys)) {
+		for i, u := range goldentest.Hashed(r.Config.Seed+500, len(keys)) {
 			keys[i] = float32(u*2 - 1)
 		}
 	}

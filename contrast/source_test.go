@@ -9,6 +9,7 @@ import (
 	"clpipe/batch"
 	"clpipe/contrast"
 	"clpipe/encoder"
+	"clpipe/internal/goldentest"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -78,8 +79,8 @@ func (s *source) Read(ctx context.Context) (arrow.Record, error) {
 // view returns the pixels of a view: a function of its place.
 func (s *source) view(row batch.Row, view int) []byte {
 	out := make([]byte, s.side*s.side*3)
-	common := hashed(int(row.Epoch)*1000+int(row.Index)*3, len(out))
-	own := hashed(int(row.Epoch)*1000+int(row.Index)*3+1+view, len(out))
+	common := goldentest.Hashed(int(row.Epoch)*1000+int(row.Index)*3, len(out))
+	own := goldentest.Hashed(int(row.Epoch)*1000+int(row.Index)*3+1+view, len(out))
 	for i := range out {
 		out[i] = byte(common[i]*200 + own[i]*55)
 	}

@@ -1,23 +1,16 @@
 package encoder_test
 
 import (
-	"encoding/json"
 	"math"
-	"os"
 	"testing"
 
 	"clpipe/encoder"
+	"clpipe/internal/goldentest"
 )
 
 func TestSchedulesMatchPyTorch(t *testing.T) {
-	data, err := os.ReadFile("testdata/schedule.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := map[string][]float64{}
-	if err := json.Unmarshal(data, &want); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/schedule.json", &want)
 	const base = 0.03
 	for _, c := range []struct {
 		name     string

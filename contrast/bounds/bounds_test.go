@@ -1,32 +1,19 @@
 package bounds
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-)
 
-// hashed is the function hashed of testdata/bounds.py.
-func hashed(seed, n int) []float64 {
-	out := make([]float64, n)
-	for i := range out {
-		z := (uint64(i) + 1 + uint64(seed)<<32) * 0x9e3779b97f4a7c15
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		z ^= z >> 31
-		out[i] = float64(z>>40) / (1 << 24)
-	}
-	return out
-}
+	"clpipe/internal/goldentest"
+)
 
 // centred are n hashed numbers in ±scale/2.
 func centred(seed, n int, scale float64) []float64 {
-	out := hashed(seed, n)
+	out := goldentest.Hashed(seed, n)
 	for i := range out {
 		out[i] = (out[i] - 0.5) * scale
 	}
@@ -93,10 +80,6 @@ func narrowed(x []float64) []float32 {
 // Values and gradients beside PyTorch's autograd in float64, and float32 scores
 // as near as their own rounding allows: up to e^20 times 1e-6.
 func TestBoundsMatchPyTorch(t *testing.T) {
-	text, err := os.ReadFile("testdata/bounds.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var golden struct {
 		Cases []struct {
 			Bound   string
@@ -107,9 +90,7 @@ func TestBoundsMatchPyTorch(t *testing.T) {
 			GradB   []float64 `json:"grad_b"`
 		}
 	}
-	if err := json.Unmarshal(text, &golden); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/bounds.json", &golden)
 	if len(golden.Cases) != 40 {
 		t.Fatalf("%d cases, want 40", len(golden.Cases))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"clpipe/batch"
 	"clpipe/encoder"
+	"clpipe/internal/goldentest"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -37,7 +38,7 @@ func newSquares(mem memory.Allocator, rows, records int) *squares {
 func squareOf(id string, epoch uint32) Truth {
 	var i int
 	fmt.Sscanf(id, "view%d", &i)
-	u := hashed(i*1000+int(epoch), 3)
+	u := goldentest.Hashed(i*1000+int(epoch), 3)
 	x, y := math.Floor(u[0]*(viewSide-squareSide)), math.Floor(u[1]*(viewSide-squareSide))
 	return Truth{Class: int(u[2] * 2), Box: Box{x, y, x + squareSide, y + squareSide}}
 }

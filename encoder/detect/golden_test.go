@@ -1,16 +1,15 @@
 package detect
 
 import (
-	"encoding/json"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"clpipe/batch"
 	"clpipe/encoder"
+	"clpipe/internal/goldentest"
 )
 
 // What testdata/detector.py says, in float64.
@@ -32,27 +31,9 @@ type run struct {
 
 func loadGolden(t *testing.T) *golden {
 	t.Helper()
-	text, err := os.ReadFile("testdata/detector.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	g := &golden{}
-	if err := json.Unmarshal(text, g); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/detector.json", g)
 	return g
-}
-
-func hashed(seed, n int) []float64 {
-	out := make([]float64, n)
-	for i := range out {
-		z := (uint64(i) + 1 + uint64(seed)<<32) * 0x9e3779b97f4a7c15
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		z ^= z >> 31
-		out[i] = float64(z>>40) / (1 << 24)
-	}
-	return out
 }
 
 const goldenClasses = 3
@@ -60,7 +41,7 @@ const goldenClasses = 3
 // hashedTruths returns the boxes that the script draws.
 func hashedTruths(seed, count int, size float64) []Truth {
 	var out []Truth
-	u := hashed(seed, 5*count)
+	u := goldentest.Hashed(seed, 5*count)
 	for i := range count {
 		u := u[5*i:]
 		w, h := 2+u[2]*size*0.6, 2+u[3]*size*0.6
@@ -85,7 +66,7 @@ func TestMapsMatchPyTorch(t *testing.T) {
 	g := gridOf(encoder.Shape{Per: 1, H: side, W: side}, side*stride, stride)
 	rows := func(seed, c int) encoder.Rows {
 		r := encoder.Rows{N: views * side * side, D: c, Stride: 16, Data: make([]float32, views*side*side*16)}
-		for i, u := range hashed(seed, r.N*c) {
+		for i, u := range goldentest.Hashed(seed, r.N*c) {
 			if seed > 0 {
 				r.Row(i / c)[i%c] = float32((u - 0.5) * 6)
 			}
@@ -168,7 +149,7 @@ func TestTrainingMatchesPyTorch(t *testing.T) {
 			before := hashedWeights(t, seed, all)
 			d.begin()
 			for step := range steps {
-				for i, u := range hashed(seed*100+step, len(d.run.pixels)) {
+				for i, u := range goldentest.Hashed(seed*100+step, len(d.run.pixels)) {
 					d.run.pixels[i] = byte(u * 255)
 				}
 				for i := range n {
@@ -204,7 +185,7 @@ func TestTrainingMatchesPyTorch(t *testing.T) {
 				t.Fatal(err)
 			}
 			pixels := make([]byte, n*side*side*3)
-			for i, u := range hashed(seed*100, len(pixels)) {
+			for i, u := range goldentest.Hashed(seed*100, len(pixels)) {
 				pixels[i] = byte(u * 255)
 			}
 			found := d.bind(plan)
@@ -247,7 +228,7 @@ func hashedWeights(t *testing.T, seed int, all []*encoder.Params) map[string][]f
 		} else if strings.HasSuffix(name, "weight") {
 			scale, shift = 0.2, 1
 		}
-		for i, u := range hashed(seed+place, len(values[name])) {
+		for i, u := range goldentest.Hashed(seed+place, len(values[name])) {
 			values[name][i] = float32(shift + float64(scale*(u*2-1)))
 		}
 	}

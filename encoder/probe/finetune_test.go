@@ -2,17 +2,16 @@ package probe
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"clpipe/batch"
 	"clpipe/encoder"
+	"clpipe/internal/goldentest"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -158,17 +157,11 @@ func TestFewRowsAreRowsOfTheirClass(t *testing.T) {
 // as far within 1e-3, and the logits after them agree to 1e-3.
 func TestFineTuningMatchesPyTorch(t *testing.T) {
 	const seed, side, n, classes, steps = 5, 12, 6, 3, 6
-	text, err := os.ReadFile("testdata/finetune.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var golden struct {
 		Moved  map[string]float64
 		Logits []float64
 	}
-	if err := json.Unmarshal(text, &golden); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/finetune.json", &golden)
 	g := encoder.ResNet(encoder.ResNetConfig{Depth: 18, CIFAR: true, Size: side, Width: 0.0625, Normalize: encoder.Normalize{Std: [3]float32{1, 1, 1}}})
 	tuner, err := NewFineTuner(g, encoder.NewParams(g, 1), FineTuneConfig{Labels: []int{0, 1, 2}, Batch: n, Steps: steps, LR: 0.02, Workers: 2})
 	if err != nil {
@@ -188,7 +181,7 @@ func TestFineTuningMatchesPyTorch(t *testing.T) {
 		} else if strings.HasSuffix(name, "weight") {
 			scale, shift = 0.2, 1
 		}
-		for i, u := range hashed(seed+place, len(values)) {
+		for i, u := range goldentest.Hashed(seed+place, len(values)) {
 			values[i] = float32(shift + float64(scale*(u*2-1)))
 		}
 		place++
@@ -197,7 +190,7 @@ func TestFineTuningMatchesPyTorch(t *testing.T) {
 		t.Fatal(err)
 	}
 	pixels := func(step int) {
-		for i, u := range hashed(seed*100+step, len(tuner.pixels)) {
+		for i, u := range goldentest.Hashed(seed*100+step, len(tuner.pixels)) {
 			tuner.pixels[i] = byte(u * 255)
 		}
 	}

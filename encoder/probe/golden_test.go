@@ -1,33 +1,19 @@
 package probe
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"testing"
 
+	"clpipe/internal/goldentest"
 	"clpipe/internal/par"
 )
 
-// hashed and labelled are the functions hashed and features of
-// testdata/probes.py.
-func hashed(seed, n int) []float64 {
-	out := make([]float64, n)
-	for i := range out {
-		z := (uint64(i) + 1 + uint64(seed)<<32) * 0x9e3779b97f4a7c15
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		z ^= z >> 31
-		out[i] = float64(z>>40) / (1 << 24)
-	}
-	return out
-}
-
+// labelled is the function features of testdata/probes.py.
 func labelled(seed, n, d, classes int, signal float64) *Features {
 	f := &Features{D: d}
-	centres, noise, scale, mean := hashed(999, classes*d), hashed(seed+1, n*d), hashed(998, d), hashed(997, d)
-	for i, u := range hashed(seed, n) {
+	centres, noise, scale, mean := goldentest.Hashed(999, classes*d), goldentest.Hashed(seed+1, n*d), goldentest.Hashed(998, d), goldentest.Hashed(997, d)
+	for i, u := range goldentest.Hashed(seed, n) {
 		label := int(u * float64(classes))
 		f.Labels = append(f.Labels, label)
 		for j := range d {
@@ -47,10 +33,6 @@ func (s Score) counted() Score {
 // The probes beside PyTorch's in float64 (testdata/probes.py): as many correct,
 // and for the linear one an objective within 1e-4 of the optimum.
 func TestProbesMatchPyTorch(t *testing.T) {
-	text, err := os.ReadFile("testdata/probes.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var golden struct {
 		Cases []struct {
 			Seed, Train, Test, Dim, Classes int
@@ -65,9 +47,7 @@ func TestProbesMatchPyTorch(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal(text, &golden); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/probes.json", &golden)
 	for _, c := range golden.Cases {
 		t.Run(fmt.Sprintf("%dx%d", c.Train, c.Dim), func(t *testing.T) {
 			train := labelled(c.Seed, c.Train, c.Dim, c.Classes, c.Signal)

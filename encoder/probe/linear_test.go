@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"clpipe/internal/goldentest"
 	"clpipe/internal/par"
 )
 
@@ -19,7 +20,7 @@ func TestRegressionGradient(t *testing.T) {
 	defer pool.Close()
 	r := newRegression(pool, standardised(f, mean, scale), classes, l2)
 	w := make([]float64, (f.D+1)*classes)
-	for i, u := range hashed(41, len(w)) {
+	for i, u := range goldentest.Hashed(41, len(w)) {
 		w[i] = u - 0.5
 	}
 	grad := make([]float64, len(w))

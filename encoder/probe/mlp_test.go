@@ -1,24 +1,19 @@
 package probe
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"clpipe/internal/goldentest"
 	"clpipe/internal/par"
 )
 
 // Twenty steps beside PyTorch's in float64 (testdata/mlp.py): losses, weights
 // and the rows classified correctly.
 func TestMLPMatchesPyTorch(t *testing.T) {
-	text, err := os.ReadFile("testdata/mlp.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var golden struct {
 		Cases []struct {
 			Seed, Train, Test, Dim, Classes, Hidden, Batch, Steps, Correct int
@@ -26,9 +21,7 @@ func TestMLPMatchesPyTorch(t *testing.T) {
 			Losses, Weights                                                []float64
 		}
 	}
-	if err := json.Unmarshal(text, &golden); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/mlp.json", &golden)
 	for _, c := range golden.Cases {
 		t.Run(fmt.Sprintf("%dx%d", c.Train, c.Dim), func(t *testing.T) {
 			train := labelled(c.Seed, c.Train, c.Dim, c.Classes, 0.5)
@@ -62,7 +55,7 @@ func TestMLPMatchesPyTorch(t *testing.T) {
 func TestMLPLearnsWhatALinearProbeCannot(t *testing.T) {
 	xor := func(seed, n int) *Features {
 		f := &Features{D: 2}
-		for i, u := range hashed(seed, 2*n) {
+		for i, u := range goldentest.Hashed(seed, 2*n) {
 			f.Data = append(f.Data, float32(u-0.5))
 			if i%2 == 1 {
 				label := 0

@@ -1,27 +1,21 @@
 package kernel
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"testing"
+
+	"clpipe/internal/goldentest"
 )
 
 // TestConvAgainstPyTorch compares with testdata/conv.json.
 func TestConvAgainstPyTorch(t *testing.T) {
-	raw, err := os.ReadFile("testdata/conv.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var golden struct {
 		Cases []struct {
 			Shape               ConvShape
 			X, W, DY, Y, DX, DW []float64
 		}
 	}
-	if err := json.Unmarshal(raw, &golden); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/conv.json", &golden)
 	if len(golden.Cases) == 0 {
 		t.Fatal("testdata/conv.json holds no cases")
 	}

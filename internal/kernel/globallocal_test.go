@@ -1,14 +1,13 @@
 package kernel
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 
+	"clpipe/internal/goldentest"
 	"clpipe/internal/par"
 )
 
@@ -198,10 +197,6 @@ func TestGlobalLocalReferenceGradients(t *testing.T) {
 
 // PyTorch's autograd as the judge, see testdata/globallocal.py.
 func TestGlobalLocalGolden(t *testing.T) {
-	data, err := os.ReadFile("testdata/globallocal.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var golden struct {
 		Cases []struct {
 			N, Q, D              int
@@ -212,9 +207,7 @@ func TestGlobalLocalGolden(t *testing.T) {
 			DGlobal, DLocal      []float64
 		}
 	}
-	if err := json.Unmarshal(data, &golden); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/globallocal.json", &golden)
 	estimators := map[string]Estimator{"nce": NCEEstimator, "jsd": JSDEstimator, "dv": DVEstimator}
 	for _, c := range golden.Cases {
 		in := globalLocalInput{

@@ -1,12 +1,11 @@
 package kernel
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 
+	"clpipe/internal/goldentest"
 	"clpipe/internal/par"
 )
 
@@ -50,14 +49,8 @@ type golden struct {
 
 func readGolden(t *testing.T) golden {
 	t.Helper()
-	text, err := os.ReadFile("testdata/layers.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var g golden
-	if err := json.Unmarshal(text, &g); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/layers.json", &g)
 	return g
 }
 

@@ -1,14 +1,13 @@
 package kernel
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 
+	"clpipe/internal/goldentest"
 	"clpipe/internal/par"
 )
 
@@ -184,14 +183,8 @@ func TestNormBitsDoNotDependOnWorkers(t *testing.T) {
 }
 
 func TestNormsEqualPyTorch(t *testing.T) {
-	text, err := os.ReadFile("testdata/norms.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var g struct{ Cases []*normCase }
-	if err := json.Unmarshal(text, &g); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/norms.json", &g)
 	if len(g.Cases) != 4 {
 		t.Fatalf("%d cases, want 4", len(g.Cases))
 	}

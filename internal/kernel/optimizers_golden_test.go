@@ -1,11 +1,10 @@
 package kernel
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"testing"
 
+	"clpipe/internal/goldentest"
 	"clpipe/internal/par"
 )
 
@@ -39,14 +38,8 @@ type goldenOptimizers struct {
 
 func readGoldenOptimizers(t *testing.T) goldenOptimizers {
 	t.Helper()
-	text, err := os.ReadFile("testdata/optimizers.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var g goldenOptimizers
-	if err := json.Unmarshal(text, &g); err != nil {
-		t.Fatal(err)
-	}
+	goldentest.Read(t, "testdata/optimizers.json", &g)
 	return g
 }
 
