@@ -163,36 +163,31 @@ func mcus() {
 		MOVQ(U32(1), k)
 	}
 
-	e := GP64()
+	// Parts of a step are loaded from memory: shifts would be the bottleneck.
+	e, move := GP64(), GP64()
 	Label("next")
 	refill(bufs[0])
 	for i := range stepsAtOnce {
 		before, after := bufs[i%2], bufs[(i+1)%2]
-		MOVQ(before, e)
-		SHRQ(U8(64-stepBits), e)
-		MOVQ(Mem{Base: ac, Index: e, Scale: 8}, e)
-		TESTL(U32(0xFF<<moveShift), e.As32())
+		at, t, second, v := GP64(), GP64(), GP64(), GP64()
+		part := func(shift int) Mem { return Mem{Base: ac, Index: at, Scale: 8, Disp: shift / 8} }
+		MOVQ(before, at)
+		SHRQ(U8(64-stepBits), at)
+		MOVQ(part(0), e)
+		MOVBQZX(part(moveShift), move)
+		TESTQ(move, move)
 		JZ(LabelRef(fmt.Sprintf("wide%d", i%2)))
 		take(e, before, after)
-		t, place := GP64(), GP64()
-		MOVQ(e, t)
-		SHRQ(U8(runShift), t)
-		MOVBQZX(t.As8(), t)
+		MOVBQZX(part(runShift), t)
 		ADDQ(t, k)
-		MOVQ(e, t)
-		SHRQ(U8(moveShift), t)
-		MOVBQZX(t.As8(), t)
-		// The first value is stored over a second one that stands at its place.
-		first := GP64()
+		first := t
 		MOVBQZX(Mem{Base: places, Index: k, Scale: 1}, first)
-		ADDQ(t, k)
-		MOVBQZX(Mem{Base: places, Index: k, Scale: 1, Disp: -1}, place)
-		v := GP64()
-		MOVQ(e, v)
-		SHRQ(U8(secondShift), v)
-		MOVW(v.As16(), Mem{Base: block, Index: place, Scale: 1})
-		MOVQ(e, v)
-		SHRQ(U8(firstShift), v)
+		ADDQ(move, k)
+		MOVBQZX(Mem{Base: places, Index: k, Scale: 1, Disp: -1}, second)
+		// The first value is stored over a second one that stands at its place.
+		MOVWLZX(part(secondShift), v.As32())
+		MOVW(v.As16(), Mem{Base: block, Index: second, Scale: 1})
+		MOVWLZX(part(firstShift), v.As32())
 		MOVW(v.As16(), Mem{Base: block, Index: first, Scale: 1})
 		CMPQ(k, U8(64))
 		JAE(LabelRef(fmt.Sprintf("end%d", i%2)))
@@ -236,11 +231,8 @@ func mcus() {
 		kept := fmt.Sprintf("kept%d", i)
 		Label(fmt.Sprintf("end%d", i))
 		own, t := GP64(), GP64()
-		MOVQ(e, t)
-		SHRQ(U8(moveShift), t)
-		MOVBQZX(t.As8(), t)
-		NEGQ(t)
-		ADDQ(k, t) // place of the first value
+		MOVQ(k, t)
+		SUBQ(move, t) // place of the first value
 		CMPQ(t, U8(63))
 		JB(LabelRef(kept))
 		MOVQ(e, own)
