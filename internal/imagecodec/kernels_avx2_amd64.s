@@ -82,6 +82,7 @@ inside:
 	MOVL    R9, (SI)
 	MOVW    R9, (R8)
 	MOVQ    $0x00000001, R9
+	JMP     behindDC
 
 next:
 	MOVQ    (DX)(CX*1), SI
@@ -133,6 +134,8 @@ next:
 	MOVW    BP, (R8)(R14*1)
 	CMPQ    R9, $0x40
 	JAE     end1
+
+behindDC:
 	MOVQ    BX, R13
 	SHRQ    $0x36, R13
 	MOVQ    (DI)(R13*8), R11

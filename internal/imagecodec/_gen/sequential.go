@@ -14,14 +14,16 @@ const (
 	lengthShift = 8
 	sizeShift   = 16
 
-	stepBits     = 10
-	runShift     = 8
-	moveShift    = 16
-	ownShift     = 24
-	firstShift   = 32
-	secondShift  = 48
-	stepsAtOnce  = 5       // of stepBits each in the 56 bits that refilling leaves at least
-	placesBehind = 15 + 63 // how far a damaged block may lead past its last place
+	stepBits    = 10
+	runShift    = 8
+	moveShift   = 16
+	ownShift    = 24
+	firstShift  = 32
+	secondShift = 48
+	stepsAtOnce = 5 // of stepBits each in the 56 bits that refilling leaves at least
+	// A DC code and its value take at most 25 of the bits: some steps remain.
+	stepsBeforeDC = 2
+	placesBehind  = 15 + 63 // how far a damaged block may lead past its last place
 )
 
 // Fields of a bitReader and of an mcuBlock, in bytes.
@@ -161,6 +163,7 @@ func mcus() {
 		MOVL(bits.As32(), Mem{Base: pred})
 		MOVW(bits.As16(), Mem{Base: block})
 		MOVQ(U32(1), k)
+		JMP(LabelRef("behindDC"))
 	}
 
 	// Parts of a step are loaded from memory: shifts would be the bottleneck.
@@ -168,6 +171,9 @@ func mcus() {
 	Label("next")
 	refill(bufs[0])
 	for i := range stepsAtOnce {
+		if i == stepsBeforeDC {
+			Label("behindDC")
+		}
 		before, after := bufs[i%2], bufs[(i+1)%2]
 		at, t, second, v := GP64(), GP64(), GP64(), GP64()
 		part := func(shift int) Mem { return Mem{Base: ac, Index: at, Scale: 8, Disp: shift / 8} }
