@@ -168,9 +168,6 @@ func benchKindCommand(std stdio, sig *signals, kind benchKind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: kind.name, Short: kind.short, Example: kind.example, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			for _, name := range ofRun {
 				if typed(cmd.Flags(), name) {
 					return usagef("--%s is no option of %s, which is no run", name, cmd.CommandPath())

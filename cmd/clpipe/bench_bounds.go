@@ -43,9 +43,6 @@ of the last third of each step's estimates. InfoNCE cannot pass log K.`,
   clpipe bench bounds --critic separable,joint --bounds nce,nwj --train-steps 4000 --lr 0.0005 --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			return flags.run(ctx, std)

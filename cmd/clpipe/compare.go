@@ -60,9 +60,6 @@ that is finished. What is stopped goes on with --resume: finished parts are kept
   clpipe compare --src train/ --test test/ --methods moco-cifar,dim --steps 500 --width 0.25 --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			c := &comparison{compareFlags: flags, fs: cmd.Flags(), std: std, sig: sig}
 			return c.do(cmd.Context())
 		},

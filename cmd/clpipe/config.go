@@ -33,12 +33,13 @@ var notResult = []string{
 const fromFile = "clpipe-config"
 
 // applyConfig sets the flags that the command line leaves open from the YAML
-// file that --config names. Keys are the flags' names.
+// file that --config names, if the command has it. Keys are the flags' names.
 func applyConfig(fs *pflag.FlagSet) error {
-	path, err := fs.GetString("config")
-	if err != nil || path == "" {
-		return err
+	config := fs.Lookup("config")
+	if config == nil || config.Value.String() == "" {
+		return nil
 	}
+	path := config.Value.String()
 	_, _, launched := launched(os.Getenv)
 	k := koanf.New("\x00") // keys are flat: no delimiter
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {

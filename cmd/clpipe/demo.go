@@ -59,9 +59,6 @@ a demo that was interrupted goes on where it was.`,
   clpipe demo --steps 1000 --run runs/longer`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			var err error
 			if d.log, err = d.common.log(std); err != nil {
 				return err

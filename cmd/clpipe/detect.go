@@ -60,9 +60,6 @@ score; it grows with each part that is finished.`,
   clpipe detect --run runs/first --train voc/ --test voc/ --backbone frozen --seeds 1 --epochs 5 --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			return flags.do(ctx, cmd.Flags(), std)

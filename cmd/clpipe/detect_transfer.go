@@ -111,11 +111,10 @@ func (t *transfer) look(ctx context.Context) error {
 	count := newCounter(t.std.err, t.common.quiet, "images checked", int64(len(t.trainSet.images)+len(t.testSet.images)))
 	defer count.finish()
 	for _, set := range []*objectSet{t.trainSet, t.testSet} {
-		rejects, err := t.source.rejects()
+		rejects, err := t.source.namedRejects(t.log)
 		if err != nil {
 			return err
 		}
-		rejects.Log = func(r batch.Reject) error { t.log.Warn("rejected " + r.Error()); return nil }
 		if err := set.look(ctx, t.common.workers, t.decoder, rejects, count.one); err != nil {
 			return err
 		}

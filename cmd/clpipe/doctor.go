@@ -40,9 +40,6 @@ holds. The exit code is 1 where something that was asked for does not work.`,
   clpipe doctor --src s3shards/ --cache ./cache --cache-size 20GB`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			found, err := examine(ctx, &common, &source, std)

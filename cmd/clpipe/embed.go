@@ -31,9 +31,6 @@ standard output, a pipe, a socket or a file named .arrows.`,
   clpipe ingest --src s3shards/ | clpipe embed --run runs/first -o - | clpipe head`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			return job.do(ctx, cmd.Flags(), std)
@@ -87,11 +84,10 @@ func (j *embedJob) do(ctx context.Context, fs *pflag.FlagSet, std stdio) error {
 	if err != nil {
 		return err
 	}
-	rejects, err := j.source.rejects()
+	rejects, err := j.source.namedRejects(log)
 	if err != nil {
 		return err
 	}
-	rejects.Log = func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
 	p := j.common.pipeline(log)
 	e := &embedding{common: &j.common, source: &j.source, log: log, graph: m.graph, params: m.params, size: m.config.Encoder.Size, conv: m.config.Conv, output: out}
 

@@ -32,9 +32,6 @@ normalisation of the input, (x/255 - mean)/std, as metadata.`,
   clpipe export --run runs/first --format safetensors -o encoder.safetensors`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			return job.do(std)
 		},
 	}

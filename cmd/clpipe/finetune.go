@@ -108,11 +108,10 @@ func (f *fineTune) run(ctx context.Context, train, test string, share float64, n
 // files reads the labelled images of a source, and keeps the files of those that
 // are wanted, by their number among them.
 func (e *embedding) files(ctx context.Context, src string, wanted func(n int) bool) (*labelledFiles, error) {
-	rejects, err := e.source.rejects()
+	rejects, err := e.source.namedRejects(e.log)
 	if err != nil {
 		return nil, err
 	}
-	rejects.Log = func(r batch.Reject) error { e.log.Warn("rejected " + r.Error()); return nil }
 	cfg, err := e.source.ingestConfig(e.common, rejects, e.log)
 	if err != nil {
 		return nil, err

@@ -195,6 +195,21 @@ func (s *sourceFlags) addMaxPixels(fs *pflag.FlagSet) {
 	fs.StringVar(&s.maxPixels, "max-pixels", "128Mi", "largest image decoded, width times height")
 }
 
+// namedRejects is rejects, with each sample named in a log.
+func (s *sourceFlags) namedRejects(log *slog.Logger) (*batch.Rejects, error) {
+	rejects, err := s.rejects()
+	if err != nil {
+		return nil, err
+	}
+	rejects.Log = nameIn(log)
+	return rejects, nil
+}
+
+// nameIn names damaged samples in a log.
+func nameIn(log *slog.Logger) func(batch.Reject) error {
+	return func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
+}
+
 // rejects returns the counter of damaged samples.
 func (s *sourceFlags) rejects() (*batch.Rejects, error) {
 	text, percent := strings.CutSuffix(s.maxRejects, "%")

@@ -225,11 +225,10 @@ func (e *embedding) embedder() (*encoder.Embedder, error) {
 
 // features returns the labelled features of a source.
 func (e *embedding) features(ctx context.Context, src string) (*probe.Features, error) {
-	rejects, err := e.source.rejects()
+	rejects, err := e.source.namedRejects(e.log)
 	if err != nil {
 		return nil, err
 	}
-	rejects.Log = func(r batch.Reject) error { e.log.Warn("rejected " + r.Error()); return nil }
 	f := &probe.Features{}
 	collect := probe.Collect(f)
 	if e.output == rawPixels {

@@ -70,9 +70,6 @@ the first epoch without images; 100 % is as good as a full random permutation:
   clpipe plan --src s3shards/ --measure --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			if len(flags.source.src) == 0 {
 				return usagef("--src is missing: name a directory of shards, as in clpipe plan --src s3shards/")
 			}

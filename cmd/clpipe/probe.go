@@ -48,9 +48,6 @@ which it keeps in memory.`,
   clpipe probe --run runs/first --train labelled/train --test labelled/test --probes finetune --labels 0.01,0.1`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			log, err := flags.common.log(std)

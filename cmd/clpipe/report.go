@@ -31,9 +31,6 @@ train --listen shows the same page live.`,
   clpipe report --run runs/first -o first.html`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			if run == "" {
 				return usagef("--run is missing: name a run directory, as in clpipe report --run runs/first")
 			}

@@ -28,6 +28,7 @@ to a run directory with checkpoints and metrics.`
 	root.Version = version()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return applyConfig(cmd.Flags()) }
 	root.SetUsageFunc(writeUsage)
 	for _, group := range []struct {
 		title    string

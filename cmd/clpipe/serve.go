@@ -49,9 +49,6 @@ in the header "authorization: Bearer TOKEN".`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fs := cmd.Flags()
-			if err := applyConfig(fs); err != nil {
-				return err
-			}
 			if changed(fs, "rank") || changed(fs, "world") {
 				return usagef("--rank and --world are the consumers' to choose: they stand in the ticket")
 			}
@@ -270,11 +267,10 @@ func (j *serveJob) open(ctx context.Context, t flight.Ticket, rejects *batch.Rej
 // read returns the stage that reads the source for a ticket, and the count of
 // the damaged samples that its consumer meets.
 func (j *serveJob) read(ctx context.Context, t flight.Ticket, encoded bool) (batch.Stage, *batch.Rejects, error) {
-	rejects, err := j.source.rejects()
+	rejects, err := j.source.namedRejects(j.log)
 	if err != nil {
 		return nil, nil, err
 	}
-	rejects.Log = func(r batch.Reject) error { j.log.Warn("rejected " + r.Error()); return nil }
 	src, err := j.open(ctx, t, rejects, encoded)
 	if err != nil {
 		return nil, nil, err

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"clpipe/batch"
 	"clpipe/ingest"
 	"clpipe/ingest/index"
 	"clpipe/ingest/remote"
@@ -51,20 +50,16 @@ refused: renew it with --overwrite.`,
   clpipe ingest --src s3shards/ --index auto --epochs 0 | clpipe augment | clpipe train --steps 500`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			log, err := common.log(std)
 			if err != nil {
 				return err
 			}
-			rejects, err := source.rejects()
+			rejects, err := source.namedRejects(log)
 			if err != nil {
 				return err
 			}
-			rejects.Log = func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
 			path, err := indexOutput(source.src, output, overwrite)
 			if err != nil {
 				return err

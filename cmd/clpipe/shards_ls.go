@@ -38,9 +38,6 @@ counted. The images of a folder are one line.`,
   clpipe shards ls --src 's3shards/train-*.tar' --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			log, err := common.log(std)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"clpipe/batch"
 	"clpipe/ingest/pack"
 
 	"github.com/dustin/go-humanize"
@@ -33,20 +32,16 @@ The shards' checksums are added to SHA256SUMS beside them, for sha256sum -c.`,
   clpipe shards pack --src 'tables/*.parquet' -o 'packed/train-{0000..0099}.tar'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			log, err := common.log(std)
 			if err != nil {
 				return err
 			}
-			rejects, err := source.rejects()
+			rejects, err := source.namedRejects(log)
 			if err != nil {
 				return err
 			}
-			rejects.Log = func(r batch.Reject) error { log.Warn("rejected " + r.Error()); return nil }
 			if len(source.src) == 0 {
 				return usagef("--src is missing: name a directory of images or shards, as in --src photos/")
 			}

@@ -37,9 +37,6 @@ and, in DIR/ImageSets/Main, the sets trainval and test.`, len(synth.Classes()), 
   clpipe shards synth --boxes -o tinyvoc --images 40 --test 10 --size 64`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			if boxes {

@@ -37,9 +37,6 @@ damaged than --max-rejects, or a shard is not what was written down.`,
   clpipe shards verify --src 's3shards/train-*.tar' --max-rejects 0 --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			log, err := common.log(std)

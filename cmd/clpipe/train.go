@@ -99,9 +99,6 @@ standard input or another stream (--in), or with --src from shards, all stages i
 			if cmd.Parent() == nil && cmd.Flags().NFlag() == 0 {
 				return cmd.Help()
 			}
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			job := &trainJob{trainFlags: flags, fs: cmd.Flags(), std: std, sig: sig}
 			if cmd.Parent() == nil && len(flags.source.src) == 0 {
 				return usagef("--src is missing: name a directory of shards, as in clpipe --src s3shards/")

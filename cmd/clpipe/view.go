@@ -39,9 +39,6 @@ named and have no row.`,
   clpipe view --src s3shards/ --policy simclr --shuffle -n 12 --seed 7 -o simclr.png`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyConfig(cmd.Flags()); err != nil {
-				return err
-			}
 			ctx, cancel := sig.stoppable(cmd.Context())
 			defer cancel()
 			var err error
@@ -107,7 +104,7 @@ func (s *sheetJob) draw(ctx context.Context) (sink.Sheet, error) {
 		return sink.Sheet{}, usagef("-n is %d, want 1 to %d", s.rows, maxSheetRows)
 	}
 	// A look at some samples is no judgement of the whole: all damage is tolerated.
-	rejects := &batch.Rejects{Max: 1, Log: func(r batch.Reject) error { s.log.Warn("rejected " + r.Error()); return nil }}
+	rejects := &batch.Rejects{Max: 1, Log: nameIn(s.log)}
 	cfg, err := s.source.ingestConfig(&s.common, rejects, s.log)
 	if err != nil {
 		return sink.Sheet{}, err
