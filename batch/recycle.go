@@ -21,6 +21,7 @@ type recycler struct {
 	blocks int // of a record, 0: 1
 	mu     sync.Mutex
 	kept   [][]byte
+	misses int  // in a row that the kept ones did not serve
 	closed bool // nothing will be asked for any more
 }
 
@@ -33,9 +34,17 @@ func (r *recycler) Allocate(size int) []byte {
 	if i := slices.IndexFunc(r.kept, fits); i >= 0 {
 		b := r.kept[i]
 		r.kept = slices.Delete(r.kept, i, i+1)
+		r.misses = 0
 		return b
 	}
-	r.freeKept() // the stream has come to records of another size
+	// A shorter record is most often an epoch's last one, behind which others like
+	// those before come. After some, and at once if it is longer, the stream has come
+	// to records of another size.
+	r.misses++
+	longer := func(b []byte) bool { return len(b) >= size }
+	if r.misses > r.room() || !slices.ContainsFunc(r.kept, longer) {
+		r.freeKept()
+	}
 	b := r.Allocator.Allocate(size)
 	hugepage.Advise(b)
 	return b
@@ -51,11 +60,31 @@ func (r *recycler) Free(b []byte) {
 			b[i] = 0xa5
 		}
 	}
-	if r.closed || len(r.kept) >= keptRecords*max(r.blocks, 1) {
+	switch {
+	case r.closed:
 		r.Allocator.Free(b)
-		return
+	case len(r.kept) < r.room():
+		r.kept = append(r.kept, b)
+	default:
+		if i := shortest(r.kept); len(r.kept[i]) < len(b) {
+			b, r.kept[i] = r.kept[i], b
+		}
+		r.Allocator.Free(b)
 	}
-	r.kept = append(r.kept, b)
+}
+
+// room is how many blocks are kept at most.
+func (r *recycler) room() int { return keptRecords * max(r.blocks, 1) }
+
+// shortest returns the place of the shortest block.
+func shortest(blocks [][]byte) int {
+	at := 0
+	for i, b := range blocks {
+		if len(b) < len(blocks[at]) {
+			at = i
+		}
+	}
+	return at
 }
 
 // close gives back what is kept.

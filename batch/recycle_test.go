@@ -37,6 +37,25 @@ func TestRecycler(t *testing.T) {
 	r.Free(late)
 }
 
+// TestRecyclerAtTheEndOfAnEpoch asks for a short block among long ones, which are
+// there again afterwards; short ones alone take their place.
+func TestRecyclerAtTheEndOfAnEpoch(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	defer mem.AssertSize(t, 0)
+	r := &recycler{Allocator: mem}
+	defer r.close()
+	long := r.Allocate(1024)
+	r.Free(long)
+	for range keptRecords {
+		r.Free(r.Allocate(100))
+	}
+	again := r.Allocate(1000)
+	if &again[0] != &long[0] {
+		t.Error("the long block is gone behind short ones")
+	}
+	r.Free(again)
+}
+
 // TestRecycledRecords reads a stream whose records are released one after the
 // other: two blocks hold all of them.
 func TestRecycledRecords(t *testing.T) {
