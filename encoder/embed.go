@@ -98,8 +98,8 @@ func (e *Embedder) embed(ctx context.Context, rec arrow.Record, arena *Arena, ro
 		return err
 	}
 	width := len(pixels) / e.cfg.Batch
-	if s, in := pairs.Shape, e.cfg.Graph.Inputs[0].Shape; len(s) != 3 || s[0] != in.H || s[1] != in.W {
-		return fmt.Errorf("encoder: embed: the stream holds views of %v, the network takes [%d %d 3]", s, in.H, in.W)
+	if err := checkViews(pairs, e.cfg.Graph.Inputs[0].Shape); err != nil {
+		return err
 	}
 	for from := 0; from < pairs.Len(); from += e.cfg.Batch {
 		n := min(e.cfg.Batch, pairs.Len()-from)

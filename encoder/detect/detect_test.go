@@ -182,12 +182,12 @@ func TestTrainingRefuses(t *testing.T) {
 	good := Config{Classes: 2, Size: viewSide, Stride: 4, Batch: 4, Steps: 9, LR: 0.001, Truths: squareTruths}
 	with := func(change func(*Config)) Config { c := good; change(&c); return c }
 	for want, c := range map[string]Config{
-		"0 classes":                    with(func(c *Config) { c.Classes = 0 }),
-		"a rate of 0":                  with(func(c *Config) { c.LR = 0 }),
-		"no layer":                     with(func(c *Config) { c.Stride = 0 }),
-		"ended after 2 steps of 4":     with(func(c *Config) {}),
-		"diverged: a smaller rate":     with(func(c *Config) { c.LR = 1e30 }),
-		"views of [32 32 3], want [40": with(func(c *Config) { c.Size = 40 }),
+		"0 classes":                with(func(c *Config) { c.Classes = 0 }),
+		"a rate of 0":              with(func(c *Config) { c.LR = 0 }),
+		"no layer":                 with(func(c *Config) { c.Stride = 0 }),
+		"ended after 2 steps of 4": with(func(c *Config) {}),
+		"diverged: a smaller rate": with(func(c *Config) { c.LR = 1e30 }),
+		"views of [32 32 3], the network takes [40": with(func(c *Config) { c.Size = 40 }),
 		"no such image": with(func(c *Config) {
 			c.Truths = func(string, uint32) ([]Truth, error) { return nil, errors.New("no such image") }
 		}),

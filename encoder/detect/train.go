@@ -2,11 +2,8 @@ package detect
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"slices"
 	"strings"
 
 	"clpipe/batch"
@@ -213,8 +210,8 @@ func (t *Trainer) Train(ctx context.Context, in batch.Reader, _ batch.Writer) er
 	t.begin()
 	defer func() { t.run = nil }()
 	r := t.run
-	err := t.eachView(ctx, in, func(view []byte, id string, epoch uint32) (bool, error) {
-		truths, err := t.cfg.Truths(id, epoch)
+	err := encoder.EachView(ctx, in, t.view(), func(view []byte, of *batch.Pairs, row int) (bool, error) {
+		truths, err := t.cfg.Truths(of.ID(row), of.Epoch(row))
 		if err != nil {
 			return false, err
 		}
@@ -252,45 +249,11 @@ func (t *Trainer) begin() {
 	t.run = r
 }
 
-func (t *Trainer) viewBytes() int { return 3 * t.cfg.Size * t.cfg.Size }
-
-// eachView calls f with the views of a stream, until it has enough.
-func (t *Trainer) eachView(ctx context.Context, in batch.Reader, f func(view []byte, id string, epoch uint32) (more bool, err error)) error {
-	schema, err := in.Schema(ctx)
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := batch.Expect(schema, batch.PairsKind); err != nil {
-		return err
-	}
-	for {
-		rec, err := in.Read(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		more := true
-		pairs, err := batch.NewPairs(rec)
-		if err == nil && !slices.Equal(pairs.Shape, []int{t.cfg.Size, t.cfg.Size, 3}) {
-			err = fmt.Errorf("detect: the stream holds views of %v, want [%d %d 3]", pairs.Shape, t.cfg.Size, t.cfg.Size)
-		}
-		if err == nil {
-			width := t.viewBytes()
-			for i := 0; i < pairs.Len() && more && err == nil; i++ {
-				more, err = f(pairs.Anchor[i*width:(i+1)*width], pairs.ID(i), pairs.Epoch(i))
-			}
-		}
-		rec.Release()
-		if err != nil || !more {
-			return err
-		}
-	}
+func (t *Trainer) view() encoder.Shape {
+	return encoder.Shape{Per: 1, H: t.cfg.Size, W: t.cfg.Size, C: 3}
 }
+
+func (t *Trainer) viewBytes() int { return 3 * t.cfg.Size * t.cfg.Size }
 
 // learn steps by the loss of the batch.
 func (t *Trainer) learn() error {
@@ -348,9 +311,9 @@ func (t *Trainer) Find(found func(id string, objects []Detection) error) batch.S
 			ids = ids[:0]
 			return nil
 		}
-		err = t.eachView(ctx, in, func(view []byte, id string, _ uint32) (bool, error) {
+		err = encoder.EachView(ctx, in, t.view(), func(view []byte, of *batch.Pairs, row int) (bool, error) {
 			copy(pixels[len(ids)*len(view):], view)
-			if ids = append(ids, strings.Clone(id)); len(ids) == t.cfg.Batch { // the record goes, the id stays
+			if ids = append(ids, strings.Clone(of.ID(row))); len(ids) == t.cfg.Batch { // the record goes, the id stays
 				return true, flush()
 			}
 			return true, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
@@ -114,59 +113,28 @@ func (t *FineTuner) Close() { t.pool.Close() }
 // count, and takes as many as its steps do. A stream that ends before is an error, and
 // so is a loss that is no number.
 func (t *FineTuner) Train(ctx context.Context, in batch.Reader, _ batch.Writer) error {
-	schema, err := in.Schema(ctx)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if err == nil {
-		if _, err := batch.Expect(schema, batch.PairsKind); err != nil {
-			return err
-		}
-	}
-	for t.step < t.cfg.Steps {
-		rec, err := in.Read(ctx)
-		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("probe: finetune: the stream ended after %d steps of %d images, want %d", t.step, t.cfg.Batch, t.cfg.Steps)
-		}
-		if err != nil {
-			return err
-		}
-		pairs, err := batch.NewPairs(rec)
-		if err == nil {
-			err = t.take(pairs)
-		}
-		rec.Release()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// take adds the labelled rows of a record to the batch, and steps whenever it is full.
-func (t *FineTuner) take(pairs *batch.Pairs) error {
-	width := len(t.pixels) / t.cfg.Batch
-	if s, in := pairs.Shape, t.Graph.Inputs[0].Shape; len(s) != 3 || s[0] != in.H || s[1] != in.W {
-		return fmt.Errorf("probe: finetune: the stream holds views of %v, the network takes [%d %d 3]", s, in.H, in.W)
-	}
-	for i := range pairs.Len() {
-		label, ok := pairs.Label(i)
-		if !ok || t.step == t.cfg.Steps {
-			continue
+	err := encoder.EachView(ctx, in, t.Graph.Inputs[0].Shape, func(view []byte, of *batch.Pairs, row int) (bool, error) {
+		label, ok := of.Label(row)
+		if !ok {
+			return true, nil
 		}
 		class, known := slices.BinarySearch(t.Classes, int(label))
 		if !known {
-			return fmt.Errorf("probe: finetune: an image has label %d, which is none of the %d classes", label, len(t.Classes))
+			return false, fmt.Errorf("probe: finetune: an image has label %d, which is none of the %d classes", label, len(t.Classes))
 		}
-		copy(t.pixels[t.filled*width:], pairs.Anchor[i*width:(i+1)*width])
+		copy(t.pixels[t.filled*len(view):], view)
 		t.labels[t.filled] = class
 		if t.filled++; t.filled == t.cfg.Batch {
 			if err := t.learn(); err != nil {
-				return err
+				return false, err
 			}
 		}
+		return t.step < t.cfg.Steps, nil
+	})
+	if err == nil && t.step < t.cfg.Steps {
+		err = fmt.Errorf("probe: finetune: the stream ended after %d steps of %d images, want %d", t.step, t.cfg.Batch, t.cfg.Steps)
 	}
-	return nil
+	return err
 }
 
 // learn steps by the cross-entropy of the batch, mean over its images.
