@@ -168,9 +168,7 @@ func (t comparedTable) chance() string {
 
 func (t comparedTable) bars() chart.Bars {
 	d := chart.Bars{Title: "What was learned with the same budget", YLabel: "top-1 accuracy, %"}
-	for _, m := range t.methods {
-		d.Groups = append(d.Groups, strings.Replace(m, " (", "\n(", 1)) // in two lines, as names lie side by side
-	}
+	d.Groups = append(d.Groups, t.methods...)
 	for _, col := range comparedColumns {
 		s := chart.BarSeries{Name: col.title}
 		for _, m := range t.methods {

@@ -155,7 +155,7 @@ func (t *transfer) writeTable(results []detectResult) error {
 	d := chart.Bars{Title: "Transfer to detection", YLabel: "average precision, %"}
 	values := []chart.BarSeries{{Name: "AP50"}, {Name: "AP"}, {Name: "AP75"}}
 	for _, r := range results {
-		d.Groups = append(d.Groups, r.Init+"\n"+r.Backbone)
+		d.Groups = append(d.Groups, r.Init+" "+r.Backbone)
 		for i, v := range [][2]float64{{r.AP50, r.Std.AP50}, {r.AP, r.Std.AP}, {r.AP75, r.Std.AP75}} {
 			values[i].Values, values[i].Err = append(values[i].Values, 100*v[0]), append(values[i].Err, 100*v[1])
 		}

@@ -265,7 +265,7 @@ func (s *sourceFlags) ingestConfig(c *commonFlags, rejects *batch.Rejects, log *
 	}
 	if s.from != "" {
 		if cfg.From, err = batch.ParsePosition(s.from); err != nil {
-			return cfg, usageError{err}
+			return cfg, usagef("--from: %w", err)
 		}
 	}
 	return cfg, nil

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 
 	"clpipe/sink"
 
@@ -283,39 +284,64 @@ func (l Line) each(f func(x, y float64)) {
 // barGroups is the most groups beside each other: more go into further rows.
 const barGroups = 8
 
-// WriteBars draws bars, in rows of one scale.
+// WriteBars draws bars, in rows of one scale, and below them what the colours stand for.
 func WriteBars(path string, d Bars) error {
 	rows := max((len(d.Groups)+barGroups-1)/barGroups, 1)
 	columns := max((len(d.Groups)+rows-1)/rows, 1)
 	grid, top := make([][]*plot.Plot, rows), 0.0
 	for r := range rows {
-		p, err := d.plot(r*columns, columns, r == 0)
+		p, err := d.plot(r*columns, columns)
 		if err != nil {
 			return err
 		}
-		grid[r], top = []*plot.Plot{p}, max(top, p.Y.Max)
+		grid[r] = []*plot.Plot{p}
+	}
+	grid[0][0].Title.Text = d.Title
+	for _, s := range d.Series {
+		for g, v := range s.Values {
+			if !math.IsNaN(v) {
+				top = max(top, v+s.Err[g])
+			}
+		}
 	}
 	if top == 0 { // an axis needs a length
 		top = 1
 	}
 	for _, row := range grid {
-		row[0].Y.Min, row[0].Y.Max = 0, top*1.45 // room for the legend
+		row[0].Y.Min, row[0].Y.Max = 0, top*1.05
 	}
-	img := canvas(vg.Length(max(columns, 3))*100+vg.Points(80), vg.Length(rows)*4*vg.Inch)
-	tiles := draw.Tiles{Rows: rows, Cols: 1, PadY: vg.Points(10), PadRight: vg.Points(6)}
-	for r, row := range plot.Align(grid, tiles, draw.New(img)) {
-		drawPlot(grid[r][0], row[0])
+	const names = 24 // points that they take
+	img := canvas(vg.Length(max(columns, 3))*100+vg.Points(80), vg.Length(rows)*3.4*vg.Inch+names)
+	paper := draw.New(img)
+	tiles := draw.Tiles{Rows: rows, Cols: 1, PadTop: vg.Points(4), PadY: vg.Points(10), PadRight: vg.Points(6)}
+	for r, row := range plot.Align(grid, tiles, draw.Crop(paper, 0, 0, names, 0)) {
+		grid[r][0].Draw(row[0])
 	}
+	d.drawNames(draw.Crop(paper, 0, 0, vg.Points(4), names-paper.Max.Y))
 	return write(path, img)
 }
 
-// plot draws a row of so many groups from a number on; there may be fewer.
-func (d Bars) plot(from, columns int, legend bool) (*plot.Plot, error) {
-	p := newPlot("", "", d.YLabel)
-	if legend {
-		p.Title.Text = d.Title
+// drawNames draws the names of the series beside each other, each behind its colour.
+func (d Bars) drawNames(c draw.Canvas) {
+	const apart = 16
+	legends, wide := make([]plot.Legend, len(d.Series)), vg.Length(0)
+	width := func(l plot.Legend) vg.Length { return l.Rectangle(c).Size().X + apart }
+	for i, s := range d.Series {
+		l := newPlot("", "", "").Legend
+		l.Left = true
+		l.Add(s.Name, &plotter.BarChart{Color: colour(i)})
+		legends[i], wide = l, wide+width(l)
 	}
-	p.Legend.Top = true
+	c.Min.X += (c.Max.X - c.Min.X - wide + apart) / 2
+	for _, l := range legends {
+		l.Draw(c)
+		c.Min.X += width(l)
+	}
+}
+
+// plot draws a row of so many groups from a number on; there may be fewer.
+func (d Bars) plot(from, columns int) (*plot.Plot, error) {
+	p := newPlot("", "", d.YLabel)
 	width := vg.Points(64 / float64(max(len(d.Series), 1)))
 	groups := d.Groups[min(from, len(d.Groups)):min(from+columns, len(d.Groups))]
 	for i, s := range d.Series {
@@ -350,13 +376,35 @@ func (d Bars) plot(from, columns int, legend bool) (*plot.Plot, error) {
 			whiskers.CapWidth = width / 2
 			p.Add(shifted{whiskers, vg.Length(shift)})
 		}
-		if legend {
-			p.Legend.Add(s.Name, bars)
-		}
 	}
-	p.NominalX(groups...)
+	lines := make([]string, len(groups))
+	for i, name := range groups {
+		lines[i] = wrapped(name)
+	}
+	p.NominalX(lines...)
 	p.X.Min, p.X.Max = -0.5, float64(columns)-0.5
 	return p, nil
+}
+
+// wrapped breaks a group's name into lines that have room below its bars.
+func wrapped(name string) string {
+	const wide = 12
+	var text strings.Builder
+	at := 0
+	for i, word := range strings.Fields(name) {
+		switch {
+		case i == 0:
+		case at+1+len(word) > wide:
+			text.WriteByte('\n')
+			at = 0
+		default:
+			text.WriteByte(' ')
+			at++
+		}
+		text.WriteString(word)
+		at += len(word)
+	}
+	return text.String()
 }
 
 // shifted draws a plotter to the side, as bars beside each other are.

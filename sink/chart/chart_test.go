@@ -157,3 +157,18 @@ func TestTicksAreRoundNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesOfGroupsAreWrapped(t *testing.T) {
+	for name, want := range map[string]string{
+		"":                              "",
+		"pixels":                        "pixels",
+		"random cpc":                    "random cpc",
+		"random resnet18-cifar (moco)":  "random\nresnet18-cifar\n(moco)",
+		"crop, flip, colour, grey":      "crop, flip,\ncolour, grey",
+		"resnet18-cifar-of-long-breath": "resnet18-cifar-of-long-breath",
+	} {
+		if got := wrapped(name); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
