@@ -88,7 +88,7 @@ var faults = []fault{
 	{name: "another version", spoil: alters(func(h http.Header) { h.Set("ETag", `"another"`) }), lost: "has changed since it was listed"},
 	{name: "another length", spoil: alters(func(h http.Header) {
 		h.Set("Content-Range", h.Get("Content-Range")+"0")
-	}), lost: "has changed since it was listed", rest: true},
+	}), lost: "says that this version has", rest: true},
 	{name: "another part", spoil: alters(func(h http.Header) {
 		var from, to, size int64
 		fmt.Sscanf(h.Get("Content-Range"), "bytes %d-%d/%d", &from, &to, &size)

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -157,18 +158,28 @@ func (s *stream) ask(to int64) (io.ReadCloser, error) {
 	return body, nil
 }
 
-// check compares an answer with what was asked for and with those before it.
+// check compares an answer with what was asked for and with those before it. One
+// of the same version that does not fit is itself wrong, and the next may not be.
 func (s *stream) check(got *Response) error {
+	kind := Final
+	if s.version != "" && got.Version == s.version {
+		kind = Passing
+	}
+	wrong := func(format string, args ...any) error {
+		return &Failure{Kind: kind, Why: fmt.Errorf(format, args...)}
+	}
 	switch {
 	case s.version != "" && got.Version != s.version:
-		return final("the file has changed since it was listed: got version %.100q, want %.100q", got.Version, s.version)
+		return wrong("the file has changed since it was listed: got version %.100q, want %.100q", got.Version, s.version)
+	case s.size >= 0 && got.Size >= 0 && got.Size != s.size && kind == Final:
+		return wrong("the file has changed since it was listed: got %d bytes, want %d", got.Size, s.size)
 	case s.size >= 0 && got.Size >= 0 && got.Size != s.size:
-		return final("the file has changed since it was listed: got %d bytes, want %d", got.Size, s.size)
+		return wrong("the server says that this version has %d bytes, want %d", got.Size, s.size)
 	case got.From == s.offset:
 	case got.From != 0:
-		return final("the server sent bytes from %d on, want %d", got.From, s.offset)
+		return wrong("the server sent bytes from %d on, want %d", got.From, s.offset)
 	case s.obj.Ranges:
-		return final("the server sent the whole file, want the part from byte %d on", s.offset)
+		return wrong("the server sent the whole file, want the part from byte %d on", s.offset)
 	case s.version == "":
 		return final("the connection was cut, and the server neither sends parts of files nor names their version (ETag, Last-Modified)")
 	}

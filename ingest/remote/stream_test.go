@@ -181,30 +181,54 @@ func TestWrongAnswersEndReading(t *testing.T) {
 		}
 		return 5, errReset
 	}
+	const one, all = 2, defaultAttempts // requests: the cut is the first failure in a row
 	cases := []struct {
-		name   string
-		server server
-		want   string
+		name    string
+		version string
+		server  server
+		want    string
+		asked   int
 	}{
-		{"another version", server{answer: func(n int, r *Response) { r.Version = fmt.Sprintf(`"%d"`, n) }}, `changed since it was listed: got version "\"2\"", want "\"1\""`},
-		{"another length", server{answer: func(n int, r *Response) { r.Size += int64(n - 1) }}, "changed since it was listed: got 11 bytes, want 10"},
-		{"the whole file", server{answer: func(_ int, r *Response) { r.From = 0 }}, "sent the whole file, want the part from byte 5 on"},
-		{"another part", server{answer: func(n int, r *Response) { r.From += 2 * int64(n-1) }}, "sent bytes from 7 on, want 5"},
-		{"final", server{refuse: func(n int) error {
+		{"another version", `"1"`, server{answer: func(n int, r *Response) { r.Version = fmt.Sprintf(`"%d"`, n) }}, `changed since it was listed: got version "\"2\"", want "\"1\""`, one},
+		{"another length", "", server{answer: func(n int, r *Response) { r.Size += int64(n - 1) }}, "changed since it was listed: got 11 bytes, want 10", one},
+		{"another length of the version", `"1"`, server{answer: func(n int, r *Response) { r.Size += int64(n - 1) }}, "says that this version has 19 bytes, want 10 (10 attempts)", all},
+		{"the whole file", `"1"`, server{answer: func(_ int, r *Response) { r.From = 0 }}, "sent the whole file, want the part from byte 5 on (10 attempts)", all},
+		{"another part", `"1"`, server{answer: func(n int, r *Response) { r.From += 2 * int64(n-1) }}, "sent bytes from 23 on, want 5 (10 attempts)", all},
+		{"final", `"1"`, server{refuse: func(n int) error {
 			if n == 1 {
 				return nil
 			}
 			return &Failure{Kind: Final, Why: errors.New("no way")}
-		}}, "no way"},
+		}}, "no way", one},
 	}
 	for _, c := range cases {
-		c.server.file, c.server.version, c.server.ranges, c.server.cut = bytesOf(10), `"1"`, true, cut
+		c.server.file, c.server.version, c.server.ranges, c.server.cut = bytesOf(10), c.version, true, cut
 		got, err := read(t, c.server.object(&waits{}))
 		if len(got) != 5 || err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "read s3://bucket/x.tar at byte 5: ") {
 			t.Errorf("%s: got %d bytes, %v, want 5 and %q", c.name, len(got), err, c.want)
 		}
-		if len(c.server.asked) != 2 || c.server.open != 0 {
-			t.Errorf("%s: asked %d times, %d bodies left open", c.name, len(c.server.asked), c.server.open)
+		if len(c.server.asked) != c.asked || c.server.open != 0 {
+			t.Errorf("%s: asked %d times, want %d, %d bodies left open", c.name, len(c.server.asked), c.asked, c.server.open)
+		}
+	}
+}
+
+// TestWrongAnswerIsAskedForAgain has every other answer wrong in a way that its
+// version gives away.
+func TestWrongAnswerIsAskedForAgain(t *testing.T) {
+	for name, spoil := range map[string]func(r *Response){
+		"another length": func(r *Response) { r.Size++ },
+		"the whole file": func(r *Response) { r.From = 0 },
+		"another part":   func(r *Response) { r.From++ },
+	} {
+		s := &server{file: bytesOf(10), version: `"1"`, ranges: true, cut: func(int) (int, error) { return 3, errReset }}
+		s.answer = func(n int, r *Response) {
+			if n%2 == 0 {
+				spoil(r)
+			}
+		}
+		if got, err := read(t, s.object(&waits{})); err != nil || !bytes.Equal(got, s.file) || s.open != 0 {
+			t.Errorf("%s: got %d bytes, %v, %d bodies left open", name, len(got), err, s.open)
 		}
 	}
 }
