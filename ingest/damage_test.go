@@ -118,6 +118,26 @@ func TestLostSamplesAreCountedWhereKnown(t *testing.T) {
 	}
 }
 
+// TestLostSamplesAreEstimated loses a shard that nobody has counted: it stands for as
+// many samples as its length makes of those of the others, more than is tolerated.
+func TestLostSamplesAreEstimated(t *testing.T) {
+	dir := shards(t, 30, 30, 30, 20)
+	var lost []int
+	cfg := ingest.Config{Sources: []string{dir}, Epochs: 1, Interleave: 2,
+		Rejects: &batch.Rejects{Max: 0.01, Log: func(r batch.Reject) error { lost = append(lost, r.Lost); return nil }}}
+	src, err := ingest.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "train-003.tar")); err != nil {
+		t.Fatal(err)
+	}
+	err = batch.Run(t.Context(), 1, nil, nil, src.Stage(), discard)
+	if !errors.Is(err, batch.ErrTooManyRejects) || fmt.Sprint(lost) != "[20]" {
+		t.Errorf("got %v lost, %v, want 20 and too many", lost, err)
+	}
+}
+
 func TestSourceWithoutAReadableImage(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "bad/a.tar", archive(t, file{"x.png", []byte("text")}))

@@ -14,7 +14,7 @@ import (
 type entry struct {
 	shard   int // place among the sorted shards
 	nth     int // in its shard, counted from 0
-	lost    int // samples the entry stands for: 1, more where a shard was given up
+	lost    int // samples the entry stands for: 1, more where a shard was given up, then an estimate unless it was counted
 	sample  shard.Sample
 	givenUp bool   // the image, or the shard from here on, was given up: it may be readable the next time
 	ahead   *span  // that brings the image, nil: none
@@ -30,6 +30,7 @@ type epochOrder struct {
 	mixed  interleave
 	buffer []entry
 	bytes  int64 // of the images in buffer
+	taken  tally // all samples that were taken in
 	draws  rng.Stream
 	took   func() // is told of every sample that is taken in
 
@@ -92,6 +93,10 @@ func (o *epochOrder) next(ctx context.Context) (entry, error) {
 			return entry{}, err
 		}
 		o.took()
+		if !e.givenUp {
+			o.taken.samples++
+			o.taken.bytes += o.stored(&e)
+		}
 		o.buffer = append(o.buffer, e)
 		o.bytes += e.sample.Size
 	}
@@ -109,10 +114,42 @@ func (o *epochOrder) next(ctx context.Context) (entry, error) {
 	o.buffer = o.buffer[:n-1]
 	o.bytes -= e.sample.Size
 	if s := o.mixed.source; e.givenUp {
-		s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up: %v; digests of this run cannot be compared with others", s.shards[e.shard].Name(), e.sample.Damage))
+		about := ""
+		if !s.isCounted(e.shard) {
+			e.lost, about = o.lost(&e), "about "
+		}
+		s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up, with %s%d samples: %v; digests of this run cannot be compared with others",
+			s.shards[e.shard].Name(), about, e.lost, e.sample.Damage))
 	}
 	return e, nil
 }
+
+// lost estimates how many samples the rest of a shard has, from its size: by those
+// of the shards that were read to their end, else by all read so far.
+func (o *epochOrder) lost(e *entry) int {
+	by := o.mixed.finished
+	if by.samples == 0 {
+		by = o.taken
+	}
+	m := o.mixed.source.shards[e.shard]
+	if by.bytes == 0 || m.Size() < 0 || m.Format() == "image" {
+		return 1
+	}
+	return max(int(float64(m.Size())/float64(by.bytes)*float64(by.samples))-e.nth, 1)
+}
+
+// stored is about how many bytes a sample takes in its shard: those of its image, in
+// a plain archive with two headers, a label and what fills blocks up.
+func (o *epochOrder) stored(e *entry) int64 {
+	const block = 512
+	if o.mixed.source.shards[e.shard].Format() != "tar" {
+		return e.sample.Size
+	}
+	return (e.sample.Size+block-1)/block*block + 3*block
+}
+
+// tally is samples and the bytes they take.
+type tally struct{ samples, bytes int64 }
 
 func (o *epochOrder) close() {
 	o.mixed.close()
@@ -129,6 +166,8 @@ type interleave struct {
 	turn    int       // slot to read next
 	early   bool      // the next waiting shard is opened before its turn
 	begun   *cursor   // that one, nil: none
+
+	finished tally // shards read to their end, their bytes as stored
 }
 
 func (v *interleave) next(ctx context.Context) (entry, error) {
@@ -151,6 +190,10 @@ func (v *interleave) next(ctx context.Context) (entry, error) {
 			return entry{shard: c.shard, nth: c.taken - 1, lost: 1, sample: sample}, nil
 		}
 		c.close()
+		if size := v.source.shards[c.shard].Size(); errors.Is(err, io.EOF) && size > 0 {
+			v.finished.samples += int64(c.taken)
+			v.finished.bytes += size
+		}
 		if v.more() {
 			v.slots[v.turn] = v.take(ctx)
 		} else {
@@ -203,9 +246,15 @@ func (s *Source) giveUp(c *cursor, err error) entry {
 	if !errors.As(err, &damage) {
 		damage = &shard.Damage{What: "open", Why: err}
 	}
-	if counted := s.counted.Load(); counted != nil && (*counted)[c.shard] > 0 {
-		e.lost = max((*counted)[c.shard]-c.taken, 1)
+	if s.isCounted(c.shard) {
+		e.lost = max((*s.counted.Load())[c.shard]-c.taken, 1)
 	}
 	e.sample = shard.Sample{Key: damage.Key, Offset: damage.Offset, Damage: damage}
 	return e
+}
+
+// isCounted tells whether it is known how many samples a shard has.
+func (s *Source) isCounted(place int) bool {
+	counted := s.counted.Load()
+	return counted != nil && (*counted)[place] > 0
 }

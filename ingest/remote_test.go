@@ -284,8 +284,8 @@ func TestShardThatIsLostIsGivenUp(t *testing.T) {
 		return lost
 	}
 	rows, rejects, src, err := rejected(t, ingest.Config{Sources: []string{source}, Epochs: 1}.WithoutWaiting())
-	if err != nil || len(rows) != 3 || len(rejects) != 1 || !rejects[0].GivenUp {
-		t.Fatalf("got %d rows, rejects %v, %v", len(rows), rejects, err)
+	if err != nil || len(rows) != 3 || len(rejects) != 1 || !rejects[0].GivenUp || rejects[0].Lost != 3 {
+		t.Fatalf("got %d rows, rejects %+v, %v, want 3 and one for 3 samples", len(rows), rejects, err)
 	}
 	if got := rejects[0].Error(); !strings.Contains(got, "permission denied (403 Forbidden)") || strings.Contains(got, "secret") {
 		t.Errorf("got %s", got)

@@ -56,7 +56,11 @@ Arrow IPC stream: decoded (images/1), or as they are in their files (encoded/1).
 			p := common.pipeline(log)
 			p.out = out
 			p.addSource(src)
-			return out.close(p.run(ctx))
+			err = p.run(ctx)
+			for epoch := 0; encoded && err == nil && epoch < epochs; epoch++ { // nobody decodes them in this process
+				err = rejects.EndEpoch(uint32(epoch))
+			}
+			return out.close(err)
 		},
 	}
 	fs := cmd.Flags()

@@ -118,10 +118,10 @@ func TestExitCodesOfRemoteFaults(t *testing.T) {
 				return false
 			}
 		}(), []string{"--max-rejects", "0"}, "", exitDone, nil},
-		{"a shard is lost within the tolerance", thirdIsCut, nil, "", exitDone,
+		{"a shard is lost within the tolerance", thirdIsCut, []string{"--max-rejects", "13%"}, "", exitDone,
 			[]string{"s3://bucket/set/train-000002.tar", "(2 attempts)", "is given up", "digests of this run cannot be compared"}},
-		{"a shard is lost beyond the tolerance", thirdIsCut, []string{"--max-rejects", "0"}, "", exitData,
-			[]string{"train-000002.tar", "(2 attempts)", "--max-rejects"}},
+		{"a shard is lost beyond the tolerance", thirdIsCut, []string{"--max-rejects", "12%"}, "", exitData,
+			[]string{"train-000002.tar", "(2 attempts)", "50 of 400 samples", "--max-rejects"}},
 		{"all shards are lost", func(http.ResponseWriter, *http.Request, []byte) bool { cutConnection(); return true }, nil, "", exitFailed,
 			[]string{"not one readable image in", "s3://bucket/set", "the connection was cut (2 attempts)"}},
 		{"a shard stalls for good", func(w http.ResponseWriter, r *http.Request, body []byte) bool {
