@@ -58,11 +58,12 @@ func (p *pipeline) addSource(src *ingest.Source) {
 	p.stdin = slices.Contains(src.Config().Sources, "-")
 }
 
-// slowest names the stage that the others wait for: the busiest one.
+// slowest names the stage that the others wait for: the busiest of those that have
+// not ended.
 func (p *pipeline) slowest() string {
 	name, busy := "", 0.0
 	for _, m := range p.meters {
-		if s := m.Shares().Busy; s > busy {
+		if s := m.Shares().Busy; s > busy && m.Doing() != "" {
 			name, busy = m.Name, s
 		}
 	}

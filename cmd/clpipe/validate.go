@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"clpipe/batch"
@@ -44,7 +45,7 @@ func (v *validation) epoch(ctx context.Context, epoch int) (map[string]any, erro
 		return nil, err
 	}
 	s := probe.KNN(bank, test, probe.KNNConfig{Workers: j.common.workers})
-	j.log.Info("kNN", "epoch", epoch, "top1", s.Top1)
+	j.log.Info("kNN", "epoch", epoch, "top1", fmt.Sprintf("%.1f%%", 100*s.Top1))
 	return map[string]any{"knn_top1": s.Top1, "knn_ci": s.CI}, nil
 }
 
