@@ -67,8 +67,20 @@ func (t *huffmanTable) buildSteps(pairs bool) {
 		return
 	}
 	var single [1 << stepBits]step
-	for i := range single {
-		single[i] = singleStep(t.lookup[i], uint64(i)<<(64-stepBits))
+	for i := 0; i < len(single); {
+		c := t.lookup[i]
+		used := uint(stepBits) // bits that tell the step from others
+		switch {
+		case c == 0:
+		case c.total() > stepBits:
+			used = c.length()
+		default:
+			used = c.total()
+		}
+		s := singleStep(c, uint64(i)<<(64-stepBits))
+		for end := i + 1<<(stepBits-used); i < end; i++ {
+			single[i] = s
+		}
 	}
 	t.steps = single
 	t.stepsBuilt, t.pairsBuilt = true, pairs

@@ -114,9 +114,12 @@ func upsampleH2V2Native(dst, near, far []byte) {
 func rgbFromYCbCrNative(dst, y, cb, cr []byte) {
 	n := len(y)
 	cb, cr, dst = cb[:n], cr[:n], dst[:3*n]
-	whole := n &^ 15
-	if whole > 0 {
-		rgbFromYCbCr_x16_avx2(&dst[0], &y[0], &cb[0], &cr[0], whole)
+	if n < 16 {
+		rgbFromYCbCrGeneric(dst, y, cb, cr)
+		return
 	}
-	rgbFromYCbCrGeneric(dst[3*whole:], y[whole:], cb[whole:], cr[whole:])
+	rgbFromYCbCr_x16_avx2(&dst[0], &y[0], &cb[0], &cr[0], n&^15)
+	if last := n - 16; n%16 != 0 { // some pixels again
+		rgbFromYCbCr_x16_avx2(&dst[3*last], &y[last], &cb[last], &cr[last], 16)
+	}
 }
