@@ -14,7 +14,8 @@ const segmentPad = 64*4 + 64
 const beyondEnd = 8
 
 // bitReader reads one entropy-coded segment: the bytes up to a marker, with the
-// stuffed zero bytes taken out beforehand so that refilling has no branches.
+// stuffed zero bytes taken out beforehand so that refilling has no branches. The
+// kernels know the places of the fields up to src.
 type bitReader struct {
 	buf  uint64 // the next n bits, left aligned; the bits below are zero or those src[at:] begins with
 	n    uint

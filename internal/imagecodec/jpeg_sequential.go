@@ -2,7 +2,8 @@ package imagecodec
 
 import "encoding/binary"
 
-// mcuBlock is a block that each MCU of a row of a sequential scan has.
+// mcuBlock is a block that each MCU of a row of a sequential scan has. The kernels
+// know the places of the fields.
 type mcuBlock struct {
 	sc     *scanComponent
 	codes  *code   // of sc.dc

@@ -18,11 +18,11 @@ TEXT ·mcus_x2_bmi2(SB), NOSPLIT, $16-80
 	MOVQ  i+40(FP), SI
 	SHLQ  $0x06, SI
 	MOVQ  SI, 8(SP)
-	MOVQ  blocks+8(FP), DI
-	ADDQ  DI, SI
 	MOVQ  k+48(FP), R9
 	TESTQ R9, R9
 	JZ    block
+	MOVQ  blocks+8(FP), DI
+	ADDQ  DI, SI
 	MOVQ  16(SI), DI
 	MOVQ  56(SI), R8
 	IMULQ (SP), R8
@@ -232,8 +232,8 @@ wide0:
 	XORQ    R13, R12
 	SUBQ    R13, R12
 	SHRQ    $0x08, R11
-	MOVBQZX R11, R11
-	ADDQ    R11, R9
+	MOVBQZX R11, SI
+	ADDQ    SI, R9
 	MOVBQZX (R10)(R9*1), SI
 	MOVW    R12, (R8)(SI*1)
 	INCQ    R9

@@ -20,9 +20,9 @@ const (
 	ownShift    = 24
 	firstShift  = 32
 	secondShift = 48
-	stepsAtOnce = 5 // of stepBits each in the 56 bits that refilling leaves at least
-	// A DC code and its value take at most 25 of the bits: some steps remain.
-	stepsBeforeDC = 2
+
+	stepsAtOnce   = 5       // of stepBits each in the 56 bits that refilling leaves at least
+	stepsBeforeDC = 2       // of them find no room behind a DC code, which takes up to 25 bits with its value
 	placesBehind  = 15 + 63 // how far a damaged block may lead past its last place
 )
 
@@ -54,249 +54,271 @@ func mcus() {
 		"mcuBlocks. It returns where a code stands that is in no table, or the MCU behind the last and",
 		"at least 64 as place.")
 	Pragma("noescape")
-	mcu, i := AllocLocal(8), AllocLocal(8) // where the block in hand is, i in bytes
-	n, at, src := GP64(), GP64(), GP64()
-	bufs := [2]reg.GPVirtual{GP64(), GP64()} // what a step leaves, and what it found
-	ac, block, k := GP64(), GP64(), GP64()
-	places := GP64()
-	LEAQ(zigzagOffsets(), places)
-	{
-		r := Load(Param("r"), GP64())
-		MOVQ(Mem{Base: r, Disp: bufField}, bufs[0])
-		MOVQ(Mem{Base: r, Disp: nField}, n)
-		MOVQ(Mem{Base: r, Disp: atField}, at)
-		MOVQ(Mem{Base: r, Disp: srcField}, src)
+	d := &scanDecoder{
+		mcu: AllocLocal(8), i: AllocLocal(8),
+		n: GP64(), at: GP64(), src: GP64(), bufs: [2]reg.GPVirtual{GP64(), GP64()},
+		steps: GP64(), block: GP64(), k: GP64(), places: GP64(), step: GP64(), move: GP64(),
 	}
+	d.enter()
+	d.newBlock()
+	d.takeSteps()
+	d.takeWide()
+	d.endBlock()
+	d.nextBlock()
+	d.leave()
+}
 
-	refill := func(buf reg.GPVirtual) {
-		t := GP64()
-		MOVQ(Mem{Base: src, Index: at, Scale: 1}, t)
-		BSWAPQ(t)
-		SHRXQ(n, t, t)
-		ORQ(t, buf)
-		MOVQ(U32(63), t)
-		SUBQ(n, t)
-		SHRQ(U8(3), t)
-		ADDQ(t, at)
-		ORQ(U8(56), n)
-	}
-	// value leaves in bits the number that their first size bits stand for.
-	value := func(bits, size reg.GPVirtual) {
-		negative := GP64() // all ones for a value with a leading zero
-		MOVQ(bits, negative)
-		SARQ(U8(63), negative)
-		NOTQ(negative)
-		XORQ(negative, bits)
-		// By 64-size, as two shifts: size may be 0.
-		SHRQ(U8(1), bits)
-		XORQ(U8(63), size)
-		SHRXQ(size, bits, bits)
-		XORQ(negative, bits)
-		SUBQ(negative, bits)
-	}
-	take := func(count, from, to reg.GPVirtual) {
-		t := GP64()
-		SHLXQ(count, from, to)
-		MOVBQZX(count.As8(), t)
-		SUBQ(t, n)
-	}
+// scanDecoder is where mcus has its variables.
+type scanDecoder struct {
+	mcu, i     Mem // the block in hand, i in bytes of mcuBlocks
+	n, at, src reg.GPVirtual
+	bufs       [2]reg.GPVirtual // what is left by a step, and what it found
+	steps      reg.GPVirtual    // of the block's AC
+	block, k   reg.GPVirtual
+	places     reg.GPVirtual
+	step, move reg.GPVirtual // the step taken last
+}
 
-	// begin leaves in block where the block in hand goes, and in ac its steps.
-	begin := func(d reg.GPVirtual) {
-		MOVQ(Mem{Base: d, Disp: stepsField}, ac)
-		MOVQ(Mem{Base: d, Disp: strideField}, block)
-		IMULQ(mcu, block)
-		ADDQ(Mem{Base: d, Disp: coefsField}, block)
-	}
+// enter takes over the reader and goes to the block's DC, or on inside the block.
+func (d *scanDecoder) enter() {
+	LEAQ(zigzagOffsets(), d.places)
+	r, b, t := GP64(), GP64(), GP64()
+	Load(Param("r"), r)
+	MOVQ(Mem{Base: r, Disp: bufField}, d.bufs[0])
+	MOVQ(Mem{Base: r, Disp: nField}, d.n)
+	MOVQ(Mem{Base: r, Disp: atField}, d.at)
+	MOVQ(Mem{Base: r, Disp: srcField}, d.src)
+	Load(Param("from"), t)
+	MOVQ(t, d.mcu)
+	Load(Param("i"), b)
+	SHLQ(U8(mcuBlockShift), b)
+	MOVQ(b, d.i)
+	Load(Param("k"), d.k)
+	TESTQ(d.k, d.k)
+	JZ(LabelRef("block"))
+	Load(Param("blocks"), t)
+	ADDQ(t, b)
+	d.findBlock(b)
+	JMP(LabelRef("next"))
+}
 
-	{
-		d, t := GP64(), GP64()
-		Load(Param("from"), t)
-		MOVQ(t, mcu)
-		Load(Param("i"), d)
-		SHLQ(U8(mcuBlockShift), d)
-		MOVQ(d, i)
-		Load(Param("blocks"), t)
-		ADDQ(t, d)
-		Load(Param("k"), k)
-		TESTQ(k, k)
-		JZ(LabelRef("block"))
-		begin(d)
-		JMP(LabelRef("next"))
-	}
+// findBlock leaves in block where the mcuBlock b goes, and its steps.
+func (d *scanDecoder) findBlock(b reg.GPVirtual) {
+	MOVQ(Mem{Base: b, Disp: stepsField}, d.steps)
+	MOVQ(Mem{Base: b, Disp: strideField}, d.block)
+	IMULQ(d.mcu, d.block)
+	ADDQ(Mem{Base: b, Disp: coefsField}, d.block)
+}
 
+func (d *scanDecoder) refill() {
+	t := GP64()
+	MOVQ(Mem{Base: d.src, Index: d.at, Scale: 1}, t)
+	BSWAPQ(t)
+	SHRXQ(d.n, t, t)
+	ORQ(t, d.bufs[0])
+	MOVQ(U32(63), t)
+	SUBQ(d.n, t)
+	SHRQ(U8(3), t)
+	ADDQ(t, d.at)
+	ORQ(U8(56), d.n)
+}
+
+// take takes count bits.
+func (d *scanDecoder) take(count, from, to reg.GPVirtual) {
+	t := GP64()
+	SHLXQ(count, from, to)
+	MOVBQZX(count.As8(), t)
+	SUBQ(t, d.n)
+}
+
+// value leaves in bits the number that their first size bits stand for.
+func value(bits, size reg.GPVirtual) {
+	negative := GP64() // all ones for a value with a leading zero
+	MOVQ(bits, negative)
+	SARQ(U8(63), negative)
+	NOTQ(negative)
+	XORQ(negative, bits)
+	SHRQ(U8(1), bits) // by 64-size, as two shifts: size may be 0
+	XORQ(U8(63), size)
+	SHRXQ(size, bits, bits)
+	XORQ(negative, bits)
+	SUBQ(negative, bits)
+}
+
+// newBlock decodes a block's DC.
+func (d *scanDecoder) newBlock() {
 	Label("block")
-	{
-		// Behind the segment's end there are only zeros.
-		r, t := GP64(), GP64()
-		Load(Param("r"), r)
-		MOVQ(Mem{Base: r, Disp: endField}, t)
-		ADDQ(U8(beyondEnd), t)
-		CMPQ(at, t)
-		JLE(LabelRef("inside"))
-		MOVQ(t, at)
-		XORQ(bufs[0], bufs[0])
-		Label("inside")
+	// Behind the segment's end there are only zeros.
+	r, end := GP64(), GP64()
+	Load(Param("r"), r)
+	MOVQ(Mem{Base: r, Disp: endField}, end)
+	ADDQ(U8(beyondEnd), end)
+	CMPQ(d.at, end)
+	JLE(LabelRef("inside"))
+	MOVQ(end, d.at)
+	XORQ(d.bufs[0], d.bufs[0])
+	Label("inside")
+	d.refill()
 
-		refill(bufs[0])
-		d, codes, c, bits := GP64(), GP64(), GP64(), GP64()
-		Load(Param("blocks"), d)
-		ADDQ(i, d)
-		MOVQ(Mem{Base: d, Disp: codesField}, codes)
-		MOVQ(bufs[0], c)
-		SHRQ(U8(64-lookupBits), c)
-		MOVL(Mem{Base: codes, Index: c, Scale: 4}, c.As32())
-		XORQ(k, k)
-		TESTL(c.As32(), c.As32())
-		JZ(LabelRef("leave"))
-		begin(d)
-		length := GP64()
-		MOVQ(c, length)
-		SHRQ(U8(lengthShift), length)
-		SHLXQ(length, bufs[0], bits)
-		take(c, bufs[0], bufs[0])
-		SHRQ(U8(sizeShift), c)
-		value(bits, c)
-		pred := GP64()
-		MOVQ(Mem{Base: d, Disp: predField}, pred)
-		ADDL(Mem{Base: pred}, bits.As32())
-		MOVL(bits.As32(), Mem{Base: pred})
-		MOVW(bits.As16(), Mem{Base: block})
-		MOVQ(U32(1), k)
-		JMP(LabelRef("behindDC"))
-	}
+	b, codes, c, length, bits, pred := GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
+	Load(Param("blocks"), b)
+	ADDQ(d.i, b)
+	MOVQ(Mem{Base: b, Disp: codesField}, codes)
+	MOVQ(d.bufs[0], c)
+	SHRQ(U8(64-lookupBits), c)
+	MOVL(Mem{Base: codes, Index: c, Scale: 4}, c.As32())
+	XORQ(d.k, d.k)
+	TESTL(c.As32(), c.As32())
+	JZ(LabelRef("leave"))
+	d.findBlock(b)
+	MOVQ(c, length)
+	SHRQ(U8(lengthShift), length)
+	SHLXQ(length, d.bufs[0], bits)
+	d.take(c, d.bufs[0], d.bufs[0])
+	SHRQ(U8(sizeShift), c)
+	value(bits, c)
+	MOVQ(Mem{Base: b, Disp: predField}, pred)
+	ADDL(Mem{Base: pred}, bits.As32())
+	MOVL(bits.As32(), Mem{Base: pred})
+	MOVW(bits.As16(), Mem{Base: d.block})
+	MOVQ(U32(1), d.k)
+	JMP(LabelRef("behindDC"))
+}
 
-	// Parts of a step are loaded from memory: shifts would be the bottleneck.
-	e, move := GP64(), GP64()
+// takeSteps takes steps up to the block's end. Their parts are loaded from memory:
+// shifting them out would be the bottleneck.
+func (d *scanDecoder) takeSteps() {
 	Label("next")
-	refill(bufs[0])
+	d.refill()
 	for i := range stepsAtOnce {
 		if i == stepsBeforeDC {
 			Label("behindDC")
 		}
-		before, after := bufs[i%2], bufs[(i+1)%2]
-		at, t, second, v := GP64(), GP64(), GP64(), GP64()
-		part := func(shift int) Mem { return Mem{Base: ac, Index: at, Scale: 8, Disp: shift / 8} }
-		MOVQ(before, at)
-		SHRQ(U8(64-stepBits), at)
-		MOVQ(part(0), e)
-		MOVBQZX(part(moveShift), move)
-		TESTQ(move, move)
+		before, after := d.bufs[i%2], d.bufs[(i+1)%2]
+		entry, first, second, v := GP64(), GP64(), GP64(), GP64()
+		part := func(shift int) Mem { return Mem{Base: d.steps, Index: entry, Scale: 8, Disp: shift / 8} }
+		MOVQ(before, entry)
+		SHRQ(U8(64-stepBits), entry)
+		MOVQ(part(0), d.step)
+		MOVBQZX(part(moveShift), d.move)
+		TESTQ(d.move, d.move)
 		JZ(LabelRef(fmt.Sprintf("wide%d", i%2)))
-		take(e, before, after)
-		MOVBQZX(part(runShift), t)
-		ADDQ(t, k)
-		first := t
-		MOVBQZX(Mem{Base: places, Index: k, Scale: 1}, first)
-		ADDQ(move, k)
-		MOVBQZX(Mem{Base: places, Index: k, Scale: 1, Disp: -1}, second)
+		d.take(d.step, before, after)
+		MOVBQZX(part(runShift), first)
+		ADDQ(first, d.k)
+		MOVBQZX(Mem{Base: d.places, Index: d.k, Scale: 1}, first)
+		ADDQ(d.move, d.k)
+		MOVBQZX(Mem{Base: d.places, Index: d.k, Scale: 1, Disp: -1}, second)
 		// The first value is stored over a second one that stands at its place.
 		MOVWLZX(part(secondShift), v.As32())
-		MOVW(v.As16(), Mem{Base: block, Index: second, Scale: 1})
+		MOVW(v.As16(), Mem{Base: d.block, Index: second, Scale: 1})
 		MOVWLZX(part(firstShift), v.As32())
-		MOVW(v.As16(), Mem{Base: block, Index: first, Scale: 1})
-		CMPQ(k, U8(64))
+		MOVW(v.As16(), Mem{Base: d.block, Index: first, Scale: 1})
+		CMPQ(d.k, U8(64))
 		JAE(LabelRef(fmt.Sprintf("end%d", i%2)))
 	}
 	if stepsAtOnce%2 == 1 {
-		MOVQ(bufs[1], bufs[0])
+		MOVQ(d.bufs[1], d.bufs[0])
 	}
 	JMP(LabelRef("next"))
+}
 
-	// A value that lies beyond the bits of the step, alone.
+// takeWide takes a value that lies beyond the bits of the step, alone.
+func (d *scanDecoder) takeWide() {
 	Label("wide1")
-	MOVQ(bufs[1], bufs[0])
+	MOVQ(d.bufs[1], d.bufs[0])
 	Label("wide0")
-	TESTQ(e, e)
+	TESTQ(d.step, d.step)
 	JZ(LabelRef("leave"))
-	{
-		refill(bufs[0])
-		t, bits := GP64(), GP64()
-		MOVQ(e, t)
-		SHRQ(U8(ownShift), t)
-		SHLXQ(t, bufs[0], bits)
-		take(e, bufs[0], bufs[0])
-		MOVQ(e, t)
-		SHRQ(U8(firstShift), t)
-		value(bits, t)
-		SHRQ(U8(runShift), e)
-		MOVBQZX(e.As8(), e)
-		ADDQ(e, k)
-		MOVBQZX(Mem{Base: places, Index: k, Scale: 1}, t)
-		MOVW(bits.As16(), Mem{Base: block, Index: t, Scale: 1})
-		INCQ(k)
-		CMPQ(k, U8(64))
-		JB(LabelRef("next"))
-		JMP(LabelRef("ended"))
-	}
+	d.refill()
+	t, bits := GP64(), GP64()
+	MOVQ(d.step, t)
+	SHRQ(U8(ownShift), t)
+	SHLXQ(t, d.bufs[0], bits)
+	d.take(d.step, d.bufs[0], d.bufs[0])
+	MOVQ(d.step, t)
+	SHRQ(U8(firstShift), t)
+	value(bits, t)
+	SHRQ(U8(runShift), d.step)
+	MOVBQZX(d.step.As8(), t)
+	ADDQ(t, d.k)
+	MOVBQZX(Mem{Base: d.places, Index: d.k, Scale: 1}, t)
+	MOVW(bits.As16(), Mem{Base: d.block, Index: t, Scale: 1})
+	INCQ(d.k)
+	CMPQ(d.k, U8(64))
+	JB(LabelRef("next"))
+	JMP(LabelRef("ended"))
+}
 
-	// Where the first value of a step was the block's last, what followed it
-	// belongs to the next block and is given back.
-	for i := range 2 {
-		before, after := bufs[i], bufs[1-i]
+// endBlock comes behind a step that ends the block. Where its first value was the
+// block's last, what followed it belongs to the next block and is given back.
+func (d *scanDecoder) endBlock() {
+	for i := range d.bufs {
+		before, after := d.bufs[i], d.bufs[1-i]
 		kept := fmt.Sprintf("kept%d", i)
-		Label(fmt.Sprintf("end%d", i))
 		own, t := GP64(), GP64()
-		MOVQ(k, t)
-		SUBQ(move, t) // place of the first value
+		Label(fmt.Sprintf("end%d", i))
+		MOVQ(d.k, t)
+		SUBQ(d.move, t) // place of the first value
 		CMPQ(t, U8(63))
 		JB(LabelRef(kept))
-		MOVQ(e, own)
+		MOVQ(d.step, own)
 		SHRQ(U8(ownShift), own)
 		MOVBQZX(own.As8(), own)
 		SHLXQ(own, before, after)
-		SUBQ(own, n)
-		MOVBQZX(e.As8(), t)
-		ADDQ(t, n)
+		SUBQ(own, d.n)
+		MOVBQZX(d.step.As8(), t)
+		ADDQ(t, d.n)
 		Label(kept)
 		if i == 0 {
-			MOVQ(bufs[1], bufs[0])
+			MOVQ(d.bufs[1], d.bufs[0])
 			JMP(LabelRef("ended"))
 		}
 	}
+}
 
+// nextBlock goes to the next block, or leaves behind the last MCU.
+func (d *scanDecoder) nextBlock() {
 	Label("ended")
-	{
-		next, last := GP64(), GP64()
-		MOVQ(i, next)
-		ADDQ(U8(mcuBlockBytes), next)
-		MOVQ(next, i)
-		Load(Param("count"), last)
-		SHLQ(U8(mcuBlockShift), last)
-		CMPQ(next, last)
-		JB(LabelRef("block"))
-		XORQ(next, next)
-		MOVQ(next, i)
-		INCQ(mcu)
-		r, end, taken := GP64(), GP64(), GP64()
-		Load(Param("r"), r)
-		MOVQ(Mem{Base: r, Disp: endField}, end)
-		SHLQ(U8(3), end)
-		MOVQ(at, taken)
-		SHLQ(U8(3), taken)
-		SUBQ(n, taken)
-		CMPQ(taken, end)
-		JGT(LabelRef("leave"))
-		to := GP64()
-		Load(Param("to"), to)
-		CMPQ(to, mcu)
-		JGT(LabelRef("block"))
-	}
+	next, last := GP64(), GP64()
+	MOVQ(d.i, next)
+	ADDQ(U8(mcuBlockBytes), next)
+	MOVQ(next, d.i)
+	Load(Param("count"), last)
+	SHLQ(U8(mcuBlockShift), last)
+	CMPQ(next, last)
+	JB(LabelRef("block"))
+	XORQ(next, next)
+	MOVQ(next, d.i)
+	INCQ(d.mcu)
+	r, end, taken, to := GP64(), GP64(), GP64(), GP64()
+	Load(Param("r"), r)
+	MOVQ(Mem{Base: r, Disp: endField}, end)
+	SHLQ(U8(3), end)
+	MOVQ(d.at, taken)
+	SHLQ(U8(3), taken)
+	SUBQ(d.n, taken)
+	CMPQ(taken, end)
+	JGT(LabelRef("leave"))
+	Load(Param("to"), to)
+	CMPQ(to, d.mcu)
+	JGT(LabelRef("block"))
+}
 
+// leave gives the reader back and tells where the block in hand is.
+func (d *scanDecoder) leave() {
 	Label("leave")
-	{
-		r, t := GP64(), GP64()
-		Load(Param("r"), r)
-		MOVQ(bufs[0], Mem{Base: r, Disp: bufField})
-		MOVQ(n, Mem{Base: r, Disp: nField})
-		MOVQ(at, Mem{Base: r, Disp: atField})
-		Store(k, ReturnIndex(2))
-		MOVQ(mcu, t)
-		Store(t, ReturnIndex(0))
-		MOVQ(i, t)
-		SHRQ(U8(mcuBlockShift), t)
-		Store(t, ReturnIndex(1))
-	}
+	r, t := GP64(), GP64()
+	Load(Param("r"), r)
+	MOVQ(d.bufs[0], Mem{Base: r, Disp: bufField})
+	MOVQ(d.n, Mem{Base: r, Disp: nField})
+	MOVQ(d.at, Mem{Base: r, Disp: atField})
+	Store(d.k, ReturnIndex(2))
+	MOVQ(d.mcu, t)
+	Store(t, ReturnIndex(0))
+	MOVQ(d.i, t)
+	SHRQ(U8(mcuBlockShift), t)
+	Store(t, ReturnIndex(1))
 	RET()
 }
 
