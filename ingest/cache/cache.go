@@ -118,12 +118,11 @@ func (c *Cache) claimed() (bool, error) {
 	return false, nil
 }
 
-// Expect says how many bytes an epoch reads. Where they have room, reading a part
-// of a block fetches all of it, which the next parts will want, and what is
-// longest unused makes way. Where not, parts are fetched alone, and no block of
-// this run makes way for another: of files that are read round and round each
-// would be gone just before its turn comes, while those kept now are found in
-// every epoch.
+// Expect says how many bytes an epoch reads. Where they have room, what is longest
+// unused makes way. Where not, no block of this run makes way for another: of files
+// that are read round and round each would be gone just before its turn comes, while
+// those kept now are found in every epoch. Once the room is full of them, parts of
+// others are fetched alone.
 func (c *Cache) Expect(bytes int64) {
 	c.fits.Store(bytes <= c.limit)
 	if bytes > c.limit {

@@ -200,17 +200,29 @@ func TestPartsFetchTheirBlockOnce(t *testing.T) {
 	}
 }
 
-func TestPartsAloneWhereBlocksHaveNoRoom(t *testing.T) {
-	s := newServer(3 * blockBytes)
+// TestPartsOfFilesThatDoNotFit reads a part of each block, again and again: of those
+// that have room all is fetched and stays, of others the part alone.
+func TestPartsOfFilesThatDoNotFit(t *testing.T) {
+	s := newServer(5 * blockBytes)
 	c, log := opened(t, t.TempDir(), 2)
 	c.Expect(int64(len(s.file)))
-	if err := shard.ReadRange(t.Context(), c.Wrap(s.object()), make([]byte, 1000), 5000); err != nil {
-		t.Fatal(err)
+	obj := c.Wrap(s.object())
+	for epoch, want := range []int64{
+		3*blockBytes + 3*1000, // the third block has come when it shows that there is no room
+		3 * 1000,
+	} {
+		s.sent.Store(0)
+		for block := range int64(5) {
+			got, at := make([]byte, 1000), block*blockBytes+5000*int64(epoch+1)
+			if err := shard.ReadRange(t.Context(), obj, got, at); err != nil || !bytes.Equal(got, s.file[at:][:1000]) {
+				t.Fatalf("block %d: %v, or other bytes", block, err)
+			}
+		}
+		if s.sent.Load() != want {
+			t.Errorf("epoch %d: %d bytes were fetched, want %d", epoch, s.sent.Load(), want)
+		}
 	}
-	if s.sent.Load() != 1000 {
-		t.Errorf("%d bytes were fetched, want 1000", s.sent.Load())
-	}
-	if !strings.Contains(log.String(), "room for 8.0 MiB of the 12 MiB that are read") {
+	if !strings.Contains(log.String(), "room for 8.0 MiB of the 20 MiB that are read") {
 		t.Errorf("logged %s", log)
 	}
 }

@@ -40,12 +40,10 @@ func (o *object) Open(ctx context.Context, offset int64) (io.ReadCloser, error) 
 	return &reader{ctx: ctx, obj: o, at: offset, end: o.Bytes}, nil
 }
 
-// OpenRange implements shard.Ranged.
+// OpenRange implements shard.Ranged. As long as there is room, all of a block is
+// fetched for a part of it.
 func (o *object) OpenRange(ctx context.Context, from, to int64) (io.ReadCloser, error) {
-	if o.cache.fits.Load() && o.Ranges {
-		return &reader{ctx: ctx, obj: o, at: from, end: to, whole: true}, nil
-	}
-	return &reader{ctx: ctx, obj: o, at: from, end: to}, nil
+	return &reader{ctx: ctx, obj: o, at: from, end: to, whole: o.Ranges && !o.cache.off.Load()}, nil
 }
 
 // length is that of a block.
