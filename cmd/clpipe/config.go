@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"clpipe/ingest/remote"
 
@@ -75,6 +76,17 @@ func applyConfig(fs *pflag.FlagSet) error {
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return usageError{err}
+	}
+	return nil
+}
+
+// needLocal refuses addresses where a command writes: each would become a folder
+// named "s3:" on this machine.
+func needLocal(fs *pflag.FlagSet) error {
+	for name, said := range map[string]string{"output": "-o", "run": "--run", "cache": "--cache"} {
+		if f := fs.Lookup(name); f != nil && strings.Contains(f.Value.String(), "://") {
+			return usagef("%s is %q, want a local file or folder: copy it to its place with the store's own tools", said, remote.Redact(f.Value.String()))
+		}
 	}
 	return nil
 }

@@ -28,7 +28,12 @@ to a run directory with checkpoints and metrics.`
 	root.Version = version()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return applyConfig(cmd.Flags()) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := applyConfig(cmd.Flags()); err != nil {
+			return err
+		}
+		return needLocal(cmd.Flags())
+	}
 	root.SetUsageFunc(writeUsage)
 	for _, group := range []struct {
 		title    string

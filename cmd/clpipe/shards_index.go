@@ -11,7 +11,6 @@ import (
 
 	"clpipe/ingest"
 	"clpipe/ingest/index"
-	"clpipe/ingest/remote"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -101,9 +100,6 @@ func indexOutput(sources []string, output string, overwrite bool) (string, error
 		return "", usagef("-o is missing: only the index of one local directory or pattern has a place of its own; give -o FILE, and --index FILE to whoever reads")
 	default:
 		output = ingest.IndexPlace(sources[0])
-	}
-	if strings.Contains(output, "://") {
-		return "", usagef("-o is %q, want a local file: copy it to its place with the store's own tools", remote.Redact(output))
 	}
 	info, err := os.Lstat(output)
 	switch {

@@ -106,6 +106,10 @@ func tolerate(rejects *batch.Rejects, report *ingest.Report) error {
 	return rejects.EndEpoch(0)
 }
 
+// mostRows is how many sizes and classes are printed, as photos may have a size each;
+// as JSON there are all.
+const mostRows = 30
+
 // printReport prints what was found, the summary last.
 func printReport(out io.Writer, r *ingest.Report) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
@@ -116,14 +120,30 @@ func printReport(out io.Writer, r *ingest.Report) error {
 	if len(r.Sizes) > 0 {
 		fmt.Fprintln(w, "\nimages\tformat\tsamples")
 	}
-	for _, s := range r.Sizes {
-		fmt.Fprintf(w, "%dx%d\t%s\t%d\n", s.W, s.H, s.Format, s.Samples)
+	rest := 0
+	for i, s := range r.Sizes {
+		if i < mostRows {
+			fmt.Fprintf(w, "%dx%d\t%s\t%d\n", s.W, s.H, s.Format, s.Samples)
+		} else {
+			rest += s.Samples
+		}
+	}
+	if rest > 0 {
+		fmt.Fprintf(w, "%d others\t\t%d\n", len(r.Sizes)-mostRows, rest)
 	}
 	if len(r.Classes) > 0 {
 		fmt.Fprintln(w, "\nclass\tsamples")
 	}
-	for _, c := range r.Classes {
-		fmt.Fprintf(w, "%d\t%d\n", c.Label, c.Samples)
+	rest = 0
+	for i, c := range r.Classes {
+		if i < mostRows {
+			fmt.Fprintf(w, "%d\t%d\n", c.Label, c.Samples)
+		} else {
+			rest += c.Samples
+		}
+	}
+	if rest > 0 {
+		fmt.Fprintf(w, "%d others\t%d\n", len(r.Classes)-mostRows, rest)
 	}
 	if len(r.Classes) > 0 && r.Unlabelled > 0 {
 		fmt.Fprintf(w, "none\t%d\n", r.Unlabelled)
