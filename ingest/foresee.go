@@ -14,7 +14,7 @@ import (
 // Reads are what an epoch asks of the disk or the network.
 type Reads struct {
 	Ranged   bool  `json:"ranged"`   // images by themselves, else shards from end to end
-	Requests int64 `json:"requests"` // of remote shards requests, of local ones reads; -1: as many as the system makes of it
+	Requests int64 `json:"requests"` // of remote shards requests, of local ones reads; -1: as many as the system, or a table's row groups, make of it
 	Bytes    int64 `json:"bytes"`    // read; -1: not known
 	Wanted   int64 `json:"wanted"`   // bytes of images among them; -1: not known
 }
@@ -45,7 +45,7 @@ func (s *Source) Reads() Reads {
 			return Reads{Requests: -1, Bytes: -1, Wanted: -1}
 		}
 		r.Bytes += m.Size()
-		if _, local := m.obj.(shard.RandomAccess); local && m.Format() != "image" {
+		if _, local := m.obj.(shard.RandomAccess); local && m.Format() != "image" || m.Format() == "parquet" {
 			r.Requests = -1
 		} else if r.Requests >= 0 {
 			r.Requests++

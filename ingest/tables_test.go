@@ -189,12 +189,15 @@ func TestParquetFromAServerWithoutRanges(t *testing.T) {
 		testserver.Send(w, server.Answer(r))
 		return true
 	}
-	_, rejects, _, err := rejected(t, ingest.Config{Sources: []string{server.URL + "/plain.parquet"}, Epochs: 1}.WithoutWaiting())
+	_, rejects, src, err := rejected(t, ingest.Config{Sources: []string{server.URL + "/plain.parquet"}, Epochs: 1}.WithoutWaiting())
 	if len(rejects) != 1 || !strings.Contains(rejects[0].Error(), "the server sends no parts of files") {
 		t.Errorf("got rejects %v, %v, want why it cannot be read", rejects, err)
 	}
 	if server.Requests() > 3 {
 		t.Errorf("%d requests, want one for its length and those that find what it is", server.Requests())
+	}
+	if got := src.Reads().Requests; got != -1 {
+		t.Errorf("%d requests are foreseen, want that their number is not known", got)
 	}
 }
 

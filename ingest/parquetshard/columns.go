@@ -7,17 +7,12 @@ import (
 	"io"
 	"sync"
 
-	"clpipe/ingest/shard"
-
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/metadata"
 	"github.com/apache/arrow/go/v15/parquet/schema"
 )
-
-// wholeBytes is up to which length a column chunk is read by one request.
-const wholeBytes = 1 << 20
 
 // chunk reads the values of a column of one row group, one by one.
 type chunk struct {
@@ -34,28 +29,45 @@ type values struct {
 	i64   [1]int64
 }
 
-// openChunk begins the column of the given place in a row group.
-func (r *reader) openChunk(group *metadata.RowGroupMetaData, leaf int) (*chunk, error) {
+// located is a column of a row group and where it lies.
+type located struct {
+	span
+	meta *metadata.ColumnChunkMetaData
+}
+
+// locate finds the column of the given place in a row group.
+func (r *reader) locate(group *metadata.RowGroupMetaData, leaf int) (located, error) {
 	meta, err := group.ColumnChunk(leaf)
 	if err != nil {
-		return nil, err
+		return located{}, err
 	}
 	from, length := meta.DataPageOffset(), meta.TotalCompressedSize()
 	if dictionary := meta.DictionaryPageOffset(); meta.HasDictionaryPage() && dictionary > 0 && dictionary < from {
 		from = dictionary
 	}
 	if from < int64(len(Magic)) || length < 0 || length > r.size || from > r.size-length {
-		return nil, fmt.Errorf("column %q spans %d bytes from %d of a file of %d", meta.PathInSchema().String(), length, from, r.size)
+		return located{}, fmt.Errorf("column %q spans %d bytes from %d of a file of %d", meta.PathInSchema().String(), length, from, r.size)
 	}
 	if meta.NumValues() != group.NumRows() {
-		return nil, fmt.Errorf("column %q has %d values for %d rows", meta.PathInSchema().String(), meta.NumValues(), group.NumRows())
+		return located{}, fmt.Errorf("column %q has %d values for %d rows", meta.PathInSchema().String(), meta.NumValues(), group.NumRows())
 	}
-	src, err := shard.OpenRange(r.ctx, r.obj, from, from+length)
+	return located{span{from, from + length}, meta}, nil
+}
+
+// openChunk begins a column of a row group.
+func (r *reader) openChunk(group *metadata.RowGroupMetaData, leaf int) (*chunk, error) {
+	c, err := r.locate(group, leaf)
+	if err != nil {
+		return nil, err
+	}
+	src, err := r.open(c.span)
 	if err != nil {
 		return nil, &readError{err}
 	}
+	length := c.to - c.from
 	descr := r.footer.meta.Schema.Column(leaf)
-	p := &pages{src: bufio.NewReaderSize(sourceErrors{src}, int(min(length+1, wholeBytes))), column: descr, places: leaf == r.footer.bytes, end: from + length, left: length, values: meta.NumValues(), codec: meta.Compression()}
+	p := &pages{src: bufio.NewReaderSize(sourceErrors{src}, int(min(length+1, wholeBytes))), column: descr, places: leaf == r.footer.bytes,
+		end: c.to, left: length, values: c.meta.NumValues(), codec: c.meta.Compression()}
 	return &chunk{src, p, newColumnReader(descr, p)}, nil
 }
 

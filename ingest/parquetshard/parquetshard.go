@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"clpipe/ingest/shard"
 	"clpipe/ingest/table"
@@ -62,7 +63,10 @@ func (s *Shard) Open(ctx context.Context) (shard.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reader{ctx: ctx, obj: s.obj, size: s.Size(), footer: f, maxSampleBytes: s.maxSampleBytes}, nil
+	_, local := s.obj.(shard.RandomAccess)
+	r := &reader{obj: s.obj, remote: !local, size: s.Size(), footer: f, maxSampleBytes: s.maxSampleBytes}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	return r, nil
 }
 
 // OpenAt is an error: all samples come with their images.
@@ -74,7 +78,9 @@ func (s *Shard) OpenAt(context.Context) (shard.Fetcher, error) {
 // no place for it.
 type reader struct {
 	ctx            context.Context
+	cancel         context.CancelFunc
 	obj            shard.Object
+	remote         bool // asked by requests, which take time
 	size           int64
 	footer         *footer
 	maxSampleBytes int64
@@ -83,12 +89,18 @@ type reader struct {
 	left               int64 // rows of the open one
 	row                int64 // of the file, to be read next
 	bytes, path, label *chunk
+	parts, next        []*part // fetched of the open row group, and of the next
+	fetching           sync.WaitGroup
 	keys               table.Keys
 	end                error // what Next returns once the file has ended
 }
 
+// Close implements shard.Reader. It returns when nothing of the source is read any
+// more.
 func (r *reader) Close() error {
+	r.cancel()
 	r.closeGroup()
+	r.fetching.Wait()
 	return nil
 }
 
@@ -104,7 +116,7 @@ func (r *reader) Next() (shard.Sample, error) {
 	if r.end != nil {
 		return shard.Sample{}, r.end
 	}
-	s, err := r.next()
+	s, err := r.sample()
 	if err == nil {
 		return s, nil
 	}
@@ -118,7 +130,7 @@ func (r *reader) Next() (shard.Sample, error) {
 	return shard.Sample{}, r.end
 }
 
-func (r *reader) next() (s shard.Sample, err error) {
+func (r *reader) sample() (s shard.Sample, err error) {
 	defer recovered(&err)
 	for r.left == 0 {
 		r.closeGroup()
@@ -173,7 +185,11 @@ func (r *reader) next() (s shard.Sample, err error) {
 
 func (r *reader) openGroup() (err error) {
 	group := r.footer.meta.RowGroup(r.group)
+	if r.group == 0 {
+		r.next = r.fetch(0)
+	}
 	r.group++
+	r.parts, r.next = r.next, r.fetch(r.group)
 	r.left = group.NumRows()
 	if r.bytes, err = r.openChunk(group, r.footer.bytes); err != nil {
 		return err
