@@ -27,7 +27,7 @@
 // libjpeg reads ahead, is a TruncatedError; of sixteen such files, Pillow takes
 // one by chance. What it finds wrong with chunks and segments that hold nothing
 // of the picture (texts and later frames of PNG, TEM markers) is no damage here.
-// No colour profile is applied, and an orientation that EXIF data tell only where
-// it is asked for (Decoder.Upright). Arithmetic coding, lossless and 12-bit JPEG
-// are not supported.
+// No colour profile is applied, and an orientation that EXIF or XMP data tell only
+// where it is asked for (Decoder.Upright). Arithmetic coding, lossless and 12-bit
+// JPEG are not supported.
 package imagecodec

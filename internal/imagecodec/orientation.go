@@ -2,7 +2,12 @@ package imagecodec
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
+	"encoding/hex"
+	"io"
+	"regexp"
+	"slices"
 )
 
 // An Orientation is how a picture is to be turned to stand upright: the EXIF tag
@@ -17,29 +22,44 @@ type Orientation int
 // upright is the orientation of a file that says nothing, or nothing sensible.
 const upright Orientation = 1
 
-// ReadOrientation returns what a file's EXIF data say, 1 if there are none or
-// they are damaged. Other places than EXIF, such as XMP, are not looked at.
+// ReadOrientation returns what a file's EXIF data say, or what its XMP data say if
+// those do not tell, as Pillow's exif_transpose finds it; 1 if there are none or they
+// are damaged.
 func ReadOrientation(data []byte) Orientation {
 	format, err := Sniff(data)
 	if err != nil {
 		return upright
 	}
-	var exif []byte
+	var exif, xmp []byte
 	switch format {
 	case formatJPEG:
-		exif = jpegEXIF(data)
+		exif, xmp = jpegMetadata(data)
 	case formatPNG:
-		exif = chunkOf(data, len(pngSignature), "eXIf", binary.BigEndian, 4, 0)
+		if exif = chunkOf(data, len(pngSignature), "eXIf", binary.BigEndian, 4, 0); exif == nil {
+			exif = rawProfile(pngText(data, "Raw profile type exif"))
+		}
+		xmp = pngText(data, "XML:com.adobe.xmp")
 	case formatWebP:
 		exif = chunkOf(data, webpHeaderSize, "EXIF", binary.LittleEndian, 0, 4)
+		xmp = chunkOf(data, webpHeaderSize, "XMP ", binary.LittleEndian, 0, 4)
 	}
-	return orientationOf(bytes.TrimPrefix(exif, []byte(exifPrefix)))
+	for range 2 { // some programs write it twice
+		exif = bytes.TrimPrefix(exif, []byte(exifPrefix))
+	}
+	if o := orientationOf(exif); o != untold {
+		return o
+	}
+	return orientationOfXMP(xmp)
 }
 
-const exifPrefix = "Exif\x00\x00"
+const (
+	exifPrefix = "Exif\x00\x00"
+	xmpPrefix  = "http://ns.adobe.com/xap/1.0/\x00"
+)
 
-// jpegEXIF returns the contents of the first APP1 segment of EXIF data.
-func jpegEXIF(data []byte) []byte {
+// jpegMetadata returns the contents of the APP1 segments of EXIF data, which may be
+// several, and those of the last segment of XMP data.
+func jpegMetadata(data []byte) (exif, xmp []byte) {
 	r := openJPEG(data)
 	for r.nextMarker() == nil && r.marker != markerSOS && r.marker != markerEOI {
 		if !hasPayload(r.marker) {
@@ -47,13 +67,18 @@ func jpegEXIF(data []byte) []byte {
 		}
 		p, err := r.payload("segment")
 		if err != nil {
-			return nil
+			break
 		}
-		if r.marker == markerAPP0+1 && bytes.HasPrefix(p, []byte(exifPrefix)) {
-			return p
+		if r.marker != markerAPP0+1 {
+			continue
+		}
+		if rest, ok := bytes.CutPrefix(p, []byte(exifPrefix)); ok {
+			exif = append(slices.Clip(exif), rest...)
+		} else if rest, ok := bytes.CutPrefix(p, []byte(xmpPrefix)); ok {
+			xmp = rest
 		}
 	}
-	return nil
+	return exif, xmp
 }
 
 // chunkOf returns the first chunk of a name. Its length stands at sizeAt and its
@@ -79,26 +104,104 @@ func chunkOf(data []byte, at int, name string, order binary.ByteOrder, nameAt, s
 	return nil
 }
 
+// maxText bounds what a text of a PNG file may unpack to.
+const maxText = 1 << 20
+
+// pngText returns the last text of a keyword: PNG specification 11.3.3.
+func pngText(data []byte, keyword string) (text []byte) {
+	for at := len(pngSignature); ; {
+		name, payload, whole := pngChunk(data, at)
+		if !whole {
+			return text
+		}
+		at += chunkFrame + len(payload)
+		rest, ok := bytes.CutPrefix(payload, []byte(keyword+"\x00"))
+		if !ok {
+			continue
+		}
+		switch {
+		case name == "tEXt":
+			text = rest
+		case name == "zTXt" && len(rest) > 0:
+			text = unpackedText(rest[1:])
+		case name == "iTXt" && len(rest) > 2:
+			packed := rest[0] != 0
+			if parts := bytes.SplitN(rest[2:], []byte{0}, 3); len(parts) == 3 { // behind the language and the keyword in it
+				if text = parts[2]; packed {
+					text = unpackedText(text)
+				}
+			}
+		}
+	}
+}
+
+// unpackedText returns a text that zlib has packed, nil if it is damaged or too long.
+func unpackedText(packed []byte) []byte {
+	z, err := zlib.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(z, maxText+1))
+	if err != nil || len(text) > maxText {
+		return nil
+	}
+	return text
+}
+
+// rawProfile returns the bytes of a profile as ImageMagick writes it: an empty line,
+// one of its name, one of its length, and hexadecimal digits.
+func rawProfile(text []byte) []byte {
+	lines := bytes.SplitN(text, []byte("\n"), 4)
+	if len(lines) < 4 {
+		return nil
+	}
+	digits := bytes.Join(bytes.Fields(lines[3]), nil)
+	profile := make([]byte, hex.DecodedLen(len(digits)))
+	if _, err := hex.Decode(profile, digits); err != nil {
+		return nil
+	}
+	return profile
+}
+
+// untold is the orientation of metadata that have none.
+const untold Orientation = 0
+
+// xmpTag is how an attribute or an element of XMP tells it.
+var xmpTag = regexp.MustCompile(`tiff:Orientation(?:="|>)([0-9])`)
+
+func orientationOfXMP(xmp []byte) Orientation {
+	if m := xmpTag.FindSubmatch(xmp); m != nil {
+		return sensible(uint32(m[1][0] - '0'))
+	}
+	return upright
+}
+
+// sensible is the orientation of a value, upright where there is none of it.
+func sensible(value uint32) Orientation {
+	if value >= 1 && value <= 8 {
+		return Orientation(value)
+	}
+	return upright
+}
+
+// tiffHeads begin what has the layout of TIFF, some of them wrongly.
+var tiffHeads = []string{"II*\x00", "II\x00*", "MM\x00*", "MM*\x00", "MM\x00+"}
+
 // orientationOf reads the tag from the first directory of a TIFF header.
 func orientationOf(tiff []byte) Orientation {
-	// SHORT is what it should be. Of the signed types the sensible values are the same.
-	const tag, byteType, shortType, longType = 0x0112, 1, 3, 4
-	const signedByte, signedShort, signedLong = 6, 8, 9
-	var order binary.ByteOrder
-	switch {
-	case bytes.HasPrefix(tiff, []byte("II*\x00")):
-		order = binary.LittleEndian
-	case bytes.HasPrefix(tiff, []byte("MM\x00*")):
-		order = binary.BigEndian
-	default:
+	if len(tiff) == 0 {
+		return untold
+	}
+	if len(tiff) < 8 || !slices.Contains(tiffHeads, string(tiff[:4])) {
 		return upright
 	}
-	if len(tiff) < 8 {
-		return upright
+	order := binary.ByteOrder(binary.LittleEndian)
+	if tiff[0] == 'M' {
+		order = binary.BigEndian
 	}
 	at := int64(order.Uint32(tiff[4:]))
 	if at+2 > int64(len(tiff)) {
-		return upright
+		return untold
 	}
 	entries := tiff[at+2:]
 	for range order.Uint16(tiff[at:]) {
@@ -107,21 +210,44 @@ func orientationOf(tiff []byte) Orientation {
 		}
 		e := entries[:12]
 		entries = entries[12:]
-		if order.Uint16(e) != tag {
+		if order.Uint16(e) != orientationTag {
 			continue
 		}
-		var value uint32
-		switch order.Uint16(e[2:]) {
-		case byteType, signedByte:
-			value = uint32(e[8])
-		case shortType, signedShort:
-			value = uint32(order.Uint16(e[8:]))
-		case longType, signedLong:
-			value = order.Uint32(e[8:])
+		if o := orientationOfEntry(e, tiff, order); o != untold {
+			return o
 		}
-		if value >= 1 && value <= 8 {
-			return Orientation(value)
+	}
+	return untold
+}
+
+const orientationTag = 0x0112
+
+// typeBytes are the sizes of the types of TIFF 6.0, section 2, by their numbers.
+var typeBytes = [...]int64{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+
+// orientationOfEntry reads the first value of an entry of any type of integers but
+// bytes. SHORT is what it should be; of the signed types the sensible values are the
+// same. Values of more than four bytes stand elsewhere.
+func orientationOfEntry(e, tiff []byte, order binary.ByteOrder) Orientation {
+	kind, count := order.Uint16(e[2:]), int64(order.Uint32(e[4:]))
+	if int(kind) >= len(typeBytes) || typeBytes[kind] == 0 || count == 0 {
+		return untold
+	}
+	value, size := e[8:], count*typeBytes[kind]
+	if size > 4 {
+		at := int64(order.Uint32(e[8:]))
+		if size > int64(len(tiff)) || at > int64(len(tiff))-size {
+			return untold
 		}
+		value = tiff[at:]
+	}
+	switch kind {
+	case 6:
+		return sensible(uint32(value[0]))
+	case 3, 8:
+		return sensible(uint32(order.Uint16(value)))
+	case 4, 9, 13:
+		return sensible(order.Uint32(value))
 	}
 	return upright
 }

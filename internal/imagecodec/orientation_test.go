@@ -69,15 +69,24 @@ func TestUprightEqualsPillow(t *testing.T) {
 	}
 }
 
-// TestOrientationOfAnyInteger writes the tag in types that it should not have.
+// TestOrientationOfAnyInteger writes the tag in types and numbers that it should not
+// have; beside it XMP data say 3.
 func TestOrientationOfAnyInteger(t *testing.T) {
-	for kind, want := range []imagecodec.Orientation{1: 6, 2: 1, 3: 6, 4: 6, 5: 1, 6: 6, 7: 1, 8: 6, 9: 6, 10: 1} {
+	for _, c := range []struct {
+		kind, count byte
+		want        imagecodec.Orientation
+	}{
+		{1, 1, 1}, {2, 1, 1}, {3, 1, 6}, {4, 1, 6}, {5, 1, 1}, {6, 1, 6}, {7, 1, 1}, {8, 1, 6}, {9, 1, 6}, {10, 1, 1}, {13, 1, 6}, {99, 1, 3},
+		{3, 0, 3}, {3, 2, 6}, {3, 5, 1}, {3, 255, 3},
+	} {
 		tiff := []byte("II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x00\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00")
-		tiff[12] = byte(kind)
-		segment := append([]byte("Exif\x00\x00"), tiff...)
-		data := append([]byte{0xff, 0xd8, 0xff, 0xe1, 0, byte(len(segment) + 2)}, segment...)
-		if got := imagecodec.ReadOrientation(data); got != max(want, 1) {
-			t.Errorf("type %d: got orientation %d, want %d", kind, got, max(want, 1))
+		tiff[12], tiff[14] = c.kind, c.count
+		data := []byte{0xff, 0xd8}
+		for _, p := range []string{"Exif\x00\x00" + string(tiff), "http://ns.adobe.com/xap/1.0/\x00<tiff:Orientation>3<"} {
+			data = append(append(data, 0xff, 0xe1, 0, byte(len(p)+2)), p...)
+		}
+		if got := imagecodec.ReadOrientation(data); got != c.want {
+			t.Errorf("%d values of type %d: got orientation %d, want %d", c.count, c.kind, got, c.want)
 		}
 	}
 }
@@ -85,7 +94,7 @@ func TestOrientationOfAnyInteger(t *testing.T) {
 // TestOrientationOfDamage cuts and alters EXIF data: at worst nothing is turned.
 func TestOrientationOfDamage(t *testing.T) {
 	draw := rand.New(rand.NewPCG(7, 8))
-	for _, name := range []string{"orientation6.jpg", "orientation6.png", "orientation8.webp"} {
+	for _, name := range []string{"orientation6.jpg", "orientation6.png", "orientation8.webp", "orientation-xmp2.png", "orientation-raw8.png", "orientation-raw-packed8.png"} {
 		whole := readTestdata(t, name)
 		for n := range 400 {
 			if o := imagecodec.ReadOrientation(whole[:min(n, len(whole))]); o < 1 || o > 8 {
