@@ -116,23 +116,31 @@ func (o *epochOrder) next(ctx context.Context) (entry, error) {
 	if s := o.mixed.source; e.givenUp {
 		about := ""
 		if !s.isCounted(e.shard) {
-			e.lost, about = o.lost(&e), "about "
+			e.lost = o.lost(&e)
 		}
-		s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up, with %s%d samples: %v; digests of this run cannot be compared with others",
-			s.shards[e.shard].Name(), about, e.lost, e.sample.Damage))
+		if e.lost > 1 {
+			about = fmt.Sprintf(", with about %d samples", e.lost)
+		}
+		s.cfg.Log.Warn(fmt.Sprintf("ingest: shard %s is given up%s: %v; digests of this run cannot be compared with others", s.shards[e.shard].Name(), about, e.sample.Damage))
 	}
 	return e, nil
 }
 
 // lost estimates how many samples the rest of a shard has, from its size: by those
-// of the shards that were read to their end, else by all read so far.
+// of the shards that were read to their end, else by all read so far. Of one whose
+// size is not known, as of standard input, as much is taken to be lost as has come.
 func (o *epochOrder) lost(e *entry) int {
 	by := o.mixed.finished
 	if by.samples == 0 {
 		by = o.taken
 	}
 	m := o.mixed.source.shards[e.shard]
-	if by.bytes == 0 || m.Size() < 0 || m.Format() == "image" {
+	switch {
+	case m.Format() == "image":
+		return 1
+	case m.Size() < 0:
+		return max(e.nth, 1)
+	case by.bytes == 0:
 		return 1
 	}
 	return max(int(float64(m.Size())/float64(by.bytes)*float64(by.samples))-e.nth, 1)

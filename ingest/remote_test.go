@@ -331,7 +331,13 @@ func TestStandardInput(t *testing.T) {
 			t.Errorf("packing %q: got %d rows, %v, want 20", packing, rows, err)
 		}
 	}
-	_, _, err := read(t, ingest.Config{Sources: []string{"-"}, Stdin: bytes.NewReader(nil), Epochs: 2}, 0)
+	// Whoever writes has died: nobody knows how much is missing.
+	body := compress(t, "gz", archive(t, samples(1, 200)...))
+	_, _, err := read(t, ingest.Config{Sources: []string{"-"}, Stdin: bytes.NewReader(body[:len(body)-100]), Epochs: 1}, 0)
+	if !errors.Is(err, batch.ErrTooManyRejects) {
+		t.Errorf("cut off: got %v, want %v", err, batch.ErrTooManyRejects)
+	}
+	_, _, err = read(t, ingest.Config{Sources: []string{"-"}, Stdin: bytes.NewReader(nil), Epochs: 2}, 0)
 	if usage := (*ingest.UsageError)(nil); !errors.As(err, &usage) || !strings.Contains(err.Error(), "read only once") {
 		t.Errorf("two epochs: got %v, want a usage error", err)
 	}
