@@ -28,7 +28,7 @@ func (s *screen) Write(text []byte) (int, error) {
 // liveBars returns what draws live lines, nil where w is no terminal that can.
 func liveBars(w io.Writer, quiet bool) *mpb.Progress {
 	s, ok := w.(*screen)
-	if !ok || quiet || !isTerminal(s.file) || os.Getenv("TERM") == "dumb" {
+	if !ok || quiet || !hasRoom(s.file) || os.Getenv("TERM") == "dumb" {
 		return nil
 	}
 	bars := mpb.New(mpb.WithOutput(s.file), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithWidth(24))

@@ -11,3 +11,6 @@ func isTerminal(f *os.File) bool {
 	var mode uint32
 	return windows.GetConsoleMode(windows.Handle(f.Fd()), &mode) == nil
 }
+
+// hasRoom reports whether lines can be drawn on a console: all have a size.
+func hasRoom(f *os.File) bool { return isTerminal(f) }
