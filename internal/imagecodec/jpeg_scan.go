@@ -8,6 +8,7 @@ type scan struct {
 	compStore    [maxComponents]scanComponent
 	mcusX, mcusY int
 	coding       coding
+	again        bool                   // a component of it has had a scan
 	mcuBlocks    [maxMCUBlocks]mcuBlock // of a sequential scan, for the MCUs in hand
 
 	// Spectral selection and successive approximation of a progressive scan.
@@ -123,11 +124,13 @@ const noMarkerBehind = "entropy-coded data without a marker behind it"
 // beginScan fixes the tables the scan uses and loads its first segment.
 func (d *jpegDecoder) beginScan() error {
 	s := &d.scan
+	s.again = false
 	if s.coding == codingSequential {
 		d.defineMissing()
 	}
 	for i := range s.comps {
 		sc := &s.comps[i]
+		s.again = s.again || sc.c.latched
 		if err := d.latchQuantizer(sc.c); err != nil {
 			return err
 		}
@@ -201,15 +204,44 @@ func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
 			if len(s.comps) == 1 {
 				d.smooth.lastGood /= s.comps[0].c.v
 			}
-			if s.coding == codingSequential {
-				d.sequentialMCUs(row, mcu, to, wanted)
-			} else {
+			switch {
+			case s.coding != codingSequential:
 				d.progressiveMCUs(row, mcu, to)
+			case s.again:
+				d.sequentialAgain(row, mcu, to)
+			default:
+				d.sequentialMCUs(row, mcu, to, wanted)
 			}
 		}
 		mcu = to
 	}
 	return nil
+}
+
+// sequentialAgain decodes MCUs of a sequential scan some of whose components have had
+// one before, which no encoder writes. The kernels take blocks to be zero; libjpeg
+// leaves what is there where the new block has nothing.
+func (d *jpegDecoder) sequentialAgain(row, from, to int) {
+	for mcu := from; mcu < to && !d.bits.done; mcu++ {
+		for i := range d.scan.comps {
+			sc := &d.scan.comps[i]
+			for v := range sc.v {
+				at := (row*sc.v+v)*sc.c.strideBlocks + mcu*sc.h
+				for h := range sc.h {
+					block := &d.discarded
+					clear(block[:])
+					d.bits.block()
+					d.bits.sequential(sc, block)
+					for k, value := range block {
+						if value != 0 || k == 0 {
+							sc.c.coefs[64*(at+h)+k] = value
+						}
+					}
+				}
+			}
+		}
+		d.bits.done = d.bits.exhausted()
+	}
 }
 
 // skipMCUs passes over the last n MCUs of the scan without decoding them, but for

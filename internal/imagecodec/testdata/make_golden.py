@@ -402,6 +402,10 @@ at_scan("no-end-zeros", "420-strokes", lambda b, data, half: b[:-2] + bytes(40))
 at_scan("half-zeros", "420-strokes", lambda b, data, half: b[:half] + bytes(4000))
 at_scan("last-zeros-restart", "420-restart", lambda b, data, half: b[: [m.end() for m in re.finditer(b"\xff[\xd0-\xd7]", b)][-1]] + bytes(400))
 at_scan("cut-behind-scan", "444-strokes", lambda b, data, half: b[:-2] + segment(0xFE, bytes(50))[:20])
+# A component that has two scans, of different pictures.
+encode("again", 37, 35, [(2, 2), (1, 1), (1, 1)], "noise", interleaved=False, restart=3)
+scans = [m.start() for m in re.finditer(b"\xff\xda", files["again.jpg"])]
+files["scanned-twice.jpg"] = files["noninterleaved.jpg"][:-2] + files.pop("again.jpg")[scans[0] : scans[1]] + b"\xff\xd9"
 # Segments whose length is too small for itself.
 files["no-length.jpg"] = b"".join([files["422-strokes.jpg"][:2], b"\xff\xfe\0\0\xff\xe0\0\1\xff\xdc\0\0", files["422-strokes.jpg"][2:]])
 
