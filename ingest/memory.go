@@ -3,6 +3,7 @@ package ingest
 import (
 	"clpipe/ingest/cache"
 	"clpipe/ingest/fragment"
+	"clpipe/ingest/parquetshard"
 	"clpipe/ingest/shard"
 )
 
@@ -52,10 +53,14 @@ func (s *Source) ReadingBytes() int64 {
 		}
 		return total
 	}
-	open := int64(0) // shards that are read by a goroutine
+	open, tables := int64(0), int64(0) // shards that are read by a goroutine, and remote tables among them
 	for _, m := range s.shards {
-		if readEarly(m) {
-			open++
+		if !readEarly(m) {
+			continue
+		}
+		open++
+		if _, local := m.obj.(shard.RandomAccess); !local && m.Format() == "parquet" {
+			tables++
 		}
 	}
 	if open == 0 {
@@ -65,7 +70,7 @@ func (s *Source) ReadingBytes() int64 {
 	// A stretch of each shard is filled, one waits and one is handed out.
 	images := 3*open*(stretchBytes+c.RecordBytes/stretchSamples) + jobs*c.RecordBytes
 	total += shard.BlockBytes(s.shuffledBytes()+images) - s.shuffledBytes()
-	total += open * readerBytes
+	total += open*readerBytes + min(tables, open)*parquetshard.AheadBytes
 	if c.CacheDir != "" {
 		total += open * cache.MinBytes
 	}

@@ -13,6 +13,10 @@ import (
 // lie beside each other.
 const wholeBytes = 1 << 20
 
+// AheadBytes is what a reader of a remote table holds of three columns of the open
+// row group and the next, at most.
+const AheadBytes = 2 * 3 * wholeBytes
+
 // part is bytes of a file that are fetched by a goroutine: columns of a row group
 // that are small. Over a network it is the requests that take the time, so those of
 // the next row group are made while the one before is gone through.
