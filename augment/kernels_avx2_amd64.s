@@ -21,8 +21,125 @@ TEXT ·resampleRows_x4_avx2(SB), NOSPLIT, $0-72
 	VMOVDQU pixels_0_1<>+0(SB), Y0
 	VMOVDQU pixels_2_3<>+0(SB), Y1
 	VMOVDQU weight_half<>+0(SB), Y2
-	DECQ    R10
-	JZ      last
+
+together:
+	CMPQ    R10, $0x03
+	JL      fewer
+	MOVLQSX (SI), R13
+	SUBQ    DI, R13
+	LEAQ    (R13)(R13*2), R13
+	ADDQ    DX, R13
+	MOVQ    R9, R14
+	VMOVDQU Y2, Y3
+	VPXOR   Y4, Y4, Y4
+	VMOVDQU Y2, Y5
+	VPXOR   Y6, Y6, Y6
+
+taps0:
+	VPBROADCASTD   (R8), Y7
+	VPBROADCASTD   4(R8), Y8
+	VPBROADCASTD   8(R8), Y9
+	VPBROADCASTD   12(R8), Y10
+	VBROADCASTI128 (R13), Y11
+	VINSERTI128    $0x01, (R13)(BX*1), Y11, Y11
+	VPSHUFB        Y0, Y11, Y12
+	VPMADDWD       Y7, Y12, Y13
+	VPADDD         Y13, Y3, Y3
+	VPMADDWD       Y8, Y12, Y12
+	VPADDD         Y12, Y4, Y4
+	VPSHUFB        Y1, Y11, Y11
+	VPMADDWD       Y9, Y11, Y12
+	VPADDD         Y12, Y3, Y3
+	VPMADDWD       Y10, Y11, Y11
+	VPADDD         Y11, Y4, Y4
+	VBROADCASTI128 (R13)(BX*2), Y11
+	VINSERTI128    $0x01, (R13)(R12*1), Y11, Y11
+	VPSHUFB        Y0, Y11, Y12
+	VPMADDWD       Y7, Y12, Y7
+	VPADDD         Y7, Y5, Y5
+	VPMADDWD       Y8, Y12, Y12
+	VPADDD         Y12, Y6, Y6
+	VPSHUFB        Y1, Y11, Y11
+	VPMADDWD       Y9, Y11, Y7
+	VPADDD         Y7, Y5, Y5
+	VPMADDWD       Y10, Y11, Y11
+	VPADDD         Y11, Y6, Y6
+	ADDQ           $0x0c, R13
+	ADDQ           $0x10, R8
+	DECQ           R14
+	JNZ            taps0
+	VPSLLD         $0x0c, Y4, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSRAD         $0x16, Y3, Y3
+	VPSLLD         $0x0c, Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSRAD         $0x16, Y5, Y5
+	MOVLQSX        4(SI), R13
+	SUBQ           DI, R13
+	LEAQ           (R13)(R13*2), R13
+	ADDQ           DX, R13
+	MOVQ           R9, R14
+	VMOVDQU        Y2, Y4
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        Y2, Y7
+	VPXOR          Y8, Y8, Y8
+
+taps1:
+	VPBROADCASTD   (R8), Y9
+	VPBROADCASTD   4(R8), Y10
+	VPBROADCASTD   8(R8), Y11
+	VPBROADCASTD   12(R8), Y12
+	VBROADCASTI128 (R13), Y13
+	VINSERTI128    $0x01, (R13)(BX*1), Y13, Y13
+	VPSHUFB        Y0, Y13, Y14
+	VPMADDWD       Y9, Y14, Y15
+	VPADDD         Y15, Y4, Y4
+	VPMADDWD       Y10, Y14, Y14
+	VPADDD         Y14, Y6, Y6
+	VPSHUFB        Y1, Y13, Y13
+	VPMADDWD       Y11, Y13, Y14
+	VPADDD         Y14, Y4, Y4
+	VPMADDWD       Y12, Y13, Y13
+	VPADDD         Y13, Y6, Y6
+	VBROADCASTI128 (R13)(BX*2), Y13
+	VINSERTI128    $0x01, (R13)(R12*1), Y13, Y13
+	VPSHUFB        Y0, Y13, Y14
+	VPMADDWD       Y9, Y14, Y9
+	VPADDD         Y9, Y7, Y7
+	VPMADDWD       Y10, Y14, Y14
+	VPADDD         Y14, Y8, Y8
+	VPSHUFB        Y1, Y13, Y13
+	VPMADDWD       Y11, Y13, Y9
+	VPADDD         Y9, Y7, Y7
+	VPMADDWD       Y12, Y13, Y13
+	VPADDD         Y13, Y8, Y8
+	ADDQ           $0x0c, R13
+	ADDQ           $0x10, R8
+	DECQ           R14
+	JNZ            taps1
+	VPSLLD         $0x0c, Y6, Y6
+	VPADDD         Y6, Y4, Y4
+	VPSRAD         $0x16, Y4, Y4
+	VPSLLD         $0x0c, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSRAD         $0x16, Y7, Y7
+	VPACKSSDW      Y4, Y3, Y3
+	VPACKSSDW      Y7, Y5, Y5
+	VPACKUSWB      Y5, Y3, Y3
+	VPSHUFB        pixels_tight<>+0(SB), Y3, Y3
+	VEXTRACTI128   $0x01, Y3, X5
+	VMOVQ          X3, (AX)
+	VMOVHPS        X3, (AX)(CX*2)
+	VMOVQ          X5, (AX)(CX*1)
+	VMOVHPS        X5, (AX)(R11*1)
+	ADDQ           $0x08, SI
+	ADDQ           $0x06, AX
+	SUBQ           $0x02, R10
+	JMP            together
+
+fewer:
+	DECQ R10
+	JZ   last
 
 pixel:
 	MOVLQSX (SI), R13
@@ -227,6 +344,40 @@ DATA weight_half<>+20(SB)/4, $0x00200000
 DATA weight_half<>+24(SB)/4, $0x00200000
 DATA weight_half<>+28(SB)/4, $0x00200000
 GLOBL weight_half<>(SB), RODATA|NOPTR, $32
+
+DATA pixels_tight<>+0(SB)/1, $0x00
+DATA pixels_tight<>+1(SB)/1, $0x01
+DATA pixels_tight<>+2(SB)/1, $0x02
+DATA pixels_tight<>+3(SB)/1, $0x04
+DATA pixels_tight<>+4(SB)/1, $0x05
+DATA pixels_tight<>+5(SB)/1, $0x06
+DATA pixels_tight<>+6(SB)/1, $0x80
+DATA pixels_tight<>+7(SB)/1, $0x80
+DATA pixels_tight<>+8(SB)/1, $0x08
+DATA pixels_tight<>+9(SB)/1, $0x09
+DATA pixels_tight<>+10(SB)/1, $0x0a
+DATA pixels_tight<>+11(SB)/1, $0x0c
+DATA pixels_tight<>+12(SB)/1, $0x0d
+DATA pixels_tight<>+13(SB)/1, $0x0e
+DATA pixels_tight<>+14(SB)/1, $0x80
+DATA pixels_tight<>+15(SB)/1, $0x80
+DATA pixels_tight<>+16(SB)/1, $0x00
+DATA pixels_tight<>+17(SB)/1, $0x01
+DATA pixels_tight<>+18(SB)/1, $0x02
+DATA pixels_tight<>+19(SB)/1, $0x04
+DATA pixels_tight<>+20(SB)/1, $0x05
+DATA pixels_tight<>+21(SB)/1, $0x06
+DATA pixels_tight<>+22(SB)/1, $0x80
+DATA pixels_tight<>+23(SB)/1, $0x80
+DATA pixels_tight<>+24(SB)/1, $0x08
+DATA pixels_tight<>+25(SB)/1, $0x09
+DATA pixels_tight<>+26(SB)/1, $0x0a
+DATA pixels_tight<>+27(SB)/1, $0x0c
+DATA pixels_tight<>+28(SB)/1, $0x0d
+DATA pixels_tight<>+29(SB)/1, $0x0e
+DATA pixels_tight<>+30(SB)/1, $0x80
+DATA pixels_tight<>+31(SB)/1, $0x80
+GLOBL pixels_tight<>(SB), RODATA|NOPTR, $32
 
 // func mixRows_x32_avx2(dst *byte, src *byte, stride int, weights *int16, count int, n int)
 // Requires: AVX, AVX2

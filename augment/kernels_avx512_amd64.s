@@ -22,10 +22,10 @@ TEXT ·resampleRows_x4_avx512(SB), NOSPLIT, $0-72
 	VMOVDQU32 pixels_2_3<>+0(SB), Z1
 	VMOVDQU32 weight_half<>+0(SB), Z2
 	VMOVDQU32 first_of_lanes<>+0(SB), Z3
-	DECQ      R10
-	JZ        last
 
-pixel:
+together:
+	CMPQ      R10, $0x06
+	JL        fewer
 	MOVLQSX   (SI), R13
 	SUBQ      DI, R13
 	LEAQ      (R13)(R13*2), R13
@@ -34,7 +34,7 @@ pixel:
 	VMOVDQU32 Z2, Z4
 	VPXORD    Z5, Z5, Z5
 
-taps:
+taps0:
 	VPBROADCASTD (R8), Z6
 	VPBROADCASTD 4(R8), Z7
 	VPBROADCASTD 8(R8), Z8
@@ -56,9 +56,163 @@ taps:
 	ADDQ         $0x0c, R13
 	ADDQ         $0x10, R8
 	DECQ         R14
-	JNZ          taps
+	JNZ          taps0
 	VPSLLD       $0x0c, Z5, Z5
 	VPADDD       Z5, Z4, Z4
+	VPSRAD       $0x16, Z4, Z4
+	MOVLQSX      4(SI), R13
+	SUBQ         DI, R13
+	LEAQ         (R13)(R13*2), R13
+	ADDQ         DX, R13
+	MOVQ         R9, R14
+	VMOVDQU32    Z2, Z6
+	VPXORD       Z12, Z12, Z12
+
+taps1:
+	VPBROADCASTD (R8), Z7
+	VPBROADCASTD 4(R8), Z8
+	VPBROADCASTD 8(R8), Z9
+	VPBROADCASTD 12(R8), Z11
+	VMOVDQU32    (R13), X13
+	VINSERTI32X4 $0x01, (R13)(BX*1), Z13, Z13
+	VINSERTI32X4 $0x02, (R13)(BX*2), Z13, Z13
+	VINSERTI32X4 $0x03, (R13)(R12*1), Z13, Z13
+	VPSHUFB      Z0, Z13, Z22
+	VPMADDWD     Z7, Z22, Z7
+	VPADDD       Z7, Z6, Z6
+	VPMADDWD     Z8, Z22, Z22
+	VPADDD       Z22, Z12, Z12
+	VPSHUFB      Z1, Z13, Z13
+	VPMADDWD     Z9, Z13, Z7
+	VPADDD       Z7, Z6, Z6
+	VPMADDWD     Z11, Z13, Z13
+	VPADDD       Z13, Z12, Z12
+	ADDQ         $0x0c, R13
+	ADDQ         $0x10, R8
+	DECQ         R14
+	JNZ          taps1
+	VPSLLD       $0x0c, Z12, Z12
+	VPADDD       Z12, Z6, Z6
+	VPSRAD       $0x16, Z6, Z6
+	MOVLQSX      8(SI), R13
+	SUBQ         DI, R13
+	LEAQ         (R13)(R13*2), R13
+	ADDQ         DX, R13
+	MOVQ         R9, R14
+	VMOVDQU32    Z2, Z7
+	VPXORD       Z14, Z14, Z14
+
+taps2:
+	VPBROADCASTD (R8), Z8
+	VPBROADCASTD 4(R8), Z9
+	VPBROADCASTD 8(R8), Z11
+	VPBROADCASTD 12(R8), Z22
+	VMOVDQU32    (R13), X15
+	VINSERTI32X4 $0x01, (R13)(BX*1), Z15, Z15
+	VINSERTI32X4 $0x02, (R13)(BX*2), Z15, Z15
+	VINSERTI32X4 $0x03, (R13)(R12*1), Z15, Z15
+	VPSHUFB      Z0, Z15, Z23
+	VPMADDWD     Z8, Z23, Z8
+	VPADDD       Z8, Z7, Z7
+	VPMADDWD     Z9, Z23, Z23
+	VPADDD       Z23, Z14, Z14
+	VPSHUFB      Z1, Z15, Z15
+	VPMADDWD     Z11, Z15, Z8
+	VPADDD       Z8, Z7, Z7
+	VPMADDWD     Z22, Z15, Z15
+	VPADDD       Z15, Z14, Z14
+	ADDQ         $0x0c, R13
+	ADDQ         $0x10, R8
+	DECQ         R14
+	JNZ          taps2
+	VPSLLD       $0x0c, Z14, Z14
+	VPADDD       Z14, Z7, Z7
+	VPSRAD       $0x16, Z7, Z7
+	MOVLQSX      12(SI), R13
+	SUBQ         DI, R13
+	LEAQ         (R13)(R13*2), R13
+	ADDQ         DX, R13
+	MOVQ         R9, R14
+	VMOVDQU32    Z2, Z8
+	VPXORD       Z16, Z16, Z16
+
+taps3:
+	VPBROADCASTD  (R8), Z9
+	VPBROADCASTD  4(R8), Z11
+	VPBROADCASTD  8(R8), Z22
+	VPBROADCASTD  12(R8), Z23
+	VMOVDQU32     (R13), X17
+	VINSERTI32X4  $0x01, (R13)(BX*1), Z17, Z17
+	VINSERTI32X4  $0x02, (R13)(BX*2), Z17, Z17
+	VINSERTI32X4  $0x03, (R13)(R12*1), Z17, Z17
+	VPSHUFB       Z0, Z17, Z24
+	VPMADDWD      Z9, Z24, Z9
+	VPADDD        Z9, Z8, Z8
+	VPMADDWD      Z11, Z24, Z24
+	VPADDD        Z24, Z16, Z16
+	VPSHUFB       Z1, Z17, Z17
+	VPMADDWD      Z22, Z17, Z9
+	VPADDD        Z9, Z8, Z8
+	VPMADDWD      Z23, Z17, Z17
+	VPADDD        Z17, Z16, Z16
+	ADDQ          $0x0c, R13
+	ADDQ          $0x10, R8
+	DECQ          R14
+	JNZ           taps3
+	VPSLLD        $0x0c, Z16, Z16
+	VPADDD        Z16, Z8, Z8
+	VPSRAD        $0x16, Z8, Z8
+	VPACKSSDW     Z6, Z4, Z4
+	VPACKSSDW     Z8, Z7, Z7
+	VPACKUSWB     Z7, Z4, Z4
+	VPSHUFB       pixels_tight<>+0(SB), Z4, Z4
+	VMOVDQU32     X4, (AX)
+	VEXTRACTI32X4 $0x01, Z4, (AX)(CX*1)
+	VEXTRACTI32X4 $0x02, Z4, (AX)(CX*2)
+	VEXTRACTI32X4 $0x03, Z4, (AX)(R11*1)
+	ADDQ          $0x10, SI
+	ADDQ          $0x0c, AX
+	SUBQ          $0x04, R10
+	JMP           together
+
+fewer:
+	DECQ R10
+	JZ   last
+
+pixel:
+	MOVLQSX   (SI), R13
+	SUBQ      DI, R13
+	LEAQ      (R13)(R13*2), R13
+	ADDQ      DX, R13
+	MOVQ      R9, R14
+	VMOVDQU32 Z2, Z4
+	VPXORD    Z18, Z18, Z18
+
+taps:
+	VPBROADCASTD (R8), Z5
+	VPBROADCASTD 4(R8), Z6
+	VPBROADCASTD 8(R8), Z7
+	VPBROADCASTD 12(R8), Z8
+	VMOVDQU32    (R13), X19
+	VINSERTI32X4 $0x01, (R13)(BX*1), Z19, Z19
+	VINSERTI32X4 $0x02, (R13)(BX*2), Z19, Z19
+	VINSERTI32X4 $0x03, (R13)(R12*1), Z19, Z19
+	VPSHUFB      Z0, Z19, Z9
+	VPMADDWD     Z5, Z9, Z5
+	VPADDD       Z5, Z4, Z4
+	VPMADDWD     Z6, Z9, Z9
+	VPADDD       Z9, Z18, Z18
+	VPSHUFB      Z1, Z19, Z19
+	VPMADDWD     Z7, Z19, Z5
+	VPADDD       Z5, Z4, Z4
+	VPMADDWD     Z8, Z19, Z19
+	VPADDD       Z19, Z18, Z18
+	ADDQ         $0x0c, R13
+	ADDQ         $0x10, R8
+	DECQ         R14
+	JNZ          taps
+	VPSLLD       $0x0c, Z18, Z18
+	VPADDD       Z18, Z4, Z4
 	VPSRAD       $0x16, Z4, Z4
 	VPACKSSDW    Z4, Z4, Z4
 	VPACKUSWB    Z4, Z4, Z4
@@ -79,33 +233,33 @@ last:
 	ADDQ      DX, SI
 	MOVQ      R9, DX
 	VMOVDQU32 Z2, Z2
-	VPXORD    Z12, Z12, Z12
+	VPXORD    Z20, Z20, Z20
 
 lastTaps:
 	VPBROADCASTD (R8), Z4
 	VPBROADCASTD 4(R8), Z5
 	VPBROADCASTD 8(R8), Z6
 	VPBROADCASTD 12(R8), Z7
-	VMOVDQU32    (SI), X13
-	VINSERTI32X4 $0x01, (SI)(BX*1), Z13, Z13
-	VINSERTI32X4 $0x02, (SI)(BX*2), Z13, Z13
-	VINSERTI32X4 $0x03, (SI)(R12*1), Z13, Z13
-	VPSHUFB      Z0, Z13, Z8
+	VMOVDQU32    (SI), X21
+	VINSERTI32X4 $0x01, (SI)(BX*1), Z21, Z21
+	VINSERTI32X4 $0x02, (SI)(BX*2), Z21, Z21
+	VINSERTI32X4 $0x03, (SI)(R12*1), Z21, Z21
+	VPSHUFB      Z0, Z21, Z8
 	VPMADDWD     Z4, Z8, Z4
 	VPADDD       Z4, Z2, Z2
 	VPMADDWD     Z5, Z8, Z8
-	VPADDD       Z8, Z12, Z12
-	VPSHUFB      Z1, Z13, Z13
-	VPMADDWD     Z6, Z13, Z4
+	VPADDD       Z8, Z20, Z20
+	VPSHUFB      Z1, Z21, Z21
+	VPMADDWD     Z6, Z21, Z4
 	VPADDD       Z4, Z2, Z2
-	VPMADDWD     Z7, Z13, Z13
-	VPADDD       Z13, Z12, Z12
+	VPMADDWD     Z7, Z21, Z21
+	VPADDD       Z21, Z20, Z20
 	ADDQ         $0x0c, SI
 	ADDQ         $0x10, R8
 	DECQ         DX
 	JNZ          lastTaps
-	VPSLLD       $0x0c, Z12, Z12
-	VPADDD       Z12, Z2, Z2
+	VPSLLD       $0x0c, Z20, Z20
+	VPADDD       Z20, Z2, Z2
 	VPSRAD       $0x16, Z2, Z2
 	VPACKSSDW    Z2, Z2, Z2
 	VPACKUSWB    Z2, Z2, Z2
@@ -288,6 +442,72 @@ DATA first_of_lanes<>+52(SB)/4, $0x00000004
 DATA first_of_lanes<>+56(SB)/4, $0x00000008
 DATA first_of_lanes<>+60(SB)/4, $0x0000000c
 GLOBL first_of_lanes<>(SB), RODATA|NOPTR, $64
+
+DATA pixels_tight<>+0(SB)/1, $0x00
+DATA pixels_tight<>+1(SB)/1, $0x01
+DATA pixels_tight<>+2(SB)/1, $0x02
+DATA pixels_tight<>+3(SB)/1, $0x04
+DATA pixels_tight<>+4(SB)/1, $0x05
+DATA pixels_tight<>+5(SB)/1, $0x06
+DATA pixels_tight<>+6(SB)/1, $0x08
+DATA pixels_tight<>+7(SB)/1, $0x09
+DATA pixels_tight<>+8(SB)/1, $0x0a
+DATA pixels_tight<>+9(SB)/1, $0x0c
+DATA pixels_tight<>+10(SB)/1, $0x0d
+DATA pixels_tight<>+11(SB)/1, $0x0e
+DATA pixels_tight<>+12(SB)/1, $0x80
+DATA pixels_tight<>+13(SB)/1, $0x80
+DATA pixels_tight<>+14(SB)/1, $0x80
+DATA pixels_tight<>+15(SB)/1, $0x80
+DATA pixels_tight<>+16(SB)/1, $0x00
+DATA pixels_tight<>+17(SB)/1, $0x01
+DATA pixels_tight<>+18(SB)/1, $0x02
+DATA pixels_tight<>+19(SB)/1, $0x04
+DATA pixels_tight<>+20(SB)/1, $0x05
+DATA pixels_tight<>+21(SB)/1, $0x06
+DATA pixels_tight<>+22(SB)/1, $0x08
+DATA pixels_tight<>+23(SB)/1, $0x09
+DATA pixels_tight<>+24(SB)/1, $0x0a
+DATA pixels_tight<>+25(SB)/1, $0x0c
+DATA pixels_tight<>+26(SB)/1, $0x0d
+DATA pixels_tight<>+27(SB)/1, $0x0e
+DATA pixels_tight<>+28(SB)/1, $0x80
+DATA pixels_tight<>+29(SB)/1, $0x80
+DATA pixels_tight<>+30(SB)/1, $0x80
+DATA pixels_tight<>+31(SB)/1, $0x80
+DATA pixels_tight<>+32(SB)/1, $0x00
+DATA pixels_tight<>+33(SB)/1, $0x01
+DATA pixels_tight<>+34(SB)/1, $0x02
+DATA pixels_tight<>+35(SB)/1, $0x04
+DATA pixels_tight<>+36(SB)/1, $0x05
+DATA pixels_tight<>+37(SB)/1, $0x06
+DATA pixels_tight<>+38(SB)/1, $0x08
+DATA pixels_tight<>+39(SB)/1, $0x09
+DATA pixels_tight<>+40(SB)/1, $0x0a
+DATA pixels_tight<>+41(SB)/1, $0x0c
+DATA pixels_tight<>+42(SB)/1, $0x0d
+DATA pixels_tight<>+43(SB)/1, $0x0e
+DATA pixels_tight<>+44(SB)/1, $0x80
+DATA pixels_tight<>+45(SB)/1, $0x80
+DATA pixels_tight<>+46(SB)/1, $0x80
+DATA pixels_tight<>+47(SB)/1, $0x80
+DATA pixels_tight<>+48(SB)/1, $0x00
+DATA pixels_tight<>+49(SB)/1, $0x01
+DATA pixels_tight<>+50(SB)/1, $0x02
+DATA pixels_tight<>+51(SB)/1, $0x04
+DATA pixels_tight<>+52(SB)/1, $0x05
+DATA pixels_tight<>+53(SB)/1, $0x06
+DATA pixels_tight<>+54(SB)/1, $0x08
+DATA pixels_tight<>+55(SB)/1, $0x09
+DATA pixels_tight<>+56(SB)/1, $0x0a
+DATA pixels_tight<>+57(SB)/1, $0x0c
+DATA pixels_tight<>+58(SB)/1, $0x0d
+DATA pixels_tight<>+59(SB)/1, $0x0e
+DATA pixels_tight<>+60(SB)/1, $0x80
+DATA pixels_tight<>+61(SB)/1, $0x80
+DATA pixels_tight<>+62(SB)/1, $0x80
+DATA pixels_tight<>+63(SB)/1, $0x80
+GLOBL pixels_tight<>(SB), RODATA|NOPTR, $64
 
 // func mixRows_x64_avx512(dst *byte, src *byte, stride int, weights *int16, count int, n int)
 // Requires: AVX, AVX512BW, AVX512F

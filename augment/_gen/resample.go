@@ -76,14 +76,16 @@ reads 16 bytes from every fourth source pixel on.`)
 	if wide() {
 		firstOfLanes = order("first_of_lanes", func(i int) int { return i % 4 * 4 })
 	}
-	pixel := func(label string) (pixels [rows]made) {
+	// sums leaves the sums of the next pixel but so many, of as many rows to a vector
+	// as there are lanes.
+	sums := func(label string, pixel int) []reg.VecVirtual {
 		p, left4 := GP64(), GP64()
-		MOVLQSX(Mem{Base: first}, p)
+		MOVLQSX(Mem{Base: first, Disp: 4 * pixel}, p)
 		SUBQ(left, p)
 		LEAQ(Mem{Base: p, Index: p, Scale: 2}, p)
 		ADDQ(src, p)
 		MOVQ(quads, left4)
-		var low, high []reg.VecVirtual // of as many rows as there are lanes
+		var low, high []reg.VecVirtual
 		for range rows / isa.lanes {
 			l := vec()
 			move(half, l)
@@ -110,6 +112,10 @@ reads 16 bytes from every fourth source pixel on.`)
 		for i := range low {
 			weighted(low[i], high[i])
 		}
+		return low
+	}
+	pixel := func(label string) (pixels [rows]made) {
+		low := sums(label, 0)
 		last := low[len(low)-1]
 		VPACKSSDW(last, low[0], low[0])
 		VPACKUSWB(low[0], low[0], low[0])
@@ -124,6 +130,47 @@ reads 16 bytes from every fourth source pixel on.`)
 		return [rows]made{{low[0], 0}, {last, 0}, {low[0], 1}, {last, 1}}
 	}
 	to := rowsAt(dst, dstStride, dst3)
+
+	// As many pixels at a time as a store of each row has room for.
+	together, tight := isa.lanes, places("pixels_tight", func(_, i int) int {
+		if pixel := i % (4 * isa.lanes); pixel < 3*isa.lanes {
+			return i/(4*isa.lanes)*(4*isa.lanes) + pixel/3*4 + pixel%3
+		}
+		return -1
+	})
+	Label("together")
+	CMPQ(n, U8(together+together/2)) // the next pixels overwrite what is behind these
+	JL(LabelRef("fewer"))
+	vectors := make([][]reg.VecVirtual, together)
+	for i := range vectors {
+		vectors[i] = sums(fmt.Sprintf("taps%d", i), i)
+	}
+	if wide() { // a row to a lane
+		VPACKSSDW(vectors[1][0], vectors[0][0], vectors[0][0])
+		VPACKSSDW(vectors[3][0], vectors[2][0], vectors[2][0])
+		VPACKUSWB(vectors[2][0], vectors[0][0], vectors[0][0])
+		VPSHUFB(tight, vectors[0][0], vectors[0][0])
+		VMOVDQU32(vectors[0][0].AsX(), to[0])
+		for i := 1; i < rows; i++ {
+			VEXTRACTI32X4(U8(i), vectors[0][0], to[i])
+		}
+	} else { // two rows, the second the next but one
+		even, odd := vectors[0][0], vectors[0][1]
+		VPACKSSDW(vectors[1][0], even, even)
+		VPACKSSDW(vectors[1][1], odd, odd)
+		VPACKUSWB(odd, even, even)
+		VPSHUFB(tight, even, even)
+		VEXTRACTI128(U8(1), even, odd.AsX())
+		VMOVQ(even.AsX(), to[0])
+		VMOVHPS(even.AsX(), to[2])
+		VMOVQ(odd.AsX(), to[1])
+		VMOVHPS(odd.AsX(), to[3])
+	}
+	ADDQ(U8(4*together), first)
+	ADDQ(U8(3*together), dst)
+	SUBQ(U8(together), n)
+	JMP(LabelRef("together"))
+	Label("fewer")
 
 	DECQ(n)
 	JZ(LabelRef("last"))
