@@ -295,16 +295,24 @@ func (sp *span) image(ctx context.Context, e *entry, buf *[]byte) ([]byte, error
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	file, err := []byte(nil), sp.err
-	if err == nil {
-		file = sp.bytes.Image[e.at:][:e.sample.StoredSize()]
-	} else if !errors.Is(err, shard.ErrFinal) && ctx.Err() == nil { // not all of the span may be lost
-		file = make([]byte, e.sample.StoredSize())
-		err = sp.of.files.read(ctx, e.shard, file, e.sample.At)
+	if sp.err == nil {
+		if file, err := e.checked(sp.bytes.Image[e.at:][:e.sample.StoredSize()], buf); err == nil {
+			return file, nil
+		}
+	} else if errors.Is(sp.err, shard.ErrFinal) || ctx.Err() != nil {
+		return nil, sp.err
 	}
-	if err != nil {
+	// Not all of the span may be lost, and bytes may have changed on their way.
+	stored := make([]byte, e.sample.StoredSize())
+	if err := sp.of.files.read(ctx, e.shard, stored, e.sample.At); err != nil {
 		return nil, err
 	}
+	return e.checked(stored, buf)
+}
+
+// checked returns the image of what is stored of an entry, if it is what the index
+// says. One that was packed is in buf.
+func (e *entry) checked(file []byte, buf *[]byte) ([]byte, error) {
 	if e.sample.Packed > 0 {
 		packed := file
 		file = grown(buf, e.sample.Size)

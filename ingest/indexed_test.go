@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"clpipe/batch"
@@ -218,6 +219,26 @@ func TestEverySourceGivesTheSameIndexedOrder(t *testing.T) {
 			}
 		}
 	}
+
+	// Bytes that change on their way are asked for once more.
+	server.CutAfter = nil
+	var parts atomic.Int64
+	server.Fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		if !isPart(r) || parts.Add(1) != 3 {
+			return false
+		}
+		answer := server.Answer(r)
+		if body := answer.Body.Bytes(); len(body) > 0 {
+			body[len(body)/2] ^= 1
+		}
+		testserver.Send(w, answer)
+		return true
+	}
+	altered := ingest.Config{Sources: []string{"s3://" + testserver.Bucket + "/set/"}, Shuffle: true, Seed: 9, Index: local.Index, AheadBytes: 1000, Workers: 1}.WithoutWaiting()
+	if got, err := digest(t, altered); got != want || err != nil {
+		t.Errorf("altered on the way: got %s %v, want %s", got, err, want)
+	}
+	server.Fault = nil
 
 	// One that lies beside the shards is found there too.
 	body, err := os.ReadFile(local.Index)
