@@ -15,8 +15,10 @@ type Placement struct{ X, Y Axis }
 // An Axis maps one coordinate of a picture to that of a view.
 type Axis struct{ Scale, Shift float64 }
 
-// To returns where a coordinate of the picture is in the view, From the reverse.
-func (a Axis) To(v float64) float64   { return a.Scale*v + a.Shift }
+// To returns where a coordinate of the picture is in the view.
+func (a Axis) To(v float64) float64 { return a.Scale*v + a.Shift }
+
+// From returns where a coordinate of the view is in the picture.
 func (a Axis) From(v float64) float64 { return (v - a.Shift) / a.Scale }
 
 // Place returns the placement of a box, left, top, right and bottom, that is given

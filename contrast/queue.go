@@ -46,8 +46,10 @@ func (q *Queue) FillRandom(seed uint64) {
 	q.filled = q.Cap()
 }
 
-// Len returns the number of keys held, Cap the number there is room for.
+// Len returns the number of keys held.
 func (q *Queue) Len() int { return q.filled }
+
+// Cap returns the number of keys there is room for.
 func (q *Queue) Cap() int { return len(q.ids) }
 
 // Enqueue appends rows [len(ids),D], writing over the oldest. At most Cap rows

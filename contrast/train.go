@@ -104,18 +104,16 @@ func New(cfg Config, hooks Hooks) (*Trainer, error) {
 // Close ends the trainer's workers.
 func (t *Trainer) Close() { t.x.close() }
 
-// Params returns the parameters of the trained encoder, Init gives them and
-// their momentum copy other values before the first step: tensors under
-// torchvision's names.
+// Params returns the parameters of the trained encoder, under torchvision's names.
 func (t *Trainer) Params() *encoder.Params { return t.x.nets[0].params }
 
 // heads begin the names of layers that a backbone trained elsewhere lacks.
 var heads = []string{"fc.", predictor, critic + ".", baseline + "."}
 
-// Init sets the initial weights of the encoder and its momentum copies. Its
-// heads may be missing from s, as they are from a backbone trained elsewhere:
-// they then keep the values they were made with. Predictors, critics and baselines
-// of s that the network does not have are left out.
+// Init sets the weights of the encoder and its momentum copies before the first step,
+// from tensors under torchvision's names. Its heads may be missing from s, as they are
+// from a backbone trained elsewhere: they then keep the values they were made with.
+// Predictors, critics and baselines of s that the network does not have are left out.
 func (t *Trainer) Init(s batch.State) error {
 	for i, n := range t.x.nets {
 		if i > 0 && n.optimizer != nil {
@@ -138,8 +136,10 @@ func (t *Trainer) Init(s batch.State) error {
 	return nil
 }
 
-// Step returns the number of steps done, Position the place in the stream.
-func (t *Trainer) Step() int                { return t.cursor.Step }
+// Step returns the number of steps done.
+func (t *Trainer) Step() int { return t.cursor.Step }
+
+// Position returns the place in the stream of the first row not yet trained on.
 func (t *Trainer) Position() batch.Position { return t.cursor.Position }
 
 // State returns all that the run needs to go on, Load takes it back.
@@ -405,9 +405,7 @@ func (r *trainRun) endEpoch(ctx context.Context, epoch int) error {
 		if err != nil {
 			return outsideError{r.cause(err)}
 		}
-		for k, v := range more {
-			entry[k] = v
-		}
+		maps.Copy(entry, more)
 	}
 	r.cursor.EpochLoss, r.cursor.EpochSteps = 0, 0
 	return r.rec.Log(entry)

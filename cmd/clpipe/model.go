@@ -50,7 +50,7 @@ func loadModel(dir, weights string) (*model, error) {
 		return nil, usagef("--run is missing: name a run directory, as in --run runs/first")
 	}
 	if _, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("--run: %w", err)
+		return nil, fmt.Errorf("--run: %w: name a run directory that clpipe train has written", err)
 	}
 	checkpoint, _, err := sink.Latest(dir)
 	if err != nil {
