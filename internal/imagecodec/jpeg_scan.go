@@ -187,9 +187,12 @@ func (d *jpegDecoder) table(tables *[4]huffmanTable, index byte, dc bool) (*huff
 func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
 	s := &d.scan
 	for mcu := 0; mcu < s.mcusX; {
-		to := s.mcusX
+		to, good := s.mcusX, true
 		if d.restartInterval > 0 {
 			if s.restartsTo == 0 {
+				if good = !d.bits.done; !good {
+					to = mcu + 1
+				}
 				if err := d.restart(); err != nil {
 					return err
 				}
@@ -200,9 +203,11 @@ func (d *jpegDecoder) decodeMCURow(row int, wanted bool) error {
 			return nil // nothing can follow in this scan
 		}
 		if !d.bits.done {
-			d.smooth.lastGood = row
-			if len(s.comps) == 1 {
-				d.smooth.lastGood /= s.comps[0].c.v
+			if good { // before the restart, as libjpeg looks
+				d.smooth.lastGood = row
+				if len(s.comps) == 1 {
+					d.smooth.lastGood /= s.comps[0].c.v
+				}
 			}
 			switch {
 			case s.coding != codingSequential:

@@ -406,6 +406,13 @@ at_scan("cut-behind-scan", "444-strokes", lambda b, data, half: b[:-2] + segment
 encode("again", 37, 35, [(2, 2), (1, 1), (1, 1)], "noise", interleaved=False, restart=3)
 scans = [m.start() for m in re.finditer(b"\xff\xda", files["again.jpg"])]
 files["scanned-twice.jpg"] = files["noninterleaved.jpg"][:-2] + files.pop("again.jpg")[scans[0] : scans[1]] + b"\xff\xd9"
+# A progressive file that ends early, and of whose last scan all of the last row is
+# lost but its last block, which is an interval of its own.
+pillow("restarts", 61, 53, "strokes", mode="L", progressive=True, restart_marker_blocks=5)
+b = early("restarts", 4)
+first, second, end = [m.start() for m in re.finditer(b"\xff[\xd0-\xd7]", b)][-3:]
+files["lost-row.jpg"] = b[: first + 2] + b[second : second + 2] + b[end:]
+del files["restarts.jpg"]
 # Segments whose length is too small for itself.
 files["no-length.jpg"] = b"".join([files["422-strokes.jpg"][:2], b"\xff\xfe\0\0\xff\xe0\0\1\xff\xdc\0\0", files["422-strokes.jpg"][2:]])
 
