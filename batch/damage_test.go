@@ -121,7 +121,7 @@ func streams(t testing.TB) map[string][]byte {
 // TestNoStreamAtAll reads what is not Arrow.
 func TestNoStreamAtAll(t *testing.T) {
 	for name, c := range map[string]struct{ data, want string }{
-		"nothing":     {"", "without Arrow's end marker"},
+		"nothing":     {"", "nothing came, not even what the stream holds"},
 		"text":        {"id,label\n1,2\n", `it begins with "id,label"`},
 		"html":        {"<!DOCTYPE html><html>", `it begins with "<!DOCTYP"`},
 		"short text":  {"no", `it begins with "no"`},

@@ -12,7 +12,7 @@
 //
 //	images/1      id epoch index label image      decoded, any size
 //	encoded/1     id epoch index label image      the file's own bytes
-//	pairs/1       id epoch index label anchor positive
+//	pairs/1       id epoch index label anchor positive, local where views are cut small too
 //	embeddings/1  id label embedding
 //
 // Images are uint8, rows of RGB pixels. They carry the canonical extension

@@ -128,6 +128,9 @@ func readSchema(messages *messageReader) (*arrow.Schema, error) {
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("the stream ends before its schema")
 	}
+	if err == ErrNoEndMarker { // and no part of a message
+		return nil, fmt.Errorf("nothing came, not even what the stream holds: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

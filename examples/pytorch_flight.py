@@ -22,6 +22,8 @@ def views(column):
     return flat.view(len(column), *column.type.shape)
 
 
+if len(sys.argv) != 4:
+    sys.exit(f"usage: {sys.argv[0]} ADDRESS RANK WORLD\n{__doc__}")
 address, rank, world = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 token = os.environ.get("CLPIPE_FLIGHT_TOKEN")
 options = pyarrow.flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())] if token else [])

@@ -169,6 +169,8 @@ func (s *stream) check(got *Response) error {
 		return &Failure{Kind: kind, Why: fmt.Errorf(format, args...)}
 	}
 	switch {
+	case s.version != "" && got.Version == "":
+		return wrong("the server does not say which version of the file it sends, want %.100q as it was listed", s.version)
 	case s.version != "" && got.Version != s.version:
 		return wrong("the file has changed since it was listed: got version %.100q, want %.100q", got.Version, s.version)
 	case s.size >= 0 && got.Size >= 0 && got.Size != s.size && kind == Final:

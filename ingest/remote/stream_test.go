@@ -190,6 +190,11 @@ func TestWrongAnswersEndReading(t *testing.T) {
 		asked   int
 	}{
 		{"another version", `"1"`, server{answer: func(n int, r *Response) { r.Version = fmt.Sprintf(`"%d"`, n) }}, `changed since it was listed: got version "\"2\"", want "\"1\""`, one},
+		{"no version any more", `"1"`, server{answer: func(n int, r *Response) {
+			if n > 1 {
+				r.Version = ""
+			}
+		}}, `does not say which version of the file it sends, want "\"1\""`, one},
 		{"another length", "", server{answer: func(n int, r *Response) { r.Size += int64(n - 1) }}, "changed since it was listed: got 11 bytes, want 10", one},
 		{"another length of the version", `"1"`, server{answer: func(n int, r *Response) { r.Size += int64(n - 1) }}, "says that this version has 19 bytes, want 10 (10 attempts)", all},
 		{"the whole file", `"1"`, server{answer: func(_ int, r *Response) { r.From = 0 }}, "sent the whole file, want the part from byte 5 on (10 attempts)", all},
