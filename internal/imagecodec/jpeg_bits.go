@@ -92,10 +92,11 @@ func (r *bitReader) checkPadding() {
 }
 
 // refill makes n at least 56.
-func (r *bitReader) refill() {
-	r.buf |= binary.BigEndian.Uint64(r.src[r.at:]) >> (r.n & 63)
-	r.at += int(63-r.n) >> 3
-	r.n |= 56
+func (r *bitReader) refill() { r.buf, r.n, r.at = refilled(r.buf, r.n, r.at, r.src) }
+
+// refilled is refill for loops that hold the reader's state in variables.
+func refilled(buf uint64, n uint, at int, src []byte) (uint64, uint, int) {
+	return buf | binary.BigEndian.Uint64(src[at:])>>(n&63), n | 56, at + int(63-n)>>3
 }
 
 // take returns the next count bits, 1 to 16.

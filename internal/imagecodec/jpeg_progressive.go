@@ -1,9 +1,6 @@
 package imagecodec
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "math/bits"
 
 // progressiveBlock is a block together with the places of its coefficients
 // other than zero, as a set of zigzag indices: most coefficients are zero, and
@@ -90,9 +87,7 @@ func (s *scan) acFirst(r *bitReader, ac *huffmanTable, b progressiveBlock) {
 	buf, n, at, src := r.buf, r.n, r.at, r.src
 	for k := s.first; k <= s.last; k++ {
 		if n < 32 {
-			buf |= binary.BigEndian.Uint64(src[at:]) >> (n & 63)
-			at += int(63-n) >> 3
-			n |= 56
+			buf, n, at = refilled(buf, n, at, src)
 		}
 		c := ac.lookup[buf>>(64-lookupBits)]
 		if c == 0 {
@@ -137,9 +132,7 @@ func (s *scan) acRefine(r *bitReader, ac *huffmanTable, b progressiveBlock) {
 		zeros, value := 0, int16(0)
 		if s.eobRun == 0 {
 			if n < 32 {
-				buf |= binary.BigEndian.Uint64(src[at:]) >> (n & 63)
-				at += int(63-n) >> 3
-				n |= 56
+				buf, n, at = refilled(buf, n, at, src)
 			}
 			c := ac.lookup[buf>>(64-lookupBits)]
 			if c == 0 {
@@ -174,9 +167,7 @@ func (s *scan) acRefine(r *bitReader, ac *huffmanTable, b progressiveBlock) {
 		}
 		for known := *b.nonzero & (1<<end - 1) >> k << k; known != 0; known &= known - 1 {
 			if n == 0 {
-				buf = binary.BigEndian.Uint64(src[at:])
-				at += 7
-				n = 56
+				buf, n, at = refilled(buf, n, at, src)
 			}
 			// Away from zero, but where the bit is set already: the file is damaged.
 			v := &b.coefs[zigzag[bits.TrailingZeros64(known)]&63]

@@ -1,7 +1,5 @@
 package imagecodec
 
-import "encoding/binary"
-
 // mcuBlock is a block that each MCU of a row of a sequential scan has. The kernels
 // know the places of the fields.
 type mcuBlock struct {
@@ -83,9 +81,7 @@ func (r *bitReader) sequential(sc *scanComponent, block *[64]int16) {
 	buf, n, at, src := r.buf, r.n, r.at, r.src
 	for k := 1; k < 64; {
 		if n < 32 {
-			buf |= binary.BigEndian.Uint64(src[at:]) >> (n & 63)
-			at += int(63-n) >> 3
-			n |= 56
+			buf, n, at = refilled(buf, n, at, src)
 		}
 		s := sc.ac.steps[buf>>(64-stepBits)]
 		if s.move() != 0 {
